@@ -87,7 +87,6 @@ class Naps(Calm):
 class Eager(Calm):
     name = "eager"
     def on_quote(self, ctx, quote):
-        pathlib.Path("shown").touch()
         return [Intent(quote.symbol, Side.BUY, 1.0, qty=1)]
 """
 
@@ -150,6 +149,15 @@ def stored(query: str) -> list[Any]:
     """The first column."""
     with closing(sqlite3.connect("run/qts.sqlite")) as store:
         return [row[0] for row in store.execute(query)]
+
+
+def is_approved() -> bool:
+    """Return whether the running session has approved an order; it writes the store meanwhile."""
+    try:
+        with closing(sqlite3.connect("file:run/qts.sqlite?mode=ro", uri=True)) as store:
+            return store.execute("SELECT 1 FROM decisions").fetchone() is not None
+    except sqlite3.OperationalError:  # not there yet
+        return False
 
 
 def stack() -> str:
@@ -232,9 +240,10 @@ def test_who_comes_back_within_five_seconds_trades_no_more(session: Any) -> None
 
 
 def test_a_pause_of_the_whole_process_is_no_hang_and_nothing_is_bought_at_prices_from_before(session: Any) -> None:
-    # Given a strategy that buys at every quote, and prices that are good for a second (100 s of the market here)
+    # Given a strategy that buys at every quote, prices that are good for a second (100 s of the market here), and a
+    # first order that was approved
     paused = session("run", "Eager", "--set", "runtime.freshness.snapshot_ms=100000")
-    paused.until(Path("shown").exists)
+    paused.until(is_approved)
     # when the process is paused for longer than a hang may last
     paused.process.send_signal(signal.SIGSTOP)
     time.sleep(6.5)
