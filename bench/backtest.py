@@ -7,8 +7,6 @@ and takes the files one by one.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import statistics
 import sys
@@ -23,6 +21,7 @@ from typing import Any, NamedTuple
 
 from bench.figures import QUICK_RUNS, RUNS, machine, table
 from bench.startup import QTS, seconds
+from bench.suite import parser_of, print_report
 
 FIRST, DAYS = date(2010, 1, 4), 2_520
 SYMBOLS, QUICK_SYMBOLS = 500, 10
@@ -230,14 +229,11 @@ def show(report: dict[str, Any]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.backtest", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_SYMBOLS} symbols, fewer turns")
+    parser = parser_of("backtest", __doc__, f"{QUICK_SYMBOLS} symbols, fewer turns")
     parser.add_argument("--symbols", type=int, help=f"symbols of the universe (default {SYMBOLS})")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args(argv)
     report = measure(quick=chosen.quick, symbols=chosen.symbols)
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
+    return print_report(report, show, as_json=chosen.json)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ of 500 symbols, 250 each of 3 intervals, is compared with that of the same Decim
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from typing import Any
 import msgspec
 
 from bench.figures import machine, median_ratio, table, targets_table
+from bench.suite import run_suite
 from qts.clock import NS_PER_S
 from qts.ids import seeded
 from qts.market.contracts import Bar
@@ -182,15 +181,5 @@ def show(report: dict[str, Any]) -> str:
     return "\n\n".join([table(["bars", "a trade row"], rows), targets_table(report["targets"])])
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.bars", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one run of fewer rows")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    chosen = parser.parse_args(argv)
-    report = measure(quick=chosen.quick)
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_suite("bars", __doc__, "one run of fewer rows", sys.argv[1:], measure, show))

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from bench.figures import QUICK_RUNS, RUNS, about, machine, median_ratio, micros
 from bench.loads import HOSTILE_NAMES, LOADS, QUICK_LOADS
 from bench.plots import draw, headline
 from bench.producers import SOURCES
+from bench.suite import parser_of, print_report
 
 PEER_EVENTS = 60_000
 QUICK_PEER_LOADS = ("idle", "flood")
@@ -197,16 +196,13 @@ def loop_named(name: str) -> tuple[str, NewLoop]:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.dispatcher", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer runs and loads; half a minute")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = parser_of("dispatcher", __doc__, "fewer runs and loads; half a minute")
     parser.add_argument("--out", type=Path, default=Path("bench/out"), help="where plots are written")
     parser.add_argument("--loop", choices=("auto", "asyncio", "uvloop"), default="auto")
     chosen = parser.parse_args(argv)
     report = measure(quick=chosen.quick, loop=chosen.loop)
     report["plots"] = [str(path) for path in draw(report, chosen.out)]
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
+    return print_report(report, show, as_json=chosen.json)
 
 
 if __name__ == "__main__":

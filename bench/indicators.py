@@ -6,8 +6,6 @@ keeps every input and output, so each run begins with a fresh indicator. CPU tim
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import statistics
 import sys
@@ -16,6 +14,7 @@ from time import process_time_ns
 from typing import Any
 
 from bench.figures import machine, median_ratio, table
+from bench.suite import run_suite
 from qts.indicators import INDICATORS, Atr, Candle, Ema, Indicator, Macd, NumberIndicator, Rsi, Sma, settings_of
 
 VALUES, RUNS, QUICK_RUNS = 5_000, 15, 5
@@ -107,15 +106,5 @@ def _candles() -> list[Candle]:
     return made
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.indicators", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer runs")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    chosen = parser.parse_args(argv)
-    report = measure(quick=chosen.quick)
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_suite("indicators", __doc__, "fewer runs", sys.argv[1:], measure, show))

@@ -11,7 +11,6 @@ of another checkout by turns with this one.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import os
@@ -40,6 +39,7 @@ from bench.replay_cases import (
     EmaTrader,
     PreparedFeed,
 )
+from bench.suite import parser_of, print_report
 
 ROOT = Path(__file__).resolve().parents[1]
 NAUTILUS, VNPY = "nautilus BacktestEngine", "vnpy CTA backtest"
@@ -215,9 +215,7 @@ def show(report: dict[str, Any]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.replay", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one run, the long cases with a tenth of their rows")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = parser_of("replay", __doc__, "one run, the long cases with a tenth of their rows")
     parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"of: {'; '.join(CASES)}")
     parser.add_argument(
         "--against", type=Path, metavar="CHECKOUT", help="measure its package by turns with this one"
@@ -228,8 +226,7 @@ def main(argv: list[str]) -> int:
         parser.error(f"--against {chosen.against}: there is no src/qts; name the root of another checkout")
     names = [name for name in chosen.only or CASES if CASES[name].step_ns is not None or CAPTURE.exists()]
     report = measure_all(1 if chosen.quick else RUNS, QUICK if chosen.quick else 1, names, against)
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
+    return print_report(report, show, as_json=chosen.json)
 
 
 if __name__ == "__main__":

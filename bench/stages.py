@@ -9,9 +9,7 @@ store; the latency that the simulated exchange plays is virtual time and not in 
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import json
 import statistics
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from typing import Any
 
 from bench.figures import QUICK_RUNS, RUNS, about, latency_us, machine, micros, table
 from bench.replay_cases import PreparedFeed, prepared_plan
+from bench.suite import run_suite
 from qts.broker.sim.exchange import SimExchange
 from qts.db.sqlite import SqliteStore
 from qts.pipeline.runner import Pipeline
@@ -157,15 +156,5 @@ def show(report: dict[str, Any]) -> str:
     )
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.stages", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rows and runs")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    chosen = parser.parse_args(argv)
-    report = measure(quick=chosen.quick)
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_suite("stages", __doc__, "fewer rows and runs", sys.argv[1:], measure, show))

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -18,6 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from bench.figures import QUICK_RUNS, RUNS, machine, table
+from bench.suite import run_suite
 
 QTS = [sys.executable, "-c", "import sys; from qts.cli.main import main; sys.exit(main())"]
 HELP_S, DEMO_S = 0.2, 60.0
@@ -89,15 +88,5 @@ def show(report: dict[str, Any]) -> str:
     return table(["start", "took", "bar"], rows) + f"\n\nslowest imports of qts --help: {imports}"
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.startup", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer runs")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    chosen = parser.parse_args(argv)
-    report = measure(quick=chosen.quick)
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_suite("startup", __doc__, "fewer runs", sys.argv[1:], measure, show))

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import statistics
 import sys
@@ -17,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from bench.figures import QUICK_RUNS, RUNS, machine, table
+from bench.suite import run_suite
 from qts.ids import seeded
 from qts.state.backtest import SeriesRow, backtest, read_series
 
@@ -82,15 +81,5 @@ def show(report: dict[str, Any]) -> str:
     return table([head, "took", "days/s"], rows)
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.state", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer runs")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    chosen = parser.parse_args(argv)
-    report = measure(quick=chosen.quick)
-    print(json.dumps(report) if chosen.json else show(report))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_suite("state", __doc__, "fewer runs", sys.argv[1:], measure, show))
