@@ -226,7 +226,7 @@ class ExchangeRig:
 
     @property
     def positions(self) -> dict[str, Decimal]:
-        return dict(done(self.exchange.positions()))
+        return {symbol: held.qty for symbol, held in done(self.exchange.positions()).items()}
 
     @property
     def now(self) -> datetime:

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
@@ -27,7 +27,8 @@ from qts.execution.contracts import (
     OrderRejected,
     VenueRef,
 )
-from qts.money import ZERO, plus, times
+from qts.ledger.contracts import Charges
+from qts.money import ZERO, minus, plus, ratio, times
 from qts.risk.contracts import Approved, OrderType, TimeInForce
 
 DAY = date(2026, 1, 22)
@@ -77,6 +78,15 @@ class ScriptedBroker:
         self.book: dict[str, BrokerOrder] = {}
         self.fills: list[Fill] = []
         self.held: dict[str, Decimal] = {}
+        self.paid: dict[str, Decimal | None] = {}
+        """Average price by symbol of what is held; a symbol that is missing has none that the broker says."""
+        self.cash: Decimal | None = Decimal(100_000_000)
+        """Money with all trades settled; fills change it. None: the broker does not say."""
+        self.told_balance: Callable[[], Balance | None] = lambda: Balance("KRW", self.cash, self.cash)
+        """What the broker says of its money."""
+        self.charged: dict[date, Charges] = {}
+        """Fees and taxes of the days of which the broker has told them."""
+        self.asked_charges: list[date] = []
         self._acks: dict[str, OrderAck] = {}
         self._waiting: dict[str, asyncio.Event] = {}
 
@@ -133,15 +143,22 @@ class ScriptedBroker:
         await self._tell()
         return shown
 
-    async def positions(self) -> Mapping[str, Decimal]:
+    async def positions(self) -> Mapping[str, BrokerPosition]:
         self._asked("positions")
-        shown = {symbol: qty for symbol, qty in self.held.items() if qty}
+        shown = {symbol: BrokerPosition(qty, self.paid.get(symbol)) for symbol, qty in self.held.items() if qty}
         await self._tell()
         return shown
 
     async def balance(self) -> Balance | None:
         self._asked("balance")
-        return Balance("KRW", None, None)
+        shown = self.told_balance()
+        await self._tell()
+        return shown
+
+    async def charges(self, day: date) -> Charges | None:
+        self._asked("charges")
+        self.asked_charges.append(day)
+        return self.charged.get(day)
 
     # -- what a test lets happen -------------------------------------------------------------------------
 
@@ -183,7 +200,15 @@ class ScriptedBroker:
 
     def _hold(self, fill: Fill, sign: int) -> None:
         change = times(fill.qty, Decimal(sign * fill.side.sign))
-        self.held[fill.symbol] = plus(self.held.get(fill.symbol, ZERO), change)
+        before, paid = self.held.get(fill.symbol, ZERO), self.paid.get(fill.symbol)
+        after = self.held[fill.symbol] = plus(before, change)
+        if not before:
+            self.paid[fill.symbol] = fill.price
+        elif change > 0 and paid is not None:
+            self.paid[fill.symbol] = ratio(plus(times(before, paid), times(change, fill.price)), after)
+        if self.cash is not None:
+            cost = plus(times(change, fill.price), times(plus(fill.fee, fill.tax), Decimal(sign)))
+            self.cash = minus(self.cash, cost)
 
     def fill(
         self, client_order_id: str, qty: int | str, price: int | str, ts_ns: int, *, told: bool = True
@@ -194,7 +219,6 @@ class ScriptedBroker:
         last = filled >= order.qty
         state = BrokerOrderState.FILLED if last else order.state
         self.book[client_order_id] = replace(order, filled=filled, state=state)
-        self.held[order.symbol] = plus(self.held.get(order.symbol, ZERO), times(amount, order.side.sign))
         number = f"{self.name}-{len(self.fills) + 1}"
         fill = Fill(
             self.name,
@@ -210,6 +234,7 @@ class ScriptedBroker:
             last,
         )
         self.fills.append(fill)
+        self._hold(fill, 1)
         if told:
             self.publish(fill)
         return fill

@@ -29,16 +29,16 @@ def split(rig: ExchangeRig, action: Split, *holdings: str) -> None:
 def test_each_part_of_a_position_is_cut_to_whole_lots_by_itself() -> None:
     rig = with_shares("25")
     split(rig, TENTH, "16", "9")
-    assert done(rig.exchange.positions()) == {"SHARE": 1}
+    assert rig.positions == {"SHARE": 1}
     rig = with_shares("25")
     split(rig, TENTH, "25")
-    assert done(rig.exchange.positions()) == {"SHARE": 2}
+    assert rig.positions == {"SHARE": 2}
     # What the parts do not explain is a part as well; a position of nothing is left out
     rig = with_shares("25")
     split(rig, TENTH, "5")
-    assert done(rig.exchange.positions()) == {"SHARE": 2}
+    assert rig.positions == {"SHARE": 2}
     split(rig, TENTH, "2")
-    assert done(rig.exchange.positions()) == {}
+    assert rig.positions == {}
 
 
 def test_an_open_order_is_rescaled_and_fills_at_its_new_price() -> None:
@@ -97,7 +97,7 @@ def test_reports_that_a_lost_connection_holds_back_come_before_the_split() -> No
     assert len(rig.reports) == 1
     rig.exchange.settle(rig.clock.time_ns())
     assert len(rig.reports) == 2
-    assert done(rig.exchange.positions()) == {"SHARE": 15}
+    assert rig.positions == {"SHARE": 15}
 
 
 def test_a_restored_exchange_has_the_rescaled_orders() -> None:

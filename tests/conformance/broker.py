@@ -6,6 +6,7 @@ What belongs to one kind of broker (matching, latency, its configuration) is tes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import date
 from decimal import Decimal as D
 
 import pytest
@@ -108,8 +109,12 @@ class BrokerTests:
     async def test_positions_are_the_sum_of_the_fills_and_flat_ones_are_left_out(self, bench: BrokerBench) -> None:
         await bench.broker.place(bench.approved("o", BUY, 10))
         bench.fills("o", 10)
-        symbol = bench.reports[0].symbol
-        assert dict(await bench.broker.positions()) == {symbol: D(10)}
+        (bought,) = bench.reports
+        assert isinstance(bought, Fill)
+        symbol, price = bought.symbol, bought.price
+        (held,) = (await bench.broker.positions()).items()
+        assert (held[0], held[1].qty) == (symbol, D(10))
+        assert held[1].average_price is None or held[1].average_price == price
 
         await bench.broker.place(bench.approved("p", SELL, 10))
         bench.fills("p", 10)
@@ -151,6 +156,7 @@ class BrokerTests:
             bench.broker.fills_since(0),
             bench.broker.positions(),
             bench.broker.balance(),
+            bench.broker.charges(date(2026, 1, 22)),
         ):
             with pytest.raises(BrokerUnavailable, match="not connected"):
                 await query
@@ -159,6 +165,11 @@ class BrokerTests:
         balance = await bench.broker.balance()
 
         assert balance is None or balance.currency
+
+    async def test_what_a_day_without_trades_cost_is_nothing_or_not_known(self, bench: BrokerBench) -> None:
+        charges = await bench.broker.charges(date(2026, 1, 21))
+
+        assert charges is None or charges == (0, 0)
 
     async def test_closing_leaves_open_orders_and_never_raises(self, bench: BrokerBench) -> None:
         await bench.broker.connect()

@@ -11,8 +11,8 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, StateError, StorageError
 from qts.ledger.account import MAX_EARLY, Account
-from qts.ledger.bookings import Charges, booking_row, charges_by_owner, check_booking, true_ups
-from qts.ledger.contracts import BookingKind, BookingRow
+from qts.ledger.bookings import booking_row, charges_by_owner, check_booking, true_ups
+from qts.ledger.contracts import BookingKind, BookingRow, Charges
 from qts.ledger.entries import booking_entry
 from qts.market.actions import Split
 from qts.strategy.contracts import Side

@@ -18,8 +18,16 @@ from qts.capital.contracts import Pool, Transfer
 from qts.execution.contracts import Fill
 from qts.ledger.account import Account
 from qts.ledger.audit import ProvenRows
-from qts.ledger.bookings import Charges, booking_row, charges_by_owner, true_ups
-from qts.ledger.contracts import ActionRow, BookingEffect, BookingKind, BookingRow, LedgerRow, TransferOutcome
+from qts.ledger.bookings import booking_row, charges_by_owner, true_ups
+from qts.ledger.contracts import (
+    ActionRow,
+    BookingEffect,
+    BookingKind,
+    BookingRow,
+    Charges,
+    LedgerRow,
+    TransferOutcome,
+)
 from qts.ledger.entries import balances_of, cash_of, entries_of, external_of, holding_of, realized_of
 from qts.market.actions import Split
 from qts.money import sum_of

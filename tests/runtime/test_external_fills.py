@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from qts.broker.contracts import BrokerPosition
 from qts.event.contracts import EventType
 from qts.execution.contracts import FillReversed, Order, OrderState
 from qts.runtime.orders.execution_reports import event_type_of
@@ -30,11 +31,11 @@ class AlsoTraded:
         self._own = rig.exchange.positions
         monkeypatch.setattr(rig.exchange, "positions", self.positions)
 
-    async def positions(self) -> dict[str, D]:
-        total = dict(await self._own())
+    async def positions(self) -> dict[str, BrokerPosition]:
+        total = {symbol: held.qty for symbol, held in (await self._own()).items()}
         for symbol, qty in self.more.items():
             total[symbol] = total.get(symbol, D(0)) + qty
-        return {symbol: qty for symbol, qty in total.items() if qty}
+        return {symbol: BrokerPosition(qty) for symbol, qty in total.items() if qty}
 
 
 def bust(execution: str, order_id: str, *, symbol: str = SYMBOL, ts_ns: int = AT + 5_000_000_000) -> FillReversed:

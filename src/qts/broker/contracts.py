@@ -12,6 +12,7 @@ import msgspec
 
 from qts.clock import NEVER_NS
 from qts.execution.contracts import Fill, OrderAck, VenueRef
+from qts.ledger.contracts import Charges
 from qts.market.actions import Split
 from qts.market.contracts import MarketValue
 from qts.money import minus
@@ -55,10 +56,21 @@ class BrokerOrder(msgspec.Struct, frozen=True):
         return minus(self.qty, self.filled)
 
 
+class BrokerPosition(msgspec.Struct, frozen=True):
+    """A holding in one symbol: its signed quantity, in shares or contracts, not 0, and the average price paid.
+
+    ``average_price`` is without fees (of a short holding: what was received); None where the broker does not say.
+    """
+
+    qty: Decimal
+    average_price: Decimal | None = None
+
+
 class Balance(msgspec.Struct, frozen=True):
     """Money at the broker, in units of ``currency``; None where the broker does not say.
 
-    ``cash`` is what the account holds with all trades settled, ``orderable`` what a new order may use now.
+    ``cash`` is what the account holds with all trades settled, ``orderable`` what a new order may use now. A broker
+    that knows no difference says the same amount twice.
     """
 
     currency: str
@@ -184,17 +196,26 @@ class Broker(Protocol):
         """
         ...
 
-    async def positions(self) -> Mapping[str, Decimal]:
-        """Return the signed quantity held by symbol, in shares or contracts; flat symbols are left out.
+    async def positions(self) -> Mapping[str, BrokerPosition]:
+        """Return what is held by symbol, with all trades settled; flat symbols are left out.
 
-        Called by audits. Raises BrokerUnavailable.
+        Called by audits, at the first start on an account, and before capital moves. Raises BrokerUnavailable.
         """
         ...
 
     async def balance(self) -> Balance | None:
         """Return the money of the account; None when the broker keeps no account of money.
 
-        Called by audits. Raises BrokerUnavailable.
+        Called at the first start on an account, and before capital moves. Raises BrokerUnavailable.
+        """
+        ...
+
+    async def charges(self, day: date) -> Charges | None:
+        """Return all fees and all taxes that were charged for the trades of ``day``, the market's date.
+
+        None when the broker does not say, or does not say yet. An answer is final: the books are adjusted to it,
+        also for executions of orders that are not ours. Called after the close of each day, and on the next days
+        until it is answered. Raises BrokerUnavailable.
         """
         ...
 

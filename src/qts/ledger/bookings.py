@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
-from qts.ledger.contracts import BookingKind, BookingRow, LedgerRow
+from qts.ledger.contracts import BookingKind, BookingRow, Charges, LedgerRow
 from qts.ledger.fills import FillId
 from qts.money import ZERO, floor_to, is_bounded, is_multiple, magnitude, minus, negated, plus, split, sum_of
 
@@ -168,13 +168,6 @@ def shares_of_withdrawal(
         more = min(lacking, minus(most[pool], given[pool]))
         given[pool], lacking = plus(given[pool], more), minus(lacking, more)
     return given
-
-
-class Charges(NamedTuple):
-    """The fees and taxes of one day."""
-
-    fees: Decimal
-    taxes: Decimal
 
 
 def charges_by_owner(

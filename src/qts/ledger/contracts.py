@@ -134,6 +134,13 @@ class BookingKind(str, Enum):
     REVERSAL = "REVERSAL"
 
 
+class Charges(NamedTuple):
+    """The fees and taxes of one day, in the account's currency; below 0: given back."""
+
+    fees: Decimal
+    taxes: Decimal
+
+
 class BookingRow(msgspec.Struct, frozen=True):
     """One booked fact of another kind than a fill, a split, a dividend or a transfer; append-only.
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities
 from qts.broker.sim import checkpoint
 from qts.broker.sim.admission import rejection_reason, uncovered
 from qts.broker.sim.bar_matcher import BarMatcher
@@ -49,6 +49,7 @@ from qts.execution.contracts import (
     VenueRef,
 )
 from qts.execution.splits import rescaled
+from qts.ledger.contracts import Charges
 from qts.market.actions import Split
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
@@ -216,13 +217,18 @@ class SimExchange:
         self._require_connection()
         return self._fills.since(ts_ns)
 
-    async def positions(self) -> Mapping[str, Decimal]:
-        """Return the exchange's own book of holdings. Raises BrokerUnavailable while disconnected."""
+    async def positions(self) -> Mapping[str, BrokerPosition]:
+        """Return the holdings, without what they cost. Raises BrokerUnavailable while disconnected."""
         self._require_connection()
-        return dict(self._positions)
+        return {symbol: BrokerPosition(qty) for symbol, qty in self._positions.items()}
 
     async def balance(self) -> Balance | None:
         """Return None: the exchange keeps shares, no money. Raises BrokerUnavailable while disconnected."""
+        self._require_connection()
+        return None
+
+    async def charges(self, day: date) -> Charges | None:
+        """Return None: each fill has its exact fee and tax. Raises BrokerUnavailable while disconnected."""
         self._require_connection()
         return None
 

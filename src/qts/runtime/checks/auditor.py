@@ -272,9 +272,10 @@ class Auditor:
     async def _broker_book(self) -> dict[str, Decimal] | None:
         """Return the broker's positions by symbol; None while it is unavailable."""
         try:
-            return dict(await self._answered(self._broker.positions()))
+            held = await self._answered(self._broker.positions())
         except BrokerUnavailable:
             return None
+        return {symbol: position.qty for symbol, position in held.items()}
 
     async def _broker_orders(self) -> Sequence[BrokerOrder] | None:
         """Return the broker's orders of its day; None while it is unavailable."""
