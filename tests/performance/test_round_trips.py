@@ -127,9 +127,9 @@ def test_prices_before_and_after_a_split_are_not_compared() -> None:
 @pytest.mark.parametrize(
     ("events", "told"),
     [
-        ([sell(1, 1, 100)], "swing holds no A at 1 ns"),
-        ([split(1, 1)], "swing holds no A at 1 ns"),
-        ([buy(1, 1, 100), sell(2, 2, 100)], "swing sells more A than it holds at 2 ns"),
+        ([sell(10**9, 1, 100)], "swing holds no A at 1970-01-01T00:00:01"),
+        ([split(10**9, 1)], "swing holds no A at 1970-01-01T00:00:01"),
+        ([buy(1, 1, 100), sell(10**9, 2, 100)], "swing sells more A than it holds at 1970-01-01T00:00:01"),
     ],
 )
 def test_a_sale_without_a_holding_is_refused(events: list[TripFill | TripAction], told: str) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 
-import pytest
-
 from qts.broker.contracts import NotSimulated
 from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.db.contracts import EquityRow
-from qts.errors import ContractError
 from qts.execution.contracts import Fill
 from qts.ledger.contracts import BookingRow
 from qts.market.actions import Split
 from qts.market.krx import KST, KrxCalendar
+from qts.notes import in_english
 from qts.runtime.session.assessment import Books, assess
 from qts.runtime.session.corporate_actions import CorporateActions
 from qts.runtime.strategies.price_view import PriceView
@@ -77,9 +75,26 @@ def test_where_shares_were_sold_that_were_taken_back_the_trades_are_those_report
     assert judged(fills, fills[0]) == judged(fills, None) == [(10_000, 1_000)]
 
 
-def test_a_sale_of_what_was_never_held_is_no_trade_of_a_book() -> None:
-    with pytest.raises(ContractError, match="holds no"):
-        judged([fill("1", "SELL", 10, 1_100, ts=kst(10))], None)
+def test_a_sale_of_what_was_never_held_leaves_the_figures_unknown_and_says_why() -> None:
+    # Given a broker that reports a sale of 10 that were never bought
+    effect = account().apply_fill(fill("1", "SELL", 10, 1_100, ts=kst(10)), strategy="ema", pool=Pool.SCALP)
+    assert effect is not None
+    # When the run is judged
+    found = assess(Books(D(1_000_000), [close_of(22, 1_000_000)], [effect.ledger], []), KrxCalendar(), risk_free=0)
+    # Then there are no figures and no trips, and the reason names the fill
+    assert (found.performance, found.trips) == (None, ())
+    assert found.why is not None
+    assert in_english(found.why) == (
+        "performance: there are no figures: ema holds no 005930 at 2026-01-22T01:00:00+00:00, at a fill of 10"
+    )
+
+
+def test_a_day_that_began_without_equity_leaves_the_figures_unknown_and_says_why() -> None:
+    books = Books(D(1_000_000), [close_of(22, -5), close_of(23, 10)], [], [])
+    found = assess(books, KrxCalendar(), risk_free=0.0)
+    assert found.performance is None
+    assert found.why is not None
+    assert "2026-01-23: equity 10 from a capital of -5 has no return" in in_english(found.why)
 
 
 def test_the_view_tells_what_was_booked_beside_fills(rig_of: Callable[..., Rig]) -> None:

@@ -13,6 +13,8 @@ import pytest
 import qts
 from qts.errors import ContractError, DataError, InputError
 from qts.kit import Bar, Context, Intent, Side, Strategy
+from qts.runtime.session import session
+from qts.runtime.session.assessment import Books
 from tests.sim.daily_bars import SYMBOL, TenShares, trading_days, write_bars
 
 DAYS = trading_days()[:300]
@@ -38,6 +40,27 @@ def test_class_object_and_file_give_the_same_result(bars: Path) -> None:
     # Then all trade alike, and more than nothing
     assert facts(by_class) == facts(by_object) == facts(by_file)
     assert len(by_class.fills) > 3
+
+
+def test_a_run_whose_books_give_no_figures_ends_and_says_why(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run whose first purchase is missing from the fills that are judged: the next sale has no holding
+    def without_the_first(start: Decimal, equity: Any, ledger: Any, *rest: Any) -> Books:
+        return Books(start, equity, ledger[1:], *rest)
+
+    monkeypatch.setattr(session, "Books", without_the_first)
+    # When it ends
+    result = qts.backtest(TenShares, bars, params={"fast": 5, "slow": 20}, fees=0)
+    # Then it has finished and is stored, without figures; a note says why, and a report can be written
+    assert result.values.finished
+    assert result.values.performance is None
+    assert [note.code for note in result.values.note_values].count("performance-unknown") == 1
+    assert any(f"holds no {SYMBOL}" in note for note in result.values.notes)
+    assert "Figures of performance" not in result.report(tmp_path / "report.html").read_text()
+    with pytest.raises(InputError, match="holds no"):
+        result.metrics  # noqa: B018
+    assert "holds no" in repr(result).splitlines()[-1]
 
 
 def test_the_result_has_figures_rows_and_a_report(bars: Path, tmp_path: Path) -> None:

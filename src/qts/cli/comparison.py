@@ -92,7 +92,8 @@ def _figures(result: SessionResult) -> Performance:
     found = result.values.performance
     if found is None:
         raise InputError(
-            f"the run in {result.directory} has no figures of performance: an earlier version made it; run it again"
+            f"the run in {result.directory} has no figures of performance: an earlier version made it (run it "
+            "again), or a note of its summary says why"
         )
     return found
 

@@ -140,6 +140,7 @@ TEXTS: Final[Mapping[str, str]] = {
         "price was} used as previous close"
     ),
     # figures of performance that are unknown
+    "performance-unknown": "performance: there are no figures: {error}",
     "figure-too-few-days": "not enough to say: {days:session|sessions}, {needed} are needed",
     "figure-no-days": "not enough to say: no session was closed",
     "figure-no-spread": "not enough to say: each day's return was the same",

@@ -130,6 +130,7 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "no-previous-close": "가격제한폭: 전일 종가 자료가 없는 {count}개 종목은 첫 가격을 기준가로 썼습니다.",
     # figures of performance that are unknown
+    "performance-unknown": "성과 지표를 계산할 수 없습니다: {error}",
     "figure-too-few-days": "판단하기에 부족합니다. 거래일이 {days}일뿐이며 {needed}일이 필요합니다.",
     "figure-no-days": "판단하기에 부족합니다. 마감된 거래일이 없습니다.",
     "figure-no-spread": "판단하기에 부족합니다. 날마다 수익률이 같았습니다.",

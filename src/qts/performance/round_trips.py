@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from qts.clock import from_ns
 from qts.errors import ContractError
 from qts.money import ZERO, minus, plus, ratio, times
 from qts.performance.contracts import RoundTrip
@@ -110,19 +111,22 @@ def round_trips(events: Iterable[TripFill | TripAction], range_of: RangeOf | Non
         held = open_.get(key)
         if held is None:
             if not isinstance(event, TripFill) or not event.buys:
-                raise ContractError(f"{event.strategy} holds no {event.symbol} at {event.ts_ns} ns: {event}")
+                raise ContractError(f"{event.strategy} holds no {event.symbol} {_when(event)}")
             held = open_[key] = _Open(event.ts_ns)
         _take(held, event)
         if held.qty < 0:
-            raise ContractError(
-                f"{event.strategy} sells more {event.symbol} than it holds at {event.ts_ns} ns: {event}"
-            )
+            raise ContractError(f"{event.strategy} sells more {event.symbol} than it holds {_when(event)}")
         if held.qty == 0:
             completed.append(_completed(key, open_.pop(key), event.ts_ns, range_of))
     return RoundTrips(
         completed,
         [OpenTrip(strategy, symbol, held.begun_ns, held.qty) for (strategy, symbol), held in open_.items()],
     )
+
+
+def _when(event: TripFill | TripAction) -> str:
+    what = "a corporate action" if isinstance(event, TripAction) else f"a fill of {event.qty:f}"
+    return f"at {from_ns(event.ts_ns).isoformat()}, at {what}"
 
 
 def _take(held: _Open, event: TripFill | TripAction) -> None:

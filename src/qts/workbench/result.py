@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+from qts.errors import InputError
 from qts.performance import Performance
 from qts.report.performance_rows import performance_rows
 from qts.report.report_data import rounded
@@ -28,9 +29,13 @@ class Result:
 
     @property
     def metrics(self) -> Performance:
-        """Return the figures of performance; one that cannot be told has the value None and says why."""
+        """Return the figures of performance; one that cannot be told has the value None and says why.
+
+        Raises InputError when the books of the run give none at all.
+        """
         found = self._facts.result.performance
-        assert found is not None  # made by this version
+        if found is None:
+            raise InputError("; ".join(self.values.notes))
         return found
 
     @property
@@ -66,18 +71,21 @@ class Result:
         return Path(path)
 
     def __repr__(self) -> str:
-        values, found = self.values, self.metrics
+        values, found = self.values, self.values.performance
         rows = [("equity at the start", _money(values.equity_start, values.currency), "")]
         rows.append(("equity at the end", _money(values.equity_end, values.currency), ""))
-        rows += [(row.label.en, row.ours.en, row.benchmark) for row in performance_rows(found, values.currency)]
-        if found.versus is not None:
+        if found is not None:
+            rows += [(one.label.en, one.ours.en, one.benchmark) for one in performance_rows(found, values.currency)]
+        versus = None if found is None else found.versus
+        if versus is not None:
             rows.insert(0, ("", "result", "buy and hold"))
         names, ours = (max(len(row[place]) for row in rows) for place in (0, 1))
-        if found.versus is None:
+        if versus is None:
             lines = [f"{name:<{names}}  {text}" for name, text, _ in rows]
         else:
             lines = [f"{name:<{names}}  {text:>{ours}}  {other:>12}".rstrip() for name, text, other in rows]
-        return "\n".join([*(text for text, _ in failures_of(values.strategies)), *lines])
+        notes = values.notes if found is None else []
+        return "\n".join([*(text for text, _ in failures_of(values.strategies)), *lines, *notes])
 
 
 def _money(amount: str, currency: str) -> str:

@@ -20,6 +20,7 @@ from qts.ledger.fills import id_of_row
 from qts.market.actions import Dividend, Split, actions_of
 from qts.market.contracts import Calendar, Feed, Instrument
 from qts.money import ZERO, minus, plus, sum_of
+from qts.notes import Note
 from qts.performance import (
     Change,
     Close,
@@ -68,12 +69,16 @@ class Books(msgspec.Struct, frozen=True):
 
 
 class Assessment(msgspec.Struct, frozen=True):
-    """The figures of a run, its completed round trips, and what is drawn of prices and benchmark."""
+    """The figures of a run, its completed round trips, and what is drawn of prices and benchmark.
 
-    performance: Performance
+    ``performance`` None: the figures are unknown, and ``why`` says for what reason; ``trips`` may be empty then.
+    """
+
+    performance: Performance | None
     trips: Sequence[RoundTrip]
     candles: list[Candles] = []
     benchmark: Benchmark | None = None
+    why: Note | None = None
 
 
 def assess(
@@ -88,6 +93,9 @@ def assess(
 ) -> Assessment:
     """Judge a run by its ``books``; ``calendar`` gives the market's days.
 
+    Books whose fills sell more than was held, or whose equity was used up, give no figures but the reason why, so
+    that the end of every run can be stored.
+
     ``is_known_next_day``: every value is known only on the date after its day, as at the midnight that ends it, so
     that each close belongs to the day before the one on which it was sampled. ``dividend_tax_rate`` is that of the
     settings; None: the tax of the market.
@@ -97,15 +105,10 @@ def assess(
     cannot be read again.
     """
     ledger = books.standing()
-    events = list(_events(books, ledger))
     try:
-        trips = round_trips(events).completed
-    except ContractError:
-        if ledger is books.ledger:
-            raise
-        # Shares that were taken back had been sold, or had earned a dividend: the trades are those reported.
-        events = list(_events(books, books.ledger))
-        trips = round_trips(events).completed
+        events, trips = _trips(books, ledger)
+    except ContractError as error:
+        return Assessment(None, (), why=_unknown(error))
     candles: list[Candles] = []
     held: list[Close] | None = None
     if open_feed is not None:
@@ -133,11 +136,34 @@ def assess(
         ),
         flows=books.flows(calendar),
     )
+    benchmark = None if held is None else _drawn(held)
     last = calendar.local_date(from_ns(books.equity[-1].ts_ns)) if books.equity else date(2000, 12, 31)
-    found = performance(
-        period, days_a_year=sessions_a_year(calendar, last), risk_free=risk_free, benchmark=_matching(held, period)
-    )
-    return Assessment(found, trips, candles, None if held is None else _drawn(held))
+    days_a_year = sessions_a_year(calendar, last)
+    try:
+        found = performance(period, days_a_year=days_a_year, risk_free=risk_free, benchmark=_matching(held, period))
+    except ContractError as error:
+        return Assessment(None, trips, candles, benchmark, why=_unknown(error))
+    return Assessment(found, trips, candles, benchmark)
+
+
+def _unknown(error: ContractError) -> Note:
+    return Note.of("performance-unknown", error=str(error))
+
+
+def _trips(books: Books, ledger: Sequence[LedgerRow]) -> tuple[list[TripFill | TripAction], Sequence[RoundTrip]]:
+    """Return what was traded, and the completed round trips; ``ledger`` is what stands of the rows of ``books``.
+
+    Raises ContractError where more was sold than was held.
+    """
+    events = list(_events(books, ledger))
+    try:
+        return events, round_trips(events).completed
+    except ContractError:
+        if ledger is books.ledger:
+            raise
+        # Shares that were taken back had been sold, or had earned a dividend: the trades are those reported.
+        events = list(_events(books, books.ledger))
+        return events, round_trips(events).completed
 
 
 def session_closes(

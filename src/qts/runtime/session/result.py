@@ -20,7 +20,7 @@ from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow
 from qts.market.contracts import Calendar
 from qts.money import plus, sum_of
-from qts.notes import Note
+from qts.notes import Note, in_english
 from qts.performance import Performance
 from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.runtime.persistence.charts_file import Charts
@@ -247,15 +247,17 @@ def summarize(
     finished_at: datetime,
     took_ns: int,
     performance: Performance | None = None,
+    more_notes: Sequence[Note] = (),
 ) -> ResultValues:
     """Make the result of ``run`` from its last view and what its store holds.
 
     ``calendar`` gives the market's own date and time; ``settings`` are the command's; ``took_ns`` is real time.
-    ``performance`` None: there is nothing to judge.
+    ``performance`` None: it is unknown; ``more_notes``, beside those of the view, say why.
     """
     queues = {one.priority: one for one in view.queues}
     counts, p0 = view.counts, queues["P0"]
     wall_s = took_ns / NS_PER_S
+    notes = sorted([*view.note_values, *more_notes], key=in_english)
 
     def local(ns: int) -> str:
         return calendar.local_time(from_ns(ns)).isoformat()
@@ -311,8 +313,8 @@ def summarize(
         rows_refused=dict(sorted(view.rows_refused.items())),
         rows_refused_examples=msgspec.to_builtins(view.rows_refused_examples),
         doubtful_prices=msgspec.to_builtins(view.doubtful_prices),
-        notes=list(view.notes),
-        note_values=list(view.note_values),
+        notes=[in_english(note) for note in notes],
+        note_values=notes,
         risk_limits=view.risk_limits,
         max_price_age_s=view.max_price_age_s,
         invariants=msgspec.to_builtins(view.invariants),

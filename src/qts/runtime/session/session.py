@@ -443,6 +443,7 @@ class Session:
             finished_at=machine.now(),
             took_ns=took_ns,
             performance=assessment.performance,
+            more_notes=() if assessment.why is None else (assessment.why,),
         )
         result = SessionResult(values, self._place.path, self._config.tree.runtime.gain_color)
         if result.finished:
