@@ -323,8 +323,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     taxes: Decimal
     actions: ActionsView | None = None
-    bookings: BookingsView | None = None
     """None: no split and no dividend was booked."""
+    bookings: BookingsView | None = None
+    """None: nothing else was booked."""
     state_basis: StateBasisView
     overruns: dict[str, OverrunView] = msgspec.field(name="overstays")  # the key is kept for earlier views
     """Handlers that took longer than their limit, by name."""
