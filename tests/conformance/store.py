@@ -17,6 +17,7 @@ from qts.capital.contracts import Pool
 from qts.db.contracts import BatchRow, ConfigRow
 from qts.db.session import SessionStore
 from qts.errors import ContractError, StateError, StorageError
+from qts.execution.contracts import Order, OrderState
 from qts.ledger.contracts import BookingKind
 from qts.strategy.contracts import Side
 from tests.db import rows
@@ -236,6 +237,40 @@ class StoreTests:
         with pytest.raises(StateError, match="is not rewound"):
             store.rewind()
         assert len(store.ledger()) == 2
+
+    def test_a_store_of_a_real_broker_is_not_rewound_whoever_opens_it(self, opens: Opens) -> None:
+        store = opens(rewindable=False)
+        store.open_run(RUN)
+        store.commit([rows.ledger("x-1")])
+        store.close()
+        with pytest.raises(StateError, match="is not rewound"):
+            opens(rewindable=True).rewind()
+
+    @pytest.mark.parametrize(
+        ("before", "after", "why"),
+        [
+            (rows.order(state="CANCELLED"), rows.order(state="WORKING"), "CANCELLED and would become WORKING"),
+            (rows.order(state="UNKNOWN"), rows.order(state="INTENT"), "UNKNOWN and would become INTENT"),
+            (rows.order(filled=D(4)), rows.order(filled=D(3)), "4 of it are filled, and it would be 3"),
+            (rows.order(), rows.order(strategy="other"), "its strategy would change from 'ema' to 'other'"),
+        ],
+    )
+    @pytest.mark.parametrize("checkpoint", [None, b"two"])
+    def test_an_order_of_a_real_broker_only_moves_on(
+        self, opens: Opens, before: Order, after: Order, why: str, checkpoint: bytes | None
+    ) -> None:
+        # Given an order that has come so far
+        store = opens(rewindable=False)
+        store.open_run(RUN)
+        store.commit([rows.decision("o-1"), before], b"one")
+        # When it is written as it stood before, with or without a checkpoint, then nothing of the batch is
+        with pytest.raises(StorageError, match=why):
+            store.commit([rows.ledger("x-1"), after], checkpoint)
+        assert (store.orders(), store.ledger()) == ([before], [])
+        # And it can still move on, also to a state that the rows do not show on the way there
+        done = msgspec.structs.replace(before, state=OrderState.FILLED_LATE, filled=D(10))
+        store.commit([done], checkpoint)
+        assert store.orders() == [done]
 
     # -- the run -------------------------------------------------------------------------------------------
 

@@ -54,6 +54,9 @@ class SessionStore(Protocol):
     def open_run(self, run: RunRow, files: Sequence[StrategyFile] = ()) -> None:
         """Write down the run that the store belongs to, and the files that its strategies are made of.
 
+        Where the run's broker is real, this is written down with it: from then on no row but a bar is deleted, and
+        :meth:`commit` refuses an order that would be what it was before.
+
         The same run again changes nothing. Raises StateError when the store belongs to another one.
         """
         ...

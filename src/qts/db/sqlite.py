@@ -69,6 +69,8 @@ _WAL_PAGES: Final = 4_000
 """Pages in the write-ahead log before it is folded into the file (16 MB): rarer folding, cheaper commits."""
 
 _SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
+_SQL_KEEP_RUN: Final = "INSERT INTO kept_runs VALUES (?)"
+_SQL_KEPT: Final = "SELECT EXISTS (SELECT 1 FROM kept_runs)"
 _SQL_NEW_RUN: Final = f"INSERT INTO runs ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 _SQL_CONFIGS: Final = (
     "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations ORDER BY version"
@@ -115,14 +117,17 @@ _ADVICE: Final = (
 class SqliteStore:
     """The :class:`~qts.db.session.SessionStore` in the file ``path``; one writer at a time, from any thread.
 
-    ``rewindable``: the run's broker is simulated, so that :meth:`rewind` may take back what was written. Every
-    method raises StorageError with what to do when the file cannot be written or read, is damaged, has a schema
-    this version did not make, or when a row breaks a rule of the schema.
+    ``rewindable``: the run's broker is simulated, so that :meth:`rewind` may take back what was written. A run that
+    is opened without it is marked in the file: whatever opens the file later, no row of it is deleted, and an order
+    only moves on in its life. Every method raises StorageError with what to do when the file cannot be written or
+    read, is damaged, has a schema this version did not make, or when a row breaks a rule of the schema.
     """
 
     def __init__(self, path: Path | str, *, durability: Durability, rewindable: bool = False) -> None:
         self._path = Path(path)
         self._rewindable = rewindable
+        self._is_kept = False
+        """Whether the run trades with a real broker, so that its rows only grow; see the table ``kept_runs``."""
         if durability not in ("FULL", "NORMAL"):
             raise ContractError(f"durability must be FULL or NORMAL, got {durability!r}")
         self._numbers: dict[str, int] = {}
@@ -141,10 +146,13 @@ class SqliteStore:
             if row is None:
                 self._connection.execute(_SQL_NEW_RUN, msgspec.structs.astuple(run))
                 self._connection.executemany(_SQL_NEW_FILE, map(msgspec.structs.astuple, files))
+                if not self._rewindable:
+                    self._connection.execute(_SQL_KEEP_RUN, (run.run_id,))
             elif row[0] != run.run_id:
                 raise StateError(
                     f"{self._path} belongs to run {row[0]}, not {run.run_id}; give another data directory"
                 )
+        self._is_kept = self._is_kept or not (row or self._rewindable)
 
     def run(self) -> RunRow | None:
         """Return the run of the file; None when none was opened."""
@@ -233,9 +241,9 @@ class SqliteStore:
     def rewind(self) -> None:
         """Put back exactly what stood at the newest checkpoint; without one, nothing of the run.
 
-        Raises StateError when the store is not ``rewindable``.
+        Raises StateError when the store is not ``rewindable``, or was begun as one that is not.
         """
-        if not self._rewindable:
+        if self._is_kept or not self._rewindable:
             raise StateError(
                 f"{self._path} is not rewound: its run trades with a real broker, and what that did stays done"
             )
@@ -365,6 +373,7 @@ class SqliteStore:
     def _load(self, connection: sqlite3.Connection) -> None:
         """Load what the writer keeps in memory: generation, last row numbers, which rows have an image already."""
         self._generation = marks_of(connection, self._path)[0]
+        self._is_kept = bool(connection.execute(_SQL_KEPT).fetchone()[0])
         for name in NUMBERED:
             (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608 - ours
             self._numbers[name] = last
@@ -444,6 +453,8 @@ class SqliteStore:
     def _replace(self, table: tables.Table, record: Record, keep_image: bool) -> None:
         """Write a row that changes; the first time since the checkpoint it takes its former content along."""
         values, name, execute = table.encode(record), table.name, self._connection.execute
+        if self._is_kept and table is tables.ORDERS:
+            self._refuse_backward(values)
         if not keep_image:
             row = (*values, 0, None)
             if not self._update(_UPDATE[name], row):
@@ -459,6 +470,17 @@ class SqliteStore:
         if former is None or not self._update(_UPDATE[name], row):
             execute(_REPLACE[name], row)
         self._imaged[name, *key] = None
+
+    def _refuse_backward(self, values: tables.Values) -> None:
+        """Raise StorageError when an order of a real broker would become another one, or one of before."""
+        key = values[: len(tables.ORDERS.key)]
+        former = self._connection.execute(_SELECT_ONE[tables.ORDERS.name], key).fetchone()
+        why = "" if former is None else tables.why_not_after(former, values)
+        if why:
+            raise StorageError(
+                f"{self._path}: table orders: order {key[-1]}: {why}; nothing of the batch was written. What a "
+                "real broker did stays done, so this is a defect: report it, and resume the run"
+            )
 
     def _update(self, update: tuple[str, Callable[[tables.Values], tables.Values]], row: tables.Values) -> bool:
         sql, in_order = update

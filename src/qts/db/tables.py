@@ -27,6 +27,7 @@ from qts.db.contracts import (
     StateRow,
 )
 from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.execution.lifecycle import can_become
 from qts.ledger.contracts import ActionKind, BookingKind
 from qts.market.contracts import Bar
 from qts.risk.contracts import OrderRequest, OrderType
@@ -468,6 +469,26 @@ BARS: Final = Table(
     _bar,
     _bar_of,
 )
+_IDENTITY: Final = ("decision_id", "approval_id", "strategy", "pool", "symbol", "side", "created_at")
+"""Columns of an order that nothing changes, a split neither."""
+
+
+def why_not_after(former: Values, values: Values) -> str:
+    """Return why ``values`` cannot be how an order stands after ``former``, both in columns; "" when they can.
+
+    A split changes what was ordered and filled together; otherwise what is filled stays filled.
+    """
+    before, after = (dict(zip(ORDERS.columns, row, strict=False)) for row in (former, values))
+    changed = [name for name in _IDENTITY if before[name] != after[name]]
+    if changed:
+        return f"its {changed[0]} would change from {before[changed[0]]!r} to {after[changed[0]]!r}"
+    if not can_become(OrderState(before["state"]), OrderState(after["state"])):
+        return f"it is {before['state']} and would become {after['state']}"
+    if before["qty"] == after["qty"] and Decimal(after["filled"]) < Decimal(before["filled"]):
+        return f"{before['filled']} of it are filled, and it would be {after['filled']}"
+    return ""
+
+
 APPEND_ONLY: Final = (
     LEDGER,
     TRANSFERS,

@@ -181,6 +181,22 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
 }
 """The next state for each state and update, or why it is declined; a test proves that no cell is missing."""
 
+
+def _reachable(state: OrderState) -> frozenset[OrderState]:
+    found = {state}
+    while more := {step for one in found for step in TABLE[one].values() if isinstance(step, OrderState)} - found:
+        found |= more
+    return frozenset(found)
+
+
+_REACHABLE: Final = {state: _reachable(state) for state in OrderState}
+
+
+def can_become(before: OrderState, after: OrderState) -> bool:
+    """Return whether updates can bring an order from ``before`` to ``after``; True for the same state."""
+    return after in _REACHABLE[before]
+
+
 _UPDATE_OF_ACK: Final = {
     AckStatus.ACCEPTED: OrderUpdate.ACCEPTED,
     AckStatus.REJECTED: OrderUpdate.REJECTED_ON_ENTRY,
