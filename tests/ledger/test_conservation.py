@@ -174,6 +174,32 @@ class BrokerMachine(RuleBasedStateMachine):
             assert effect is not None
             self.books((effect,))
 
+    @rule(owner=st.sampled_from(sorted(POOL_OF)), symbol=SYMBOLS, part=st.integers(1, 4))
+    def takes_over(self, owner: str, symbol: str, part: int) -> None:
+        """A strategy takes over a part of what is EXTERNAL; nothing changes at the broker."""
+        self.now += 1
+        self.number += 1
+        qty = self.book.external.qty(symbol) // part
+        if qty <= 0:
+            return
+        before = self.book.equity(at(self.mark)), self.book.realized_by_pool
+        for _ in range(2):
+            self.books(
+                self.book.take_over(symbol, qty, self.noted(), strategy=owner, pool=POOL_OF[owner], price=self.mark)
+            )
+        assert self.book.equity(at(self.mark)) == before[0] + qty * self.mark
+        assert self.book.realized_by_pool == before[1]
+
+    @rule(amount=SUMS, sign=st.sampled_from([1, -1]))
+    def external_cash_moves(self, amount: int, sign: int) -> None:
+        self.number += 1
+        has = [self.book.external.cash, sum_of(max(D(0), self.book.available(pool)) for pool in Pool)]
+        effects = self.book.move_external_cash(
+            D(amount * sign), self.noted(), weights=BALANCED, remainder=Pool.SCALP
+        )
+        assert (effects is None) is (amount > has[sign < 0])
+        self.books(effects or ())
+
     @rule(amount=SUMS, source=st.permutations(list(Pool)))
     def moves(self, amount: int, source: list[Pool]) -> None:
         self.number += 1

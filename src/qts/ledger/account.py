@@ -31,8 +31,10 @@ from qts.ledger.bookings import (
     cash_change,
     check_booking,
     fill_id_of,
+    key_of_booking,
     positive_quanta,
     shares_of_withdrawal,
+    value_of,
 )
 from qts.ledger.contracts import (
     ActionEffect,
@@ -53,9 +55,23 @@ from qts.ledger.external import External
 from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, utc_date
 from qts.ledger.holding import Holding, Step, fill_key
 from qts.market.actions import Dividend, Split
-from qts.money import ZERO, is_multiple, magnitude, minus, negated, plus, ratio, split, sum_of, times, whole_steps
+from qts.money import (
+    ZERO,
+    is_bounded,
+    is_multiple,
+    magnitude,
+    minus,
+    negated,
+    plus,
+    ratio,
+    split,
+    sum_of,
+    times,
+    whole_steps,
+)
 from qts.strategy.contracts import Side
 
+_IN, _OUT = BookingKind.DEPOSIT, BookingKind.WITHDRAWAL
 Mark: TypeAlias = Callable[[str], Decimal | None]
 """The price at which a symbol is valued; None when unknown."""
 
@@ -106,6 +122,8 @@ class Account:
         self._reversed: set[FillId] = set()
         self._early: dict[FillId, FillReversed] = {}
         self.external = External(quantum)
+        self._opened_on = ""
+        self._before_opening: set[FillId] = set()
         self.fees_total = ZERO
         self.taxes_total = ZERO
         self.dividends_total = ZERO
@@ -116,6 +134,10 @@ class Account:
         self.deposits_total = ZERO
         self.withdrawals_total = ZERO
         """Money that left the pools for good, as a positive amount."""
+        self.contributions_total = ZERO
+        """The cost of shares of EXTERNAL that strategies have taken over."""
+        self.contributions_value = ZERO
+        """What they were worth at the market when they were taken over."""
         self.adjustments_total = ZERO
         """Other results that the broker booked, such as interest; negative: charged."""
 
@@ -343,6 +365,10 @@ class Account:
             return (
                 f"{MAX_EARLY} reversals wait for fills that are not known" if len(self._early) >= MAX_EARLY else ""
             )
+        if self._is_in_opening(key) and key not in self._seen:
+            return (
+                f"execution {report.execution_id} is from before the account was adopted: book what is due by hand"
+            )
         found = self._find(key, report.symbol)
         if found is None:
             return (
@@ -360,6 +386,8 @@ class Account:
         refuses, one of another account, and a withdrawal of more than is available.
         """
         check_booking(row, self.quantum)
+        if row.symbol and row.kind in (_IN, _OUT):
+            raise ContractError(f"{row.kind.value} {row.reference!r}: shares are taken over, not booked one-sided")
         if row.account != self.name:
             raise ContractError(f"the booking is of account {row.account!r}, not {self.name!r}")
         if booking_id(row) in self._bookings:
@@ -368,7 +396,7 @@ class Account:
             has = self.external.cash if row.pool is None else self.available(row.pool)
             if negated(row.amount) > has:
                 raise ContractError(f"WITHDRAWAL {row.reference!r}: {row.amount} of {has} available")
-        return self._book_row(row, self.external.holding(row.symbol) if row.symbol else None)
+        return self._book_row(row, self._holding_of(row) if row.symbol else None)
 
     def deposit(
         self, amount: Decimal, note: Note, *, weights: Mapping[Pool, Decimal], remainder: Pool
@@ -402,12 +430,18 @@ class Account:
         return self._book_money(BookingKind.WITHDRAWAL, taken, note)
 
     def adopt(
-        self, cash: Decimal, holdings: Mapping[str, tuple[Decimal, Decimal]], note: Note
+        self,
+        cash: Decimal,
+        holdings: Mapping[str, tuple[Decimal, Decimal]],
+        note: Note,
+        executions: Iterable[Fill] = (),
     ) -> tuple[BookingEffect, ...]:
         """Book what the broker has beside the opening of the pools as EXTERNAL, once; nothing when it was.
 
-        ``cash`` is all settled cash at the broker, ``holdings`` (quantity, cost) by symbol. Raises ContractError
-        when the pools have opened with more than ``cash``, StateError when anything was booked before.
+        ``cash`` is all settled cash at the broker, ``holdings`` (quantity, cost) by symbol. ``executions`` of the
+        day are in both already, as are those of earlier days: when they are reported they count as booked. Raises
+        ContractError when the pools have opened with more than ``cash``, StateError when anything was booked
+        before.
         """
         if self._has_noted(BookingKind.OPENING, note):
             return ()
@@ -423,7 +457,61 @@ class Account:
         rows = [row for row in rows if row.amount or row.qty or row.cost]
         for row in rows:
             check_booking(row, self.quantum)
+        self._opened_on = self._trade_date(note.ts_ns)
+        self._before_opening = {self._id_of(fill) for fill in executions}
         return tuple(self._book_row(row, self.external.holding(row.symbol) if row.symbol else None) for row in rows)
+
+    def take_over(
+        self, symbol: str, qty: Decimal, note: Note, *, strategy: str, pool: Pool, price: Decimal
+    ) -> tuple[BookingEffect, ...]:
+        """Make shares of EXTERNAL a strategy's, at what they have cost; nothing when ``note`` was booked before.
+
+        No cash moves: the pool is given ``qty`` shares, whose value at the market, ``price`` each, is no result of
+        it. They come after every fill that is booked of them. Raises ContractError, before anything changes, for
+        more than EXTERNAL holds, or a strategy that belongs to another pool.
+        """
+        if self._has_noted(BookingKind.DEPOSIT, note):
+            return ()
+        held = self.external.qty(symbol)
+        if not (is_bounded(qty) and 0 < qty <= held):
+            raise ContractError(f"EXTERNAL holds {held} {symbol}, not {qty}")
+        theirs = self.external.holding(symbol)
+        ours = self._holdings.get((strategy, symbol), theirs)
+        note = note._replace(ts_ns=max(note.ts_ns, theirs.ts_ns + 1, ours.ts_ns + 1))  # no fill is valued again
+        whole = times(theirs.cost, qty)
+        cost = times(whole_steps(whole, times(held, self.quantum), ROUND_HALF_EVEN), self.quantum)
+        left, name = negated(qty), self.name
+        rows = (
+            booking_row(_OUT, name, note, None, symbol=symbol, qty=left, price=price, cost=negated(cost)),
+            booking_row(_IN, name, note, pool, strategy=strategy, symbol=symbol, qty=qty, price=price, cost=cost),
+        )
+        for row in rows:
+            check_booking(row, self.quantum)
+        self._bind(strategy, pool)
+        return tuple(self._book_row(row, self._holding_of(row)) for row in rows)
+
+    def move_external_cash(
+        self, amount: Decimal, note: Note, *, weights: Mapping[Pool, Decimal], remainder: Pool
+    ) -> tuple[BookingEffect, ...] | None:
+        """Move EXTERNAL cash to the pools, or back for an ``amount`` below 0; divided like a :meth:`deposit`.
+
+        Nothing when ``note`` was booked before; None, and nothing has changed, where that much is not there.
+        Raises ContractError for an amount that is not whole quanta, or 0.
+        """
+        comes = amount > 0
+        if self._has_noted(_IN if comes else _OUT, note):
+            return ()
+        if comes:
+            if amount > self.external.cash:
+                return None
+            ours = self.deposit(amount, note, weights=weights, remainder=remainder)
+        else:
+            taken = self.withdraw(negated(amount), note, weights=weights, remainder=remainder)
+            if taken is None:
+                return None
+            ours = taken
+        row = booking_row(_OUT if comes else _IN, self.name, note, None, amount=negated(amount))
+        return (*ours, self._book_row(row, None))
 
     def split_external(
         self, split: Split, note: Note, *, lot: Decimal, price: Decimal | None
@@ -471,7 +559,11 @@ class Account:
         return FillId(self.name, fill.broker, day, fill.client_order_id, fill.execution_id)
 
     def _is_booked(self, key: FillId) -> bool:
-        return key in self._seen or self.external.has_booked(key)
+        return key in self._seen or self.external.has_booked(key) or self._is_in_opening(key)
+
+    def _is_in_opening(self, key: FillId) -> bool:
+        """Return whether the execution is part of what the broker had when its account was adopted."""
+        return bool(self._opened_on) and (key.trade_date < self._opened_on or key in self._before_opening)
 
     def _id_of_reversed(self, report: FillReversed) -> FillId:
         day = self._trade_date(report.traded_ns)
@@ -597,8 +689,9 @@ class Account:
 
     @property
     def capital_paid_in(self) -> Decimal:
-        """Return opening and deposits less withdrawals: what the pools would be worth without any result."""
-        return minus(plus(self.opening, self.deposits_total), self.withdrawals_total)
+        """Return opening, deposits and shares taken over, at cost, less withdrawals: the worth without results."""
+        paid_in = plus(plus(self.opening, self.deposits_total), self.contributions_total)
+        return minus(paid_in, self.withdrawals_total)
 
     @property
     def broker_cash(self) -> Decimal:
@@ -686,6 +779,8 @@ class Account:
                 "positions": {symbol: str(qty) for symbol, qty in self.external.positions().items()},
             }
             state["early"] = [[*msgspec.structs.astuple(report)] for report in self._early.values()]
+        if self._opened_on:
+            state["adopted"] = {"day": self._opened_on, "executions": sorted(self._before_opening)}
         return state
 
     def import_state(
@@ -712,6 +807,10 @@ class Account:
         if "initial" in state:  # the targets that divided it may have been reloaded since
             self.initial = {pool: Decimal(state["initial"][pool.value]) for pool in Pool}
             self._cash = dict(self.initial)
+        adopted = state.get("adopted")
+        if adopted is not None:
+            self._opened_on = adopted["day"]
+            self._before_opening = {FillId(*names) for names in adopted["executions"]}
         for transfer in transfers:
             self._move(transfer)
         for row in ledger:
@@ -897,6 +996,10 @@ class Account:
                     return strategy, held, step
         return None
 
+    def _holding_of(self, row: BookingRow) -> Holding:
+        """Return the holding that a booking of shares changes: a strategy's, or that of EXTERNAL."""
+        return self.external.holding(row.symbol) if row.pool is None else self._holding(row.strategy, row.symbol)
+
     def _has_noted(self, kind: BookingKind, note: Note) -> bool:
         return any(one.kind is kind and one.reference == note.reference for one in self._bookings)
 
@@ -924,7 +1027,10 @@ class Account:
 
     def _change_shares(self, row: BookingRow, holding: Holding) -> None:
         if row.kind is not BookingKind.REVERSAL:
-            self.external.change_shares(row)
+            if row.pool is None:
+                self.external.change_shares(row)
+            else:
+                holding.add_at_cost(key_of_booking(row), row.qty, row.cost)
             return
         key = fill_id_of(row)
         found = self._find(key, row.symbol)
@@ -946,7 +1052,10 @@ class Account:
         self._add_to_pool(row.pool, cash_change(row), row.realized_pnl, row.ts_ns)
         self.fees_total = plus(self.fees_total, row.fee)
         self.taxes_total = plus(self.taxes_total, row.tax)
-        if row.kind is BookingKind.DEPOSIT:
+        if row.kind is BookingKind.DEPOSIT and row.symbol:
+            self.contributions_total = plus(self.contributions_total, row.cost)
+            self.contributions_value = plus(self.contributions_value, value_of(row))
+        elif row.kind is BookingKind.DEPOSIT:
             self.deposits_total = plus(self.deposits_total, row.amount)
         elif row.kind is BookingKind.WITHDRAWAL:
             self.withdrawals_total = minus(self.withdrawals_total, row.amount)
@@ -959,7 +1068,9 @@ class Account:
             holding = found[1] if found is not None else self.external.holding(row.symbol)
             self._change_shares(row, holding)
         elif row.symbol:
-            self.external.change_shares(row)
+            if row.pool is not None:
+                self._bind(row.strategy, row.pool)
+            self._change_shares(row, self._holding_of(row))
         self._book_booking(row)
 
     def _add_to_pool(self, pool: Pool, cash: Decimal, realized: Decimal, ts_ns: int) -> None:

@@ -37,6 +37,7 @@ _TimeKey: TypeAlias = tuple[int, str, int, str, str]
 _Row: TypeAlias = LedgerRow | ActionRow | BookingRow
 _Execution: TypeAlias = tuple[str, str, str, str, str]
 """Account, broker, the market's date, order and execution id."""
+_MOVED: Final = frozenset({BookingKind.DEPOSIT, BookingKind.WITHDRAWAL})
 _PAID_IN: Final = frozenset({BookingKind.OPENING, BookingKind.DEPOSIT, BookingKind.WITHDRAWAL})
 OVERFILL_NOTE: Final = "overfill"
 """An order whose note contains this word was flagged: the broker filled more than was asked for."""
@@ -178,6 +179,8 @@ class ProvenRows:
         self._reversals: dict[_Execution, BookingRow] = {}
         self._taken_back: dict[_Execution, LedgerRow | BookingRow] = {}
         self._not_yet: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        self._moved: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+        """Shares and cost that left EXTERNAL and came to no strategy, or the reverse, by booking and symbol."""
         self._external_cash = _NOTHING
         self._external_qty: dict[str, Decimal] = defaultdict(Decimal)
         self._external_cost: dict[str, Decimal] = defaultdict(Decimal)
@@ -187,7 +190,7 @@ class ProvenRows:
         self,
         ledger: Iterable[LedgerRow],
         actions: Iterable[ActionRow] = (),
-        bookings: Iterable[BookingRow] = (),
+        bookings: Sequence[BookingRow] = (),
     ) -> bool:
         """Return whether none of the rows is older than one added, nor takes one back.
 
@@ -195,7 +198,7 @@ class ProvenRows:
         """
         newest = self._newest
         return newest is None or (
-            all(_moment(row) >= newest for row in _in_time(ledger, actions))
+            all(_moment(row) >= newest for row in _in_time(ledger, actions, filter(_is_taken_over, bookings)))
             and all(row.kind is not BookingKind.REVERSAL for row in bookings)
         )
 
@@ -239,6 +242,8 @@ class ProvenRows:
         if self.bookings or claims.bookings_applied:
             protocol.same(5, "bookings, each once", len(self._booking_keys), self.bookings)
             protocol.same(5, "bookings applied", claims.bookings_applied, self.bookings)
+            moved = ", ".join(" of ".join(key) for key in self._moved)
+            protocol.true(1, not moved, "shares taken over", f"what left EXTERNAL and what came differ: {moved}")
             if claims.external is not None:
                 self._check_external(protocol, claims.external)
         return protocol.result()
@@ -257,8 +262,12 @@ class ProvenRows:
         self._check_transfers(protocol, transfers)
         reversals = [row for row in bookings if row.kind is BookingKind.REVERSAL]
         self._reversals.update((_execution_of(row), row) for row in reversals)
-        for row in _in_time(ledger, actions, reversals):
+        for row in _in_time(ledger, actions, (*reversals, *filter(_is_taken_over, bookings))):
             if isinstance(row, BookingRow):
+                if row.kind is BookingKind.DEPOSIT:
+                    self._take_over(row)
+                    self._newest = _moment(row)
+                    continue
                 key = (row.strategy, row.symbol)
                 self._not_yet[key] = plus(self._not_yet[key], row.qty)
                 continue
@@ -301,6 +310,14 @@ class ProvenRows:
             average = row.price
         self._qty[key], self._averages[key] = after, average
 
+    def _take_over(self, row: BookingRow) -> None:
+        """Add shares that a strategy took over at their cost, in the order of time."""
+        key = (row.strategy, row.symbol)
+        qty, average = self._qty[key], self._averages.get(key, _NOTHING)
+        after = self._qty[key] = plus(qty, row.qty)
+        if after:
+            self._averages[key] = _WIDE.divide(_WIDE.add(_WIDE.multiply(qty, average), row.cost), after)
+
     def _add_action(self, protocol: _Protocol, row: ActionRow) -> None:
         """Add a split or dividend; check ``position-from-fills``: it applies to what was held, by its own ratio.
 
@@ -342,6 +359,11 @@ class ProvenRows:
         if is_execution:
             protocol.same(1, f"{name}, amount", row.amount, times(minus(_NOTHING, row.qty), row.price))
         cash, qty = minus(minus(row.amount, row.fee), row.tax), row.qty
+        if row.symbol and row.kind in _MOVED:
+            moved = self._moved.pop((row.reference, row.symbol), (_NOTHING, _NOTHING))
+            left = (plus(moved[0], row.qty), plus(moved[1], row.cost))
+            if any(left):
+                self._moved[row.reference, row.symbol] = left
         if is_execution and _execution_of(row) in self._reversals:
             cash = qty = _NOTHING
             if row.kind is BookingKind.EXTERNAL_FILL:
@@ -352,7 +374,7 @@ class ProvenRows:
             self._external_cost[row.symbol] = plus(self._external_cost[row.symbol], row.cost)
         else:
             if is_capital:
-                self._opening = plus(self._opening, cash)
+                self._opening = plus(self._opening, plus(cash, row.cost))
             self._cash[row.pool] = plus(self._cash[row.pool], cash)
             self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
         self._booking_keys.add(_key_of_booking(row))
@@ -479,11 +501,16 @@ class ProvenRows:
             )
 
 
+def _is_taken_over(row: BookingRow) -> bool:
+    """Return whether the booking brings shares to a strategy."""
+    return row.kind is BookingKind.DEPOSIT and bool(row.symbol)
+
+
 def _in_time(
-    ledger: Iterable[LedgerRow], actions: Iterable[ActionRow], reversals: Iterable[BookingRow] = ()
+    ledger: Iterable[LedgerRow], actions: Iterable[ActionRow], bookings: Iterable[BookingRow] = ()
 ) -> list[_Row]:
-    """Return fills, actions and reversals in the order of time; actions come before the fills of their moment."""
-    rows: list[_Row] = [*actions, *ledger, *reversals]
+    """Return fills, actions and bookings of shares in the order of time; at one moment actions come first."""
+    rows: list[_Row] = [*actions, *ledger, *bookings]
     return sorted(rows, key=_moment)
 
 

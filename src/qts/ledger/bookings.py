@@ -10,7 +10,20 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError
 from qts.ledger.contracts import BookingKind, BookingRow, Charges, LedgerRow
 from qts.ledger.fills import FillId
-from qts.money import ZERO, floor_to, is_bounded, is_multiple, magnitude, minus, negated, plus, split, sum_of
+from qts.ledger.holding import FillKey, fill_key
+from qts.money import (
+    ZERO,
+    floor_to,
+    is_bounded,
+    is_multiple,
+    magnitude,
+    minus,
+    negated,
+    plus,
+    split,
+    sum_of,
+    times,
+)
 
 FROM_OUTSIDE: Final = frozenset({BookingKind.OPENING, BookingKind.DEPOSIT, BookingKind.WITHDRAWAL})
 """Kinds that bring or take capital; what all others bring is a result."""
@@ -51,6 +64,11 @@ def fill_id_of(row: BookingRow) -> FillId:
     return FillId(row.account, row.broker, row.day, row.order_id, row.reference)
 
 
+def key_of_booking(row: BookingRow) -> FillKey:
+    """Return the place of a booking of shares among the fills of its holding: before those of its moment."""
+    return fill_key(row.ts_ns, "", "", f"{row.kind.value} {row.reference}")
+
+
 def cash_change(row: BookingRow) -> Decimal:
     """Return what the booking changes in its owner's cash."""
     return minus(minus(row.amount, row.fee), row.tax)
@@ -62,8 +80,10 @@ def booking_row(
     note: Note,
     pool: Pool | None,
     *,
+    strategy: str = "",
     symbol: str = "",
     qty: Decimal = ZERO,
+    price: Decimal = ZERO,
     amount: Decimal = ZERO,
     fee: Decimal = ZERO,
     tax: Decimal = ZERO,
@@ -76,10 +96,10 @@ def booking_row(
         kind,
         note.ts_ns,
         pool,
-        "",
+        strategy,
         symbol,
         qty,
-        ZERO,
+        price,
         amount,
         fee,
         tax,
@@ -114,6 +134,8 @@ def check_booking(row: BookingRow, quantum: Decimal) -> None:
     allowed = _ALLOWED[row.kind]
     if row.pool is None and row.kind in (BookingKind.OPENING, BookingKind.ADJUSTMENT):
         allowed = frozenset({"qty", "amount", "cost"})
+    elif row.symbol and row.kind in _IN_KIND and not row.amount:
+        allowed = frozenset({"qty", "price", "cost"})
     if not used or not used <= allowed:
         raise ContractError(
             f"{name}: has {', '.join(sorted(used)) or 'nothing'}; allowed: {', '.join(sorted(allowed))}"
@@ -122,6 +144,8 @@ def check_booking(row: BookingRow, quantum: Decimal) -> None:
         raise ContractError(f"{name}: shares and their cost need a symbol, and only they have one")
     if row.kind is BookingKind.OPENING and row.pool is not None:
         raise ContractError(f"{name}: only EXTERNAL is opened by a booking")
+    if row.symbol and row.kind in _IN_KIND:
+        _check_in_kind(row, name)
     if (row.amount > 0, row.amount < 0) == _WRONG_SIGN.get(row.kind):
         raise ContractError(f"{name}: the amount has the wrong sign, got {row.amount}")
     gained = ZERO if row.kind in FROM_OUTSIDE else minus(minus(plus(row.amount, row.cost), row.fee), row.tax)
@@ -129,6 +153,16 @@ def check_booking(row: BookingRow, quantum: Decimal) -> None:
         raise ContractError(f"{name}: the result is {gained}, got {row.realized_pnl}")
 
 
+def _check_in_kind(row: BookingRow, name: str) -> None:
+    """Raise ContractError unless shares leave EXTERNAL, or come to a strategy of a pool."""
+    comes = row.kind is BookingKind.DEPOSIT
+    if comes is (row.pool is None) or comes is not bool(row.strategy):
+        raise ContractError(f"{name}: shares are withdrawn from EXTERNAL and deposited for a strategy of a pool")
+    if not (row.price > 0 and (row.qty > 0 if comes else row.qty < 0)):
+        raise ContractError(f"{name}: it has the wrong sign: {row.qty} shares at {row.price}")
+
+
+_IN_KIND: Final = frozenset({BookingKind.DEPOSIT, BookingKind.WITHDRAWAL})
 _ALLOWED: Final[Mapping[BookingKind, frozenset[str]]] = {
     BookingKind.OPENING: frozenset({"amount"}),
     BookingKind.DEPOSIT: frozenset({"amount"}),
@@ -138,6 +172,11 @@ _ALLOWED: Final[Mapping[BookingKind, frozenset[str]]] = {
     BookingKind.ADJUSTMENT: frozenset({"amount"}),
 }
 _WRONG_SIGN: Final = {BookingKind.DEPOSIT: (False, True), BookingKind.WITHDRAWAL: (True, False)}
+
+
+def value_of(row: BookingRow) -> Decimal:
+    """Return what a deposit or withdrawal was worth at its moment: its money, or its shares at the market."""
+    return plus(row.amount, times(row.qty, row.price))
 
 
 def positive_quanta(amount: Decimal, quantum: Decimal, what: str) -> None:

@@ -119,7 +119,8 @@ class BookingKind(str, Enum):
     """The kinds of facts beside fills, splits, dividends and transfers.
 
     OPENING: cash and holdings that were at the broker before us. EXTERNAL_FILL: an execution of an order that is
-    not ours. DEPOSIT and WITHDRAWAL: money that came in and went out. FEE and TAX: what the broker's total of a day
+    not ours. DEPOSIT and WITHDRAWAL: money that came in and went out, or shares of EXTERNAL that a strategy takes
+    over. FEE and TAX: what the broker's total of a day
     is above (below) the sum of its fills. ADJUSTMENT: what the broker booked for another reason, interest for
     example. REVERSAL: an execution that the broker took back.
     """
@@ -149,8 +150,8 @@ class BookingRow(msgspec.Struct, frozen=True):
 
     ``qty`` shares of ``symbol`` and ``amount`` of cash came in (negative: went out), before ``fee`` and ``tax``,
     which were charged (negative: given back); ``cost`` is what was added to the cost of the holding. ``price`` is
-    that of an execution, 0 without one. ``realized_pnl`` is the change of the owner's realised result; 0 where
-    money came in from outside or went there.
+    that of an execution, or the market's for shares that a strategy takes over; 0 for everything else.
+    ``realized_pnl`` is the change of the owner's realised result; 0 where capital came in or went out.
 
     ``reference`` identifies the fact: an execution id (with its ``broker``, ``order_id`` and the market's date
     ``day``), the id of an operator's command, or a broker's statement (``day``: the day that it is about).

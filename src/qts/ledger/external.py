@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from qts.ledger.bookings import cash_change, fill_id_of
+from qts.ledger.bookings import cash_change, fill_id_of, key_of_booking
 from qts.ledger.contracts import BookingKind, BookingRow
 from qts.ledger.fills import FillId
 from qts.ledger.holding import Holding, fill_key
@@ -54,14 +54,14 @@ class External:
         return held
 
     def change_shares(self, row: BookingRow) -> None:
-        """Change the holding by ``row``, an opening, an adjustment or an execution."""
+        """Change the holding by ``row``: an opening, a split, an execution, or shares taken over from it."""
         if row.kind is BookingKind.EXTERNAL_FILL:
             self._fills.add(fill_id_of(row))
             key = fill_key(row.ts_ns, row.broker, row.reference, row.order_id)
             self.holding(row.symbol).apply(key, row.qty, row.price, row.fee, row.tax)
         else:
-            key = fill_key(row.ts_ns, "", "", f"{row.kind.value} {row.reference}")
-            self.holding(row.symbol).add_at_cost(key, row.qty, row.cost)
+            is_split = row.kind is BookingKind.ADJUSTMENT
+            self.holding(row.symbol).add_at_cost(key_of_booking(row), row.qty, row.cost, is_split=is_split)
 
     def add_money(self, row: BookingRow) -> None:
         """Add what ``row`` changes in cash and result."""

@@ -34,7 +34,7 @@ class Step(NamedTuple):
     A split has ``kept``, the part of the cost that stays with its whole lots as (numerator, denominator); its
     ``signed`` is the change of the quantity, its ``price`` the whole cash that it brings. Shares that come or go at
     a cost of their own have ``kept`` (); their ``price`` is the whole cost. ``fee`` and ``tax`` are those of a
-    fill.
+    fill. ``is_split``: the shares of earlier fills are others from here on.
     """
 
     key: FillKey
@@ -47,6 +47,7 @@ class Step(NamedTuple):
     kept: tuple[Decimal, Decimal] | tuple[()] | None = None
     fee: Decimal = ZERO
     tax: Decimal = ZERO
+    is_split: bool = False
 
 
 def fill_key(ts_ns: int, broker: str, execution_id: str, order_id: str = "") -> FillKey:
@@ -86,9 +87,9 @@ class Holding:
         """
         return self._add(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO, None, fee, tax))
 
-    def add_at_cost(self, key: FillKey, change: Decimal, cost: Decimal) -> None:
-        """Add ``change`` shares and ``cost`` without a result: what was held before, or is corrected."""
-        self._add(Step(key, change, cost, ZERO, ZERO, ZERO, ZERO, ()))
+    def add_at_cost(self, key: FillKey, change: Decimal, cost: Decimal, *, is_split: bool = False) -> None:
+        """Add ``change`` shares and ``cost`` without a result: what was held before, comes, goes, or was split."""
+        self._add(Step(key, change, cost, ZERO, ZERO, ZERO, ZERO, (), is_split=is_split))
 
     def fills(self, broker: str, execution_id: str, order_id: str) -> list[Step]:
         """Return the fills with these ids; the days of their times tell them apart."""
@@ -97,7 +98,7 @@ class Holding:
 
     def was_split_after(self, step: Step) -> bool:
         """Return whether the holding was split behind ``step``: its shares are not those of ``step`` now."""
-        return any(one.kept is not None for one in self._steps[self._steps.index(step) :])
+        return any(one.is_split for one in self._steps[self._steps.index(step) :])
 
     def remove(self, step: Step) -> None:
         """Take a fill out: every total becomes what it is without it."""
@@ -117,7 +118,7 @@ class Holding:
 
         ``kept`` is the part of the cost that stays, as (numerator, denominator); the rest is the fraction's.
         """
-        self._add(Step(key, change, cash, ZERO, ZERO, ZERO, ZERO, kept))
+        self._add(Step(key, change, cash, ZERO, ZERO, ZERO, ZERO, kept, is_split=True))
 
     def _add(self, step: Step) -> bool:
         """Put ``step`` in its place; True when it was a late one."""
@@ -145,13 +146,13 @@ class Holding:
             before = steps[i] = self._after(before, steps[i])
 
     def _after(self, before: Step | None, step: Step) -> Step:
-        key, signed, price, _, _, _, _, kept, fee, tax = step
+        key, signed, price, _, _, _, _, kept, fee, tax, _ = step
         if kept is not None:
             return self._after_split(before, step, kept)
         flow = times(signed, price)
         if before is None:
             return Step(key, signed, price, signed, flow, flow, ZERO, None, fee, tax)
-        _, _, _, held, held_cost, held_basis, realized, _, _, _ = before
+        _, _, _, held, held_cost, held_basis, realized, _, _, _, _ = before
         qty = plus(held, signed)
         if not held or (held > 0) is (signed > 0):
             cost, basis = plus(held_cost, flow), plus(held_basis, flow)
@@ -169,7 +170,7 @@ class Holding:
         held, cost, basis, realized = (before.qty, before.cost, before.basis, before.realized) if before else _NONE
         if not kept:
             at_cost = (plus(held, step.signed), plus(cost, step.price), plus(basis, step.price), realized)
-            return Step(step.key, step.signed, step.price, *at_cost, kept)
+            return Step(step.key, step.signed, step.price, *at_cost, kept, is_split=step.is_split)
         qty, numerator, denominator = plus(held, step.signed), *kept
         if not numerator or not qty:
             left = basis = ZERO
@@ -178,7 +179,7 @@ class Holding:
         else:
             left, basis = self._part(basis, numerator, denominator)
         realized = plus(minus(plus(realized, left), cost), step.price)
-        return Step(step.key, step.signed, step.price, qty, left, basis, realized, kept)
+        return Step(step.key, step.signed, step.price, qty, left, basis, realized, kept, is_split=True)
 
     def _part(self, basis: Decimal, numerator: Decimal, denominator: Decimal) -> tuple[Decimal, Decimal]:
         """Return the part of a ``basis`` that stays: as a cost in whole quanta, and finer."""
