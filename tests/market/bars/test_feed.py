@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.errors import DataError
+from qts.market.bars.columns import BarColumns
 from qts.market.bars.feed import BarFeed
-from qts.market.bars.series import BarSeries
 from qts.market.files.refusals import Refusals
 
 DAY = 738_000
 
 
-def series(symbol: str, times: list[int]) -> BarSeries:
+def series(symbol: str, times: list[int]) -> BarColumns:
     """One bar at each of ``times``, whose close is the time in hundredths."""
     prices = array("q", times)
     days = array("l", [DAY] * len(times))
-    return BarSeries(symbol, "1m", array("q", times), days, (prices,) * 4, 2, array("q", times), 0)
+    return BarColumns(symbol, "1m", array("q", times), days, (prices,) * 4, 2, array("q", times), 0)
 
 
 def feed_of(times: list[list[int]]) -> BarFeed:

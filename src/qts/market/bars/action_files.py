@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 from qts.errors import ContractError, DataError
 from qts.market.actions import CorporateAction, Dividend, Split
 from qts.market.bars import dates
+from qts.market.bars.columns import BarColumns
 from qts.market.bars.dates import DAY_NS, EPOCH_ORDINAL
 from qts.market.bars.header import plain_name
-from qts.market.bars.series import BarSeries
 from qts.market.bars.text import split as cells_of
 from qts.market.files.content import hash_and_magic
 from qts.market.files.line_source import GZIP_MAGIC, LineSource
@@ -97,7 +97,7 @@ def read_actions(path: Path, read_as: ReadAs, spelled: Callable[[str], str]) -> 
     return ActionFile(tuple(actions), digest)
 
 
-def actions_from_adjusted(series: BarSeries) -> tuple[CorporateAction, ...]:
+def actions_from_adjusted(series: BarColumns) -> tuple[CorporateAction, ...]:
     """Return the splits and dividends that the adjusted close of daily bars shows; () where it is the close.
 
     A dividend is told as exactly as the decimals of the file allow. Raises DataError where the ratio of adjusted
@@ -148,7 +148,7 @@ def _day(place: str, text: str, read_as: ReadAs) -> date:
     return date.fromordinal(stamp.wall_ns // DAY_NS + EPOCH_ORDINAL)
 
 
-def _changes(series: BarSeries, adjusted: Sequence[int]) -> Iterator[CorporateAction]:
+def _changes(series: BarColumns, adjusted: Sequence[int]) -> Iterator[CorporateAction]:
     """Yield what happened between each bar and the one before it."""
     closes = series.prices[3]
     price_step = 10**series.price_decimals
@@ -167,7 +167,7 @@ def _changes(series: BarSeries, adjusted: Sequence[int]) -> Iterator[CorporateAc
 
 
 def _change(
-    series: BarSeries, at: int, close: Fraction, ratio: Fraction, error: Fraction, move: Fraction
+    series: BarColumns, at: int, close: Fraction, ratio: Fraction, error: Fraction, move: Fraction
 ) -> CorporateAction:
     day = date.fromordinal(series.days[at])
     for new_to_old in _SPLITS:
@@ -186,7 +186,7 @@ def _change(
     return Dividend(series.symbol, day, _amount(series, day, share * close, 2 * error * close))
 
 
-def _amount(series: BarSeries, day: date, amount: Fraction, doubt: Fraction) -> Decimal:
+def _amount(series: BarColumns, day: date, amount: Fraction, doubt: Fraction) -> Decimal:
     """Return an amount with as many decimals as ``doubt`` leaves. Raises DataError where it leaves none."""
     digits = 0
     while Fraction(1, 10 ** (digits + 1)) > doubt and digits < _MOST_DIGITS:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from qts.clock import NS_PER_S, from_ns
 from qts.errors import DataError
 from qts.market.actions import CorporateAction
-from qts.market.bars.series import BarSeries
+from qts.market.bars.columns import BarColumns
 from qts.market.contracts import Bar, Instrument, MarketValue
 from qts.market.files.refusals import RefusalExample, Refusals
 from qts.market.series.intervals import DAY, MONTH, WEEK
@@ -36,7 +36,7 @@ class BarFeed:
         self,
         name: str,
         source_id: str,
-        series: Sequence[BarSeries],
+        series: Sequence[BarColumns],
         instruments: Mapping[str, Instrument],
         refusals: Refusals,
         notes: Sequence[Note],
@@ -46,7 +46,7 @@ class BarFeed:
         self._input = (name, source_id, series, instruments, refusals, notes, max_age_ns, actions)
         self.name = name
         self.source_id = source_id
-        self.series: Mapping[str, BarSeries] = {one.symbol: one for one in series}
+        self.series: Mapping[str, BarColumns] = {one.symbol: one for one in series}
         self.instruments = instruments
         self.actions = tuple(actions)
         self.declares_volatility = False
@@ -139,7 +139,7 @@ class BarFeed:
         """Return the share of all bars already given, 0..1."""
         return self._given / self._total if self._total else 1.0
 
-    def _is_next_day(self, one: BarSeries) -> bool:
+    def _is_next_day(self, one: BarColumns) -> bool:
         calendar, ns = self.instruments[one.symbol].calendar, one.known_ns[-1]
         known = calendar.local_date(from_ns(ns))
         if one.interval == DAY:

@@ -15,11 +15,11 @@ from qts.errors import ContractError, DataError
 from qts.market.actions import CorporateAction, Dividend, in_order
 from qts.market.bars.action_files import FILE_NAME, actions_from_adjusted, read_actions
 from qts.market.bars.arrow import FEATHER_MAGICS, PARQUET_MAGIC, ArrowBars
+from qts.market.bars.columns import BarColumns
 from qts.market.bars.currency import currency_of
 from qts.market.bars.dates import DateTable, stamp_of
 from qts.market.bars.feed import BarFeed
 from qts.market.bars.json_rows import JsonBars
-from qts.market.bars.series import BarSeries
 from qts.market.bars.sources import BarSource
 from qts.market.bars.symbols import SUFFIXES, symbol_of_name
 from qts.market.bars.table import BarTable, RawBars
@@ -200,7 +200,7 @@ class _Reading:
         return BarFeed(name, source_id, series, table.instruments, self._refusals, notes, max_age_ns, actions)
 
     def _actions(
-        self, series: Sequence[BarSeries], table: SymbolTable, files: Sequence[Path]
+        self, series: Sequence[BarColumns], table: SymbolTable, files: Sequence[Path]
     ) -> tuple[CorporateAction, ...]:
         """Return the actions of the files, and for symbols without any those of their adjusted close."""
         named: list[CorporateAction] = []
@@ -237,7 +237,7 @@ class _Reading:
         except ContractError as error:
             raise DataError(f"{files[0] if files else series[0].files[0]}: {error}") from None
 
-    def _notes_on(self, series: Sequence[BarSeries], table: SymbolTable) -> Iterator[Note]:
+    def _notes_on(self, series: Sequence[BarColumns], table: SymbolTable) -> Iterator[Note]:
         interval = series[0].interval
         if interval not in (DAY, WEEK, MONTH):
             known = Note.of("bars-known-at-end")

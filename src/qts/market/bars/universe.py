@@ -12,9 +12,9 @@ from operator import ge, gt, lt
 import msgspec
 
 from qts.errors import DataError
+from qts.market.bars.columns import BarColumns
 from qts.market.bars.intervals import interval_of
 from qts.market.bars.known_times import KnownTimes
-from qts.market.bars.series import BarSeries
 from qts.market.bars.table import Numbers, RawBars
 from qts.market.contracts import Instrument
 from qts.market.files.refusals import NO_TRADE, UNKNOWN_SYMBOL, Refusals, RowRefused
@@ -54,7 +54,7 @@ def put_in_order(raw: RawBars) -> bool:
 
 def series_of(
     raws: Sequence[RawBars], table: SymbolTable, zone: tzinfo | None, refusals: Refusals
-) -> list[BarSeries]:
+) -> list[BarColumns]:
     """Return the series of all symbols by symbol, and put their instruments into ``table``.
 
     ``zone`` is the declared time zone. Days on which nothing traded go to ``refusals``. Raises DataError for what
@@ -158,7 +158,7 @@ def _set_trading_days(raws: Sequence[RawBars], interval: Interval, instruments: 
             instruments[symbol] = msgspec.structs.replace(instrument, calendar=of_data)
 
 
-def _series(raw: RawBars, interval: Interval, times: KnownTimes, refusals: Refusals) -> BarSeries | None:
+def _series(raw: RawBars, interval: Interval, times: KnownTimes, refusals: Refusals) -> BarColumns | None:
     """Return the series of one symbol; None when nothing of it traded."""
     days = times.days(raw.stamps, interval)
     if not interval.is_intraday and times.has_hours:
@@ -171,7 +171,7 @@ def _series(raw: RawBars, interval: Interval, times: KnownTimes, refusals: Refus
         raise DataError(f"{raw.place(at)}: a second bar of one {interval.name}; leave one of the two out")
     if known[-1] >= LATEST_NS:
         raise DataError(f"{raw.place(len(raw) - 1)}: a bar after the year 2199; correct its date")
-    return BarSeries(
+    return BarColumns(
         raw.symbol,
         interval.name,
         known,
@@ -199,7 +199,7 @@ def _traded_days(raw: RawBars, days: array[int], refusals: Refusals) -> array[in
     return array("l", compress(days, flags))
 
 
-def _require_overlap(series: Sequence[BarSeries]) -> None:
+def _require_overlap(series: Sequence[BarColumns]) -> None:
     """Raise DataError where the symbols fall into groups without a day in common."""
     ordered = sorted(series, key=lambda one: one.known_ns[0])
     latest = ordered[0]

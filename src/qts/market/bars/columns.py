@@ -18,7 +18,7 @@ BLOCK: Final = 64
 """Bars that are made at once; a universe holds so many values of each symbol at most."""
 
 
-class BarSeries(msgspec.Struct, frozen=True):
+class BarColumns(msgspec.Struct, frozen=True):
     """The bars of ``symbol``, their times rising. ``days`` are ordinals of their session days.
 
     ``prices`` (open, high, low, close) and ``adjusted`` (the adjusted close, None where the file has none) are
