@@ -145,8 +145,8 @@ class Context(Protocol):
     """The view of the session that a strategy has: values of the present moment; nothing can be changed here.
 
     Asked by strategies alone, within their methods, on the thread that calls these. None of it waits; only
-    :meth:`plot`, :meth:`history`,
-    :meth:`track`, :meth:`at`, :meth:`every` and :meth:`log` raise. An unknown symbol is one that is not held.
+    :meth:`plot`, :meth:`history`, :meth:`track`, :meth:`at`, :meth:`every` and :meth:`log` raise. An unknown symbol
+    is one that is not held.
     """
 
     @property

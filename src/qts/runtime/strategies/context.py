@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -11,13 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from qts.capital.contracts import Pool
-from qts.clock import Clock, from_ns
-from qts.errors import ContractError
+from qts.clock import Clock
 from qts.execution.working import WorkingOrders
-from qts.indicators.contracts import Indicator
 from qts.ledger.account import Account
-from qts.market.series.book import BarSeries
-from qts.runtime.strategies.plots import MAX_SERIES, PlotPoint, Plots, plot_point
+from qts.runtime.strategies.abstract_context import MAX_LINES, AbstractContext, no_on_timer
+from qts.runtime.strategies.plots import MAX_SERIES, PlotPoint, Plots
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, BatchContext
 from qts.runtime.strategies.strategy_bars import TRACK, StrategyBars, timer_calls
@@ -29,8 +26,7 @@ from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.declared import declared_bars, wants_trades
 from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews
-from qts.strategy.timer import Timer, timer_at, timer_every
-from qts.strategy.tracked import Tracked
+from qts.strategy.timer import Timer
 from qts.strategy.user_code import Run, runner_for
 
 OnIntent = Callable[[Strategy, AnyIntent], None]
@@ -62,7 +58,7 @@ class ErrorCount(msgspec.Struct):
     first: str
 
 
-class StrategyContext:
+class StrategyContext(AbstractContext):
     """One strategy's view of the account (its :class:`~qts.strategy.contracts.Context`). ``pool`` pays for it."""
 
     __slots__ = (
@@ -74,14 +70,12 @@ class StrategyContext:
         "_prices",
         "_state",
         "_timers",
-        "bars",
         "dropped",
         "errors",
         "faults",
         "halted",
         "hears_of_orders",
         "is_resuming",
-        "is_starting",
         "most_intents",
         "on_bar",
         "on_bars",
@@ -95,7 +89,6 @@ class StrategyContext:
         "strategy",
         "unsaved",
         "wants_trades",
-        "warming_ns",
         "why",
     )
 
@@ -117,12 +110,9 @@ class StrategyContext:
         self.strategy = strategy
         self.wants_trades = wants_trades(strategy) and has_hook(strategy, "on_trade")
         wanted = declared_bars(strategy)
-        self.bars = StrategyBars(strategy.name, wanted, self.add_point) if wanted else None
-        """The bars that its class declares; None: it is shown those of the feed."""
+        super().__init__(StrategyBars(strategy.name, wanted, self.add_point) if wanted else None)
         self.dropped = 0
         """How much it wanted while it was shown bars from before the session."""
-        self.warming_ns: int | None = None
-        """The end of the bar of the past that it is shown; None: it is shown the present."""
         self.pool = pool
         self.hears_of_orders = has_hook(strategy, "on_order")
         self.plots = Plots()
@@ -130,7 +120,7 @@ class StrategyContext:
         self.most_intents = most_intents
         self.errors = 0
         self.faults: dict[str, ErrorCount] = {}
-        self.is_starting = self.is_resuming = False
+        self.is_resuming = False
         """Whether ``on_start`` runs again: the timers that are known stay as they are."""
         self.unsaved = False
         """Whether it was halted because its memory cannot be saved; no further attempt is made."""
@@ -212,26 +202,6 @@ class StrategyContext:
         return self._hook(hook)(self, argument)
 
     @property
-    def now(self) -> datetime:
-        return self._clock.now() if self.warming_ns is None else from_ns(self.warming_ns)
-
-    @property
-    def warming(self) -> bool:
-        return self.warming_ns is not None
-
-    def ready(self, symbol: str) -> bool:
-        return self.bars is None or self.bars.is_ready(symbol)
-
-    def history(self, symbol: str, interval: str, n: int) -> BarSeries:
-        return bars_of(self.bars, "history").history(symbol, interval, n)
-
-    def track(self, indicator: Indicator, interval: str) -> Tracked:
-        bars = bars_of(self.bars, "track")
-        if not self.is_starting:
-            raise called_late(indicator)
-        return bars.track(indicator, interval)
-
-    @property
     def state(self) -> OperatingState:
         return self._state.current_state
 
@@ -249,12 +219,6 @@ class StrategyContext:
     def working(self, symbol: str) -> bool:
         return bool(self._orders.of(self.strategy.name, symbol))
 
-    def plot(self, name: str, value: float | Decimal, pane: str = "") -> None:
-        now_ns = self._clock.time_ns() if self.warming_ns is None else self.warming_ns
-        point = plot_point(name, value, pane, now_ns)
-        if point is not None:
-            self.add_point(point)
-
     def add_point(self, point: PlotPoint) -> None:
         """Add a point to what is plotted; that a tracked indicator is left out is logged at the first.
 
@@ -267,27 +231,15 @@ class StrategyContext:
                 f"the report draws {MAX_SERIES} series: {point.name} and further tracked ones are left out"
             )
 
-    def is_flat(self, symbol: str) -> bool:
-        return not self.holding(symbol)
-
     @property
     def holdings(self) -> Mapping[str, Decimal]:
         return {symbol: self.holding(symbol) for symbol in self._account.held_by(self.strategy.name)}
-
-    def at(self, when: str, name: str) -> None:
-        self.set_timer(timer_at(when, name))
-
-    def every(self, interval: str, name: str) -> None:
-        self.set_timer(timer_every(interval, name))
 
     def set_timer(self, timer: Timer) -> None:
         """Set a checked timer. Raises ContractError for one too many, and in a strategy without ``on_timer``."""
         if self._timers is None or not has_hook(self.strategy, "on_timer"):
             raise no_on_timer(timer)
         self._timers.set(self.strategy.name, timer, self._clock.time_ns(), keeps_known=self.is_resuming)
-
-    def log(self, text: str) -> None:
-        self.add_line(checked_line(text))
 
     def add_line(self, text: str) -> None:
         """Write a checked line into the session's log, or nothing from the 10,001st on."""
@@ -297,6 +249,9 @@ class StrategyContext:
         self._log(self.strategy.name, text)
         if self._lines == MAX_LINES:
             self._log(self.strategy.name, f"has written {MAX_LINES:,} lines; further ones are left out")
+
+    def _present_ns(self) -> int:
+        return self._clock.time_ns()
 
     def batch_context(self, fills: Sequence[FillView | OrderNews]) -> BatchContext:
         """Return this view as it is now, with ``fills`` and news it has not seen, for another process."""
@@ -314,33 +269,6 @@ class StrategyContext:
         )
 
 
-def bars_of(bars: StrategyBars | None, method: str) -> StrategyBars:
-    """Return ``bars``. Raises ContractError for a strategy that declares none."""
-    if bars is None:
-        raise ContractError(f'{method}: the class declares no bars; write for example bars = {{"5m": 200}} in it')
-    return bars
-
-
-def called_late(indicator: object) -> ContractError:
-    """Return the error of an indicator that a resumed session would not ask for again."""
-    return ContractError(f"track {indicator!r:.80}: call ctx.track in on_start, which is called at every start")
-
-
-def no_on_timer(timer: Timer) -> ContractError:
-    """Return the error of a timer that no hook would hear of."""
-    return ContractError(f"timer {timer.name!r}: the class has no on_timer(self, ctx, name) that could be called")
-
-
-def checked_line(text: object) -> str:
-    """Return the first 1,000 characters of a line for the log. Raises ContractError for what is no text."""
-    if not isinstance(text, str):
-        raise ContractError(f"log: give a text, got {type(text).__name__}")
-    return str(text)[:_MAX_LINE].encode("utf-8", "replace").decode()
-
-
-MAX_LINES: Final = 10_000
-"""Lines of one strategy in the session's log, in one start of the session."""
-_MAX_LINE: Final = 1_000
 _MAX_TEXT: Final = 300
 _WHY: Final = {
     ON_START: "its start failed",

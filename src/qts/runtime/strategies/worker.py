@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, cast
 
 import msgspec
 
-from qts.clock import from_ns
 from qts.errors import ContractError, InputError
 from qts.event.contracts import Event
 from qts.event.worker import resolve
-from qts.indicators.contracts import Indicator
 from qts.market.contracts import Bar, Quote, Tick
-from qts.market.series.book import BarSeries
 from qts.money import ZERO
 from qts.runtime.drivers.standard_output import redirected_output
-from qts.runtime.strategies.context import MAX_LINES, bars_of, called_late, checked_line, no_on_timer
+from qts.runtime.strategies.abstract_context import MAX_LINES, AbstractContext, no_on_timer
 from qts.runtime.strategies.intents import in_row_after, intents_of
-from qts.runtime.strategies.plots import PlotPoint, plot_point
+from qts.runtime.strategies.plots import PlotPoint
 from qts.runtime.strategies.process_protocol import (
     ERRORS_BEFORE_HALT,
     BatchContext,
@@ -46,28 +42,24 @@ from qts.strategy.loading import RAISED_IN_CALL, fingerprint_of, load_strategy, 
 from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews
 from qts.strategy.snapshot import restore, save_bytes
-from qts.strategy.timer import MAX_TIMERS, Timer, timer_at, timer_every
-from qts.strategy.tracked import Tracked
+from qts.strategy.timer import MAX_TIMERS, Timer
 from qts.strategy.user_code import runner_for
 
 _NOTHING = (ZERO, None)
 
 
-class View:
+class View(AbstractContext):
     """The strategy's :class:`~qts.strategy.contracts.Context`: the account as it stood when the batch was sent.
 
     What the strategy plots, sets and logs is collected until :meth:`take`. ``has_timers``: it has an ``on_timer``.
-    ``bars`` None: its class declares none.
     """
 
-    __slots__ = ("bars", "batch", "has_timers", "is_starting", "lines", "points", "timers", "warming_ns")
+    __slots__ = ("batch", "has_timers", "lines", "points", "timers")
 
     def __init__(self, batch: BatchContext, *, has_timers: bool = False, bars: StrategyBars | None = None) -> None:
+        super().__init__(bars)
         self.batch = batch
         self.has_timers = has_timers
-        self.bars = bars
-        self.is_starting = False
-        self.warming_ns: int | None = None
         self.points: list[PlotPoint] = []
         self.timers: list[Timer] = []
         self.lines: list[str] = []
@@ -77,26 +69,6 @@ class View:
         taken = {"points": self.points, "timers": self.timers, "lines": self.lines}
         self.points, self.timers, self.lines = [], [], []
         return taken
-
-    @property
-    def now(self) -> datetime:
-        return from_ns(self.batch.now_ns if self.warming_ns is None else self.warming_ns)
-
-    @property
-    def warming(self) -> bool:
-        return self.warming_ns is not None
-
-    def ready(self, symbol: str) -> bool:
-        return self.bars is None or self.bars.is_ready(symbol)
-
-    def history(self, symbol: str, interval: str, n: int) -> BarSeries:
-        return bars_of(self.bars, "history").history(symbol, interval, n)
-
-    def track(self, indicator: Indicator, interval: str) -> Tracked:
-        bars = bars_of(self.bars, "track")
-        if not self.is_starting:
-            raise called_late(indicator)
-        return bars.track(indicator, interval)
 
     @property
     def state(self) -> OperatingState:
@@ -115,35 +87,25 @@ class View:
     def working(self, symbol: str) -> bool:
         return symbol in self.batch.working
 
-    def plot(self, name: str, value: float | Decimal, pane: str = "") -> None:
-        now_ns = self.batch.now_ns if self.warming_ns is None else self.warming_ns
-        point = plot_point(name, value, pane, now_ns)
-        if point is not None:
-            self.points.append(point)
-
-    def is_flat(self, symbol: str) -> bool:
-        return not self.holding(symbol)
+    def add_point(self, point: PlotPoint) -> None:
+        self.points.append(point)
 
     @property
     def holdings(self) -> Mapping[str, Decimal]:
         return {symbol: qty for symbol, (qty, _) in self.batch.holdings.items()}
 
-    def at(self, when: str, name: str) -> None:
-        self._set(timer_at(when, name))
-
-    def every(self, interval: str, name: str) -> None:
-        self._set(timer_every(interval, name))
-
-    def _set(self, timer: Timer) -> None:
+    def set_timer(self, timer: Timer) -> None:
         if not self.has_timers:
             raise no_on_timer(timer)
         if len(self.timers) <= MAX_TIMERS:  # one too many is refused by the session
             self.timers.append(timer)
 
-    def log(self, text: str) -> None:
-        line = checked_line(text)
+    def add_line(self, text: str) -> None:
         if len(self.lines) < MAX_LINES:
-            self.lines.append(line)
+            self.lines.append(text)
+
+    def _present_ns(self) -> int:
+        return self.batch.now_ns
 
 
 class StrategyWorker:
