@@ -120,6 +120,29 @@ def test_macd_crosses_its_signal() -> None:
     assert not macd.crossed_below(macd.signal)
 
 
+def test_macd_continues_from_the_memory_of_a_version_whose_mean_was_the_signal() -> None:
+    # Given closes of which three were seen, in a memory where the mean [previous, value, count, mean, weight] is
+    # the signal, and no line stands before it: 7/6 of two numbers, moved by 2/3
+    before = Macd(1, 2, 2)
+    run(before, [1.0, 3.0, 6.0])
+    state = before.export_state()
+    mean = state[5]
+    mean[:2] = [math.nan, 7 / 6]
+    earlier = [*state[:4], mean, *state[6:]]
+
+    # When it goes on
+    macd = Macd(1, 2, 2)
+    macd.import_state(earlier)
+
+    # Then it is where the other is, now and after the next number
+    for one in (before, macd):
+        assert (one.value, one.signal.value, one.histogram.value) == pytest.approx((4 / 3, 7 / 6, 1 / 6))
+        one.update(9.0)
+    assert (macd.value, macd.signal.value, macd.signal.previous) == pytest.approx(
+        (before.value, before.signal.value, 7 / 6)
+    )
+
+
 def test_roc_in_percent() -> None:
     assert run(Roc(2), [10.0, 5.0, 12.0, 5.0])[2:] == pytest.approx([20.0, 0.0])
     assert run(Roc(1), [0.0, 5.0])[1] == 0.0  # a change from 0 has no percentage

@@ -7,7 +7,8 @@ WillR.)
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from qts.errors import ContractError
 from qts.indicators.averages import Ema
@@ -66,7 +67,17 @@ class Rsi(NumberIndicator):
 class Macd(NumberIndicator):
     """The convergence and divergence of two exponential means."""
 
-    __slots__ = ("fast", "fast_mean", "histogram", "signal", "signal_length", "slow", "slow_mean", "wait")
+    __slots__ = (
+        "fast",
+        "fast_mean",
+        "histogram",
+        "signal",
+        "signal_length",
+        "signal_mean",
+        "slow",
+        "slow_mean",
+        "wait",
+    )
     about = About(
         formula="Ema(`fast`) − Ema(`slow`), both begun with the number that makes the slow one ready",
         ready="`slow` + `signal_length` − 1",
@@ -93,8 +104,8 @@ class Macd(NumberIndicator):
         if fast >= slow:
             raise ContractError(f"Macd: fast must be below slow, got {fast} and {slow}")
         self.wait = slow - fast
-        self.fast_mean, self.slow_mean, self.signal = Ema(fast), Ema(slow), Ema(signal_length)
-        self.histogram = Line()
+        self.fast_mean, self.slow_mean, self.signal_mean = Ema(fast), Ema(slow), Ema(signal_length)
+        self.signal, self.histogram = Line(), Line()
 
     def compute(self, x: float) -> float:
         """Return the fast mean less the slow one, and move signal and histogram."""
@@ -105,11 +116,19 @@ class Macd(NumberIndicator):
         apart = self.fast_mean.compute(x) - slow
         if apart != apart:
             return NAN
-        signal = self.signal.update(apart)
+        signal = self.signal_mean.compute(apart)
         if signal != signal:
             return NAN
+        self.signal.move(signal)
         self.histogram.move(apart - signal)
         return apart
+
+    def import_state(self, state: Sequence[Any]) -> None:
+        """Take the memory that one with the same settings exported; raises as that of every other does."""
+        if isinstance(state, list | tuple) and len(state) == len(self._memory()) - 1:
+            # Written when the mean that makes the signal was the signal: its own value begins its memory.
+            state = [*state[:4], state[4][:2], *state[4:]]
+        super().import_state(state)
 
 
 class Roc(NumberIndicator):
