@@ -16,7 +16,7 @@ import pytest
 
 from qts.clock import NEVER_NS, NS_PER_S
 from qts.errors import ContractError
-from qts.indicators import Sma
+from qts.indicators import Bollinger, Ema, Indicator, Macd, Sma
 from qts.market.actions import Split
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
 from qts.market.series.builder import BarBuilder
@@ -272,6 +272,8 @@ def test_history_holds_the_bar_that_is_shown_and_at_most_what_is_declared(rig_of
         (lambda ctx: ctx.history(SYMBOL, "2m", 1), "declared are: 1m, 5m"),
         (lambda ctx: ctx.track(Sma(2), "2m"), "track: '2m' is not declared"),
         (lambda ctx: ctx.track("Sma", "1m"), "track: give an indicator such as Sma\\(20\\), got 'Sma'"),
+        (lambda ctx: ctx.track(Macd().signal, "1m"), "track: give an indicator such as Sma"),
+        (lambda ctx: ctx.track(Sma(2), "1m")["5930"], r"Sma\(2\) 1m: '5930' is none of 005930"),
     ],
 )
 def test_what_was_not_declared_is_an_error_that_names_it(
@@ -280,6 +282,8 @@ def test_what_was_not_declared_is_an_error_that_names_it(
     raised: list[str] = []
 
     class Asking(OnBars):
+        symbols = (SYMBOL,)
+
         def on_start(self, ctx: Context) -> None:
             with pytest.raises(ContractError, match=text) as caught:
                 asks(ctx)
@@ -343,6 +347,61 @@ def test_a_tracked_indicator_is_fed_before_on_bar_and_plotted(rig_of: MakeRig) -
     rig.kernel.host.keep_memories()
     memory = rig.kernel.host.export_state()["scripted"]
     assert b"mean" not in bytes(memory["attributes"])
+
+
+def test_indicators_of_settings_that_hardly_differ_are_tracked_apart(rig_of: MakeRig) -> None:
+    tracked: list[Mapping[str, Indicator]] = []
+
+    class Two(OnBars):
+        def on_start(self, ctx: Context) -> None:
+            tracked.extend(ctx.track(Bollinger(2, width), "1m") for width in (2.0, 2.0000001, 2.0))
+
+    # Given two bands of widths that differ in the eighth digit, and one of them asked for again
+    rig = rig_of(Two())
+
+    # When closes of 150,000 and 150,100 have come, 50 from their mean
+    rig.show(*(trade(kst(9, minute), minute) for minute in range(3)))
+
+    # Then each has its own width, and the same is given for the same
+    first, second, again = tracked
+    assert again is first
+    uppers = [one[SYMBOL].upper.value for one in (first, second)]  # type: ignore[attr-defined]
+    assert uppers == pytest.approx([150_150.0, 150_150.000005], abs=1e-7)
+
+
+def test_another_class_of_the_same_name_is_not_given_the_values_of_the_first(rig_of: MakeRig) -> None:
+    other = type("Sma", (Ema,), {"__slots__": ()})
+    raised: list[str] = []
+
+    class Both(OnBars):
+        def on_start(self, ctx: Context) -> None:
+            ctx.track(Sma(2), "1m")
+            with pytest.raises(ContractError) as caught:
+                ctx.track(other(2), "1m")
+            raised.append(str(caught.value))
+
+    rig_of(Both())
+
+    assert raised == ["track Sma(2) 1m: another class of this name is tracked; rename one of them"]
+
+
+def test_of_what_is_tracked_only_symbols_with_a_bar_are_in_it(rig_of: MakeRig) -> None:
+    tracked: list[Mapping[str, Indicator]] = []
+
+    class OfAll(OnBars):
+        symbols = ()
+
+        def on_start(self, ctx: Context) -> None:
+            tracked.append(ctx.track(Sma(2), "1m"))
+
+    rig = rig_of(OfAll())
+    (means,) = tracked
+    assert (SYMBOL in means, len(means), means[SYMBOL].ready) == (False, 0, False)
+
+    rig.show(*(trade(kst(9, minute), minute) for minute in range(3)))
+
+    assert (SYMBOL in means, list(means), means[SYMBOL].ready) == (True, [SYMBOL], True)
+    assert ("000660" in means, means["000660"].ready) == (False, False)
 
 
 def test_tracking_in_on_bar_is_an_error_that_says_where_to(rig_of: MakeRig) -> None:

@@ -269,10 +269,16 @@ def _name_of(indicator: Indicator) -> str:
     for name, default in settings_of(type(indicator)).items():
         value = getattr(indicator, name)
         if name != "of":
-            shown.append(f"{value:g}" if isinstance(value, float) else str(value))
+            shown.append(_shown(value) if isinstance(value, float) else str(value))
         elif value != default:
             shown.append(f"of={value}")
     return f"{type(indicator).__name__}({', '.join(shown)})"
+
+
+def _shown(value: float) -> str:
+    """Return a setting with as few digits as tell it from every other: a name stands for one indicator alone."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _exported(owner: object, name: str, value: Any) -> Any:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
+from qts.errors import ContractError
 from qts.indicators import Candle, Indicator
 
 
 class Tracked(Mapping[str, Indicator]):
     """The indicators of one ``ctx.track``, by symbol, fed with the finished bars of ``interval``.
 
-    A symbol that had no bar yet has one that is not ready. A strategy reads them; its memory does not hold them,
-    and its ``on_start`` asks for them again when a session is resumed.
+    A symbol that had no bar yet has one that is not ready. One that is not among ``symbols``, if any are named,
+    raises :class:`~qts.errors.ContractError`; () means every symbol, and which a feed will yield is not known
+    beforehand. A strategy reads them; its memory does not hold them, and its ``on_start`` asks for them again when
+    a session is resumed.
     """
 
-    __slots__ = ("_by_symbol", "interval", "template")
+    __slots__ = ("_by_symbol", "_symbols", "interval", "template")
 
-    def __init__(self, template: Indicator, interval: str) -> None:
+    def __init__(self, template: Indicator, interval: str, symbols: tuple[str, ...] = ()) -> None:
         self.template = template.clone()
         self.interval = interval
+        self._symbols = symbols
         self._by_symbol: dict[str, Indicator] = {}
 
     @property
@@ -30,11 +34,19 @@ class Tracked(Mapping[str, Indicator]):
     def __getitem__(self, symbol: str) -> Indicator:
         """Return the indicator of ``symbol``."""
         found = self._by_symbol.get(symbol)
-        return self.template.clone() if found is None else found
+        if found is not None:
+            return found
+        if self._symbols and symbol not in self._symbols:
+            raise ContractError(f"{self.key}: {symbol!r:.40} is none of {', '.join(self._symbols)}"[:300])
+        return self.template.clone()
 
     def __getattr__(self, name: str) -> NoReturn:
         """Raise AttributeError: what an indicator has is asked of the one of a symbol."""
         raise AttributeError(f"{name}: ctx.track returns indicators by symbol; write [bar.symbol].{name}")
+
+    def __contains__(self, symbol: object) -> bool:
+        """Return whether ``symbol`` had a bar, as the iteration has it."""
+        return symbol in self._by_symbol
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_symbol)

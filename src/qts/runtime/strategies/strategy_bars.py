@@ -32,7 +32,7 @@ class StrategyBars:
 
     def __init__(self, name: str, wanted: Sequence[WantedBars], on_point: OnPoint = lambda point: None) -> None:
         self._name = name
-        self._wanted = tuple(wanted)
+        self._wanted = tuple(wanted)  # all of the same symbols: those that the strategy trades
         self._book = SeriesBook(wanted)
         self._on_point = on_point
         self._tracked: dict[str, Tracked] = {}
@@ -64,16 +64,18 @@ class StrategyBars:
         """Return the indicators made from ``indicator``, to be fed with the bars of ``interval``.
 
         The same one again gives the same. Raises ContractError for what is no indicator, an interval that is not
-        declared, one that has run, and one too many.
+        declared, another class of the same name and settings, and one too many.
         """
         if not isinstance(indicator, Indicator):
             raise ContractError(f"track: give an indicator such as Sma(20), got {indicator!r:.80}")
         if interval not in {one.interval.name for one in self._wanted}:
             declared = ", ".join(one.interval.name for one in self._wanted)
             raise ContractError(f"track: {interval!r:.40} is not declared in `bars`; declared are: {declared}")
-        made = Tracked(indicator, interval)
+        made = Tracked(indicator, interval, self._wanted[0].symbols)
         known = self._tracked.get(made.key)
         if known is not None:
+            if type(known.template) is not type(indicator):
+                raise ContractError(f"track {made.key}: another class of this name is tracked; rename one of them")
             return known
         if len(self._tracked) >= MAX_TRACKED:
             raise ContractError(f"track {made.key}: a strategy may track {MAX_TRACKED} indicators")
