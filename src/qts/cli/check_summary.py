@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from qts.cli.console import Screen
@@ -28,9 +30,20 @@ def print_check(screen: Screen, report: StrategyReport) -> None:
                 one.longest_at,
             )  # fmt: skip
         screen.print(table)
-    failed = [one.name for one in report.checks if one.outcome is Outcome.FAILED]
-    end = f"failed: {', '.join(failed)}" if failed else "all passed"
-    _line(screen, f"{counted(report.runs, 'run')} in {report.wall_s:.1f} s: {end}")
+    runs = counted(report.runs, "run")
+    _line(screen, f"{runs} in {report.wall_s:.1f} s: {_verdict(report.checks)}")
+
+
+def _verdict(checks: Sequence[CheckResult]) -> str:
+    """Return which checks failed and which could not be made, in words."""
+    failed, skipped = (
+        ", ".join(one.name for one in checks if one.outcome is outcome)
+        for outcome in (Outcome.FAILED, Outcome.SKIPPED)
+    )
+    if not failed and not skipped:
+        return "all passed"
+    verdict = f"failed: {failed}" if failed else "passed"
+    return f"{verdict}; skipped: {skipped}" if skipped else verdict
 
 
 def _print_one(screen: Screen, check: CheckResult) -> None:
