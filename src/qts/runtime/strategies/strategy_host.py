@@ -125,7 +125,7 @@ class StrategyHost:
 
     def lacking(self, strategy: str, symbol: str) -> str:
         """Return the bars that a strategy declares of ``symbol`` and does not have yet, in words; "" for none."""
-        context = next((one for one in self.contexts if one.strategy.name == strategy), None)
+        context = self._by_name.get(strategy)
         return "" if context is None or context.bars is None else context.bars.lacking(symbol)
 
     def _start(self, context: StrategyContext) -> None:
@@ -138,7 +138,10 @@ class StrategyHost:
             context.is_starting = False
 
     def on_market_event(self, event: Event) -> None:
-        """Handle a P1 event: show quotes and bars to the subscribers. Strategies get no trades and no depth."""
+        """Handle a P1 event: show a value to those that subscribe to it, or a moment to those it is for.
+
+        Trades go to those that ask for them alone; no strategy gets depth.
+        """
         value = event.body
         kind = value.__class__
         if kind is Quote:
@@ -147,9 +150,8 @@ class StrategyHost:
                 contexts = self._apply_answer(value, contexts, "on_quote")
             for context in contexts:
                 try:
-                    on_quote = (
-                        context.on_quote
-                    )  # looked up apart: as a method call CPython searches the class first
+                    # Looked up apart: as a method call CPython searches the class first.
+                    on_quote = context.on_quote
                     intents = on_quote(context, value)
                     if intents:
                         self._publish(context, intents)

@@ -31,8 +31,6 @@ from qts.workbench.check.trials import Trial, Trials
 from qts.workbench.check.warm_up import TIMES, WarmUpCheck, bars_of
 from qts.workbench.check.watch import CallWatch
 
-DEFAULT_CUTS: Final = 20
-MOST_CUTS: Final = 1_000
 _WATCHED_COST: Final = 3.0
 """What a watched run takes, in runs that are not watched, for the estimate."""
 _START_S: Final = 0.2
@@ -55,7 +53,7 @@ class StrategyCheck:
         options: Options,
         spec: StrategySpec,
         *,
-        cuts: int = DEFAULT_CUTS,
+        cuts: int,
         user: StopFlag,
         on_progress: Callable[[float, str], object],
         on_estimate: Callable[[int, float], object],

@@ -36,7 +36,7 @@ class TrialFeed(FeedView):
         """The time of the newest row."""
         self.is_ended = False
         self.marks: list[tuple[int, int]] = []
-        """Rows and their times, thinned evenly to at most some thousand; the first row of each time among them."""
+        """Rows and their times, thinned evenly to at most some thousand."""
         self._stop, self._user = stop, user
         self._until_ns, self._stop_at = until_ns, stop_at
         self._every = 1
