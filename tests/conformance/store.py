@@ -238,7 +238,7 @@ class StoreTests:
             store.rewind()
         assert len(store.ledger()) == 2
 
-    def test_a_store_of_a_real_broker_is_not_rewound_whoever_opens_it(self, opens: Opens) -> None:
+    def test_a_store_of_a_real_broker_is_never_rewound_when_it_is_opened(self, opens: Opens) -> None:
         store = opens(rewindable=False)
         store.open_run(RUN)
         store.commit([rows.ledger("x-1")])
