@@ -186,7 +186,7 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
     class Slow(ScriptedBroker):
         async def orders(self) -> Sequence[BrokerOrder]:
             seen = await super().orders()
-            if not self.fills:
+            if self.book and not self.fills:
                 key = next(iter(self.book))
                 self.fill(key, 1, 150_100, kst(10, 0, 1))
                 await until(lambda: the_rig.kernel.counters.fills == 1)

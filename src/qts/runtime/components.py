@@ -34,6 +34,7 @@ from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.recovery import Recovery
 from qts.runtime.persistence.session_log import Notices
+from qts.runtime.session.account_opening import AccountOpening
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.corporate_actions import CorporateActions
 from qts.runtime.session.day_cycle import DayCycle
@@ -90,6 +91,7 @@ class Components:
     capital: CapitalTransfers
     curve: EquityCurve
     days: DayCycle
+    opening: AccountOpening
     actions: CorporateActions | None
     """Splits and dividends; None when the feed knows none."""
     moments: Moments | None

@@ -150,9 +150,12 @@ class Kernel:
     async def start(self, first: MarketValue | None) -> None:
         """Start a new session before its first value, which has left the feed already; store every pool.
 
-        Instead of :meth:`restore`. Raises StorageError when the store has failed.
+        Instead of :meth:`restore`. The account at a real broker is adopted, see
+        :meth:`~qts.runtime.session.account_opening.AccountOpening.adopt`. Raises StorageError when the store has
+        failed.
         """
         self.pending_value = first
+        await self.components.opening.adopt()
         self.host.start()
         history = self.components.history
         if history is not None:

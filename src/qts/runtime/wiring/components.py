@@ -49,6 +49,7 @@ from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.checkpoint_registry import OF_STRATEGIES, register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
 from qts.runtime.persistence.session_log import LogPosition, Notices
+from qts.runtime.session.account_opening import AccountOpening
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.corporate_actions import CorporateActions
 from qts.runtime.session.day_cycle import DayCycle
@@ -384,6 +385,7 @@ def _make_components(
         evaluation=StateEvaluation(p, base.counters, say),
         stops=_make_stops(base, exits, exit_requests, pools),
         auditor=auditor,
+        opening=AccountOpening(p, broker, venue, on_booking=listeners.on_booking, log=say),
         actions=corporate_actions,
         moments=moments,
         schedule=Schedule(p.calendar, _evaluation_hours(p.config), p.clock.now(), ex_dates),

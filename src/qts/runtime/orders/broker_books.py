@@ -1,0 +1,73 @@
+"""Reads what an account at a broker holds as of one moment: the same answers twice, so that none is in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from qts.broker.contracts import Balance, Broker, BrokerOrder, BrokerPosition
+from qts.errors import BrokerUnavailable
+from qts.execution.contracts import Fill
+from qts.ledger.account import Account
+from qts.money import is_bounded
+from qts.runtime.orders.broker_queries import answered
+
+_MOST_READINGS: Final = 5
+
+
+class BrokerBooks(NamedTuple):
+    """What a broker says of an account: its orders and executions of the day, what it holds, and its money."""
+
+    orders: Sequence[BrokerOrder]
+    fills: Sequence[Fill]
+    positions: Mapping[str, BrokerPosition]
+    balance: Balance | None
+
+    def are_in(self, account: Account) -> bool:
+        """Return whether every execution is booked in ``account``, and all shares are those that it knows."""
+        held = {symbol: position.qty for symbol, position in self.positions.items()}
+        return held == account.broker_positions() and all(account.has_booked(fill) for fill in self.fills)
+
+
+async def read_books(broker: Broker) -> BrokerBooks:
+    """Ask for everything until two readings are the same, at most five times.
+
+    Raises BrokerUnavailable when one is not answered, or when the books do not stand still.
+    """
+    before = await _read(broker)
+    for _ in range(_MOST_READINGS - 1):
+        books = await _read(broker)
+        if books == before:
+            return books
+        before = books
+    raise BrokerUnavailable(f"the books of broker {broker.name} change while they are read: ask again later")
+
+
+async def _read(broker: Broker) -> BrokerBooks:
+    return BrokerBooks(
+        list(await answered(broker.orders())),
+        list(await answered(broker.fills_since(0))),
+        dict(await answered(broker.positions())),
+        await answered(broker.balance()),
+    )
+
+
+def settled_cash(broker: Broker, balance: Balance | None, currency: str) -> tuple[Decimal, Decimal]:
+    """Return the settled and the orderable cash of an account in ``currency``.
+
+    Raises BrokerUnavailable where the broker does not say one of them, or says it in another currency.
+    """
+    if balance is None:
+        raise BrokerUnavailable(f"broker {broker.name} does not say what money the account has")
+    if balance.currency != currency:
+        raise BrokerUnavailable(
+            f"broker {broker.name} keeps the account in {balance.currency}, the session in {currency}"
+        )
+    for what, amount in (("settled", balance.cash), ("orderable", balance.orderable)):
+        if amount is None or not is_bounded(amount):
+            said = "nothing" if amount is None else amount
+            raise BrokerUnavailable(f"broker {broker.name} says {said} of its {what} cash; allowed: an amount")
+    assert balance.cash is not None  # checked above, and so is the other
+    assert balance.orderable is not None
+    return balance.cash, balance.orderable

@@ -1,0 +1,90 @@
+"""Adopts an account at a broker at the first start on it: what is there beside our capital becomes EXTERNAL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+from qts.broker.contracts import Broker, BrokerPosition, MarketDriven
+from qts.errors import BrokerUnavailable, InputError
+from qts.ledger.bookings import Note
+from qts.ledger.contracts import BookingRow
+from qts.money import floor_to, is_bounded, multiple_of, times
+from qts.runtime.orders.broker_books import BrokerBooks, read_books, settled_cash
+from qts.runtime.session_events import Log
+from qts.runtime.shared_components import SharedComponents
+
+REFERENCE: Final = "opening"
+
+
+class AccountOpening:
+    """The opening of a session's books from those of its broker. For the session's thread, before its first value.
+
+    ``on_booking`` is called with every row that is booked.
+    """
+
+    def __init__(
+        self,
+        shared: SharedComponents,
+        broker: Broker,
+        venue: MarketDriven,
+        *,
+        on_booking: Callable[[BookingRow], None],
+        log: Log,
+    ) -> None:
+        self._shared = shared
+        self._broker = broker
+        self._venue = venue
+        self._on_booking = on_booking
+        self._log = log
+
+    async def adopt(self) -> None:
+        """Book the broker's settled cash beside the pools' and its holdings as EXTERNAL, with the next checkpoint.
+
+        Called once in a session that has no checkpoint yet, before anything else is booked: a process that is
+        killed before that checkpoint has booked nothing, and the next one asks again. A simulated venue has
+        nothing of others. Raises BrokerUnavailable when the broker does not answer or does not know one of the
+        amounts, InputError when the pools are allotted more than it has.
+        """
+        if self._venue.is_simulated:
+            return
+        p, name = self._shared, self._broker.name
+        try:
+            books = await read_books(self._broker)
+            cash, orderable = settled_cash(self._broker, books.balance, p.config.runtime.currency)
+            holdings = {symbol: (held.qty, self._cost(symbol, held)) for symbol, held in books.positions.items()}
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(f"{error}: the session does not begin") from None
+        most = min(cash, orderable)
+        if p.account.opening > most:
+            raise InputError(
+                f"runtime.equity_start: {p.account.opening:f} are allotted to the session; broker {name} has "
+                f"{cash:f} of settled cash, of which {orderable:f} can be ordered with; allowed: at most {most:f}"
+            )
+        note = Note(REFERENCE, p.clock.time_ns(), "rule", f"what {name} had at the first start")
+        whole = floor_to(cash, p.account.quantum)
+        for effect in p.account.adopt(whole, holdings, note, books.fills):
+            p.record.write_later(effect.booking)
+            self._on_booking(effect.booking)
+        self._tell(books, holdings)
+
+    def _cost(self, symbol: str, held: BrokerPosition) -> Decimal:
+        """Return what is held at the average price, in whole quanta."""
+        price = held.average_price
+        if not is_bounded(held.qty):
+            raise BrokerUnavailable(f"broker {self._broker.name} says that it holds {held.qty} {symbol}")
+        if price is None or not (is_bounded(price) and price >= 0):
+            said = "does not say what" if price is None else f"says {price} for what"
+            raise BrokerUnavailable(f"broker {self._broker.name} {said} its {held.qty:f} {symbol} have cost each")
+        return multiple_of(times(held.qty, price), self._shared.account.quantum, ROUND_HALF_EVEN)
+
+    def _tell(self, books: BrokerBooks, holdings: Mapping[str, tuple[Decimal, Decimal]]) -> None:
+        account, name = self._shared.account, self._broker.name
+        held = ", ".join(f"{qty:f} {symbol} for {cost:f}" for symbol, (qty, cost) in holdings.items())
+        text = f"cash {account.external.cash:f}; held: {held or 'nothing'}"
+        self._log("INFO", f"{account.opening:f} of the cash at {name} are ours; EXTERNAL, which is not: {text}")
+        for order in books.orders:
+            if order.is_open:
+                what = f"{order.side.value} {order.remaining:f} {order.symbol}"
+                self._log("WARNING", f"order {order.ref.number} at {name} is not ours: {what}")
