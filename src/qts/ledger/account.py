@@ -834,10 +834,11 @@ class Account:
         transfers: Sequence[Transfer] = (),
         actions: Sequence[ActionRow] = (),
         bookings: Sequence[BookingRow] = (),
-    ) -> None:
+    ) -> list[FillEffect]:
         """Restore what :meth:`export_state` saw and apply what the rows behind it show of the time since.
 
-        Rows are in the order of booking; those that ``state`` knows come first. Raises like :meth:`import_state`.
+        Rows are in the order of booking; those that ``state`` knows come first. Return what each fill behind them
+        has changed. Raises like :meth:`import_state`.
         """
         fills, moved, acted = state["fills"], state["transfers"], state.get("actions", 0)
         booked = state.get("bookings", 0)
@@ -850,13 +851,12 @@ class Account:
         )
         for transfer in transfers[moved:]:
             self._move(transfer)
-        for row in ledger[fills:]:
-            self._replay(row)
-            self._consume(row.order_id, row.qty)
+        effects = [self._follow(row) for row in ledger[fills:]]
         for action in actions[acted:]:
             self._replay_action(action)
         for booking in bookings[booked:]:
             self._replay_booking(booking)
+        return effects
 
     def hold_back(
         self,
@@ -1118,6 +1118,26 @@ class Account:
         key = fill_key(row.ts_ns, row.broker, row.execution_id, row.order_id)
         self._holding(row.strategy, row.symbol).apply(key, signed, row.price, row.fee, row.tax)
         self._book(row.pool, cash_of(signed, row), row.realized_pnl, row)
+
+    def _follow(self, row: LedgerRow) -> FillEffect:
+        """Apply a stored fill that the state before it lacks; return its effect as :meth:`apply_fill` does."""
+        held = self.holding(row.strategy, row.symbol)
+        self._replay(row)
+        overfilled = self._consume(row.order_id, row.qty)
+        holding = self._holding(row.strategy, row.symbol)
+        return FillEffect(
+            ledger=row,
+            position=PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns),
+            pool=self.pool_row(row.pool),
+            realized=row.realized_pnl,
+            gross=plus(plus(row.realized_pnl, row.fee), row.tax),
+            closing=bool(held) and (held < 0) is not (row.side is Side.SELL),
+            partial=True,
+            oversold=holding.qty < 0,
+            overfilled=overfilled,
+            overdrawn=self.available(row.pool) < 0,
+            late=False,
+        )
 
     def _restore(
         self, order_id: str, strategy: str, pool: Pool, symbol: str, side: Side, amounts: list[Decimal]

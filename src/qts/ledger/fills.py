@@ -28,6 +28,23 @@ def id_of_row(row: LedgerRow) -> FillId:
     return FillId(row.account, row.broker, row.trade_date, row.order_id, row.execution_id)
 
 
+def fill_of_row(row: LedgerRow, *, last: bool) -> Fill:
+    """Return the execution of a booked row; ``last``: its order had nothing left to fill after it."""
+    return Fill(
+        row.broker,
+        row.execution_id,
+        row.order_id,
+        row.symbol,
+        row.side,
+        row.qty,
+        row.price,
+        row.fee,
+        row.tax,
+        row.ts_ns,
+        last,
+    )
+
+
 def utc_date(ts_ns: int) -> str:
     """Return the date of a market whose days are UTC days."""
     return from_ns(ts_ns).date().isoformat()

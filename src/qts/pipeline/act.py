@@ -24,7 +24,10 @@ from qts.pipeline.sending import OrderSender, Ticket
 from qts.risk.contracts import Approved, OrderRequest, Refusal, Refused
 from qts.risk.sizing import cost_of
 from qts.strategy.contracts import Side
+from qts.strategy.levels import Levels
 
+LEVELS: Final = "levels"
+"""The key of a position's levels in the inputs of a decision."""
 CUT_OFF: Final = (CancelledError, GeneratorExit)
 """A handler that is cut off while it waits, by its lane's limit or because the session stops."""
 
@@ -136,7 +139,7 @@ class Act:
         """Make decision and intent durable; why the order may not leave after all, None when it may."""
         request, now_ns = decision.approved.request, decision.proposal.facts.now_ns
         try:
-            await self._log.write_intent((decision_row(decision), order))
+            await self._log.write_intent((decision_row(decision, with_levels=self._stores_pending), order))
         except CUT_OFF:  # while it waited for the disk: nothing has left, nothing stays reserved
             self._withdraw(order, now_ns, "cut off before it was sent")
             raise
@@ -215,8 +218,18 @@ def withdraw(
     log.write_later(ended)
 
 
-def decision_row(decision: Decision) -> DecisionRow:
-    """Return what is needed to explain the decision later: the inputs the gate saw and the limits it used."""
+def levels_of(row: DecisionRow) -> Levels | None:
+    """Return the levels that were bound to the position when the order of ``row`` was decided; None: none were."""
+    found = msgspec.json.decode(row.inputs, type=dict[str, msgspec.Raw]).get(LEVELS) if row.inputs else None
+    return None if found is None else msgspec.json.decode(found, type=Levels)
+
+
+def decision_row(decision: Decision, *, with_levels: bool = False) -> DecisionRow:
+    """Return what is needed to explain the decision later: the inputs the gate saw and the limits it used.
+
+    ``with_levels``: also the levels that were bound to the position. At a real broker the order may be all that is
+    left of the decision after a kill, and what it buys is not to be held without its stop.
+    """
     approved, proposal = decision.approved, decision.proposal
     view = msgspec.structs.asdict(proposal.view)
     view.pop("instrument")
@@ -228,6 +241,9 @@ def decision_row(decision: Decision) -> DecisionRow:
         "limits": msgspec.structs.asdict(proposal.limits),
         "view": view,
     }
+    levels = proposal.facts.signal.levels
+    if with_levels and levels is not None:
+        inputs[LEVELS] = levels
     return DecisionRow(
         approval_id=approved.approval_id,
         decision_id=approved.request.decision_id,

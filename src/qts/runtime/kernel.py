@@ -13,6 +13,7 @@ from typing import Any
 from qts.clock import NEVER_NS, ManualClock, from_ns
 from qts.config.tree import QtsConfig
 from qts.db.session import SessionStore
+from qts.errors import StateError
 from qts.event.contracts import EventType
 from qts.event.payloads import RiskEvaluate
 from qts.market.contracts import MarketValue
@@ -151,18 +152,25 @@ class Kernel:
         """Start a new session before its first value, which has left the feed already; store every pool.
 
         Instead of :meth:`restore`. The account at a real broker is adopted, see
-        :meth:`~qts.runtime.session.account_opening.AccountOpening.adopt`. Raises StorageError when the store has
-        failed.
+        :meth:`~qts.runtime.session.account_opening.AccountOpening.adopt`. Raises StateError when the store holds
+        rows, from which only a session that is restored can go on, and StorageError when the store has failed.
         """
+        if self.components.store.batches():
+            raise StateError("a session cannot begin on a store that holds rows: resume the run")
         self.pending_value = first
         await self.components.opening.adopt()
+        self._begin_strategies()
+        await self._keep_bars()
+        self._replay_journal()
+        self.components.report_relay.release()
+        await self.shared.record.checkpoint(self.shared.account.pool_rows())
+
+    def _begin_strategies(self) -> None:
+        """Start the strategies of a session that has no checkpoint, and show them the bars from before it."""
         self.host.start()
         history = self.components.history
         if history is not None:
             self.host.warm_up([Moment(one.ts_ns, (), one.bars) for one in history.moments()])
-        await self._keep_bars()
-        self._replay_journal()
-        await self.shared.record.checkpoint(self.shared.account.pool_rows())
 
     async def finish(self) -> None:
         """Finish the session after its last value: the day's remaining tasks, a last check and audit, a checkpoint.
@@ -324,11 +332,15 @@ class Kernel:
         self.notices.flush()  # lines that a resumed session does not write again
         return self.checkpoints.encode()
 
-    async def restore(self, checkpoint: bytes, store: SessionStore, pending_value: MarketValue | None) -> None:
+    async def restore(
+        self, checkpoint: bytes | None, store: SessionStore, pending_value: MarketValue | None
+    ) -> None:
         """Continue from ``checkpoint`` (:mod:`qts.runtime.persistence.recovery`), instead of :meth:`start`.
 
-        ``pending_value`` had left the feed and was not accepted; None: there was none. Raises StorageError when the
-        store has failed.
+        None: a session at a real broker that was killed before its first checkpoint continues from its rows alone.
+        ``pending_value`` had left the feed and was not accepted; None: there was none. What the broker reports
+        meanwhile waits. Raises StorageError when the store has failed, BrokerUnavailable when a real broker cannot
+        be asked.
         """
         recovery = self.components.recovery
         self.execution_reports.quarantine.restore(store.quarantine())
@@ -339,9 +351,19 @@ class Kernel:
         if self.unresolved.doubt_intents(self.shared.clock.time_ns()):
             self.due.resolve_soon()
         self.pending_value = pending_value
-        self.host.resume()
+        if checkpoint is None:
+            self._begin_strategies()
+        else:
+            self.host.resume()
+        recovery.follow(self.shared.clock.time_ns())
+        if checkpoint is None:
+            await self.shared.record.checkpoint(self.shared.account.pool_rows())
         self._replay_journal()
+        self.components.report_relay.release()
         await recovery.catch_up(self.shared.clock.time_ns())
+        if not self.venue.is_simulated:
+            self.due.audit_soon()  # all books are compared before anything is built on them
+            self.due.resolve_soon()
 
     async def _keep_bars(self) -> None:
         """Limit the finished bars in the store to those that windows need, before the first of them is written."""

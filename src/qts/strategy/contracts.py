@@ -28,6 +28,7 @@ from qts.strategy.checked_fields import (
     checked_text,
     checked_tif,
 )
+from qts.strategy.levels import Levels
 from qts.strategy.order_terms import TimeInForce
 from qts.strategy.targets import Cancel, Target
 
@@ -101,7 +102,8 @@ class Signal(msgspec.Struct, frozen=True, tag=True):
     """An intent, a target or a cancel on its way to a decision: whose, under which decision id, since when.
 
     The payload of SIGNAL_GENERATED; its collapse key is (strategy, symbol, :attr:`side`). ``armed_ns`` is that of
-    the order (:class:`~qts.risk.contracts.OrderRequest`).
+    the order (:class:`~qts.risk.contracts.OrderRequest`). ``levels`` are those of the target that the intent was
+    resolved from, which were bound to the position; None: there were none.
     """
 
     decision_id: str
@@ -111,6 +113,7 @@ class Signal(msgspec.Struct, frozen=True, tag=True):
     ts_ns: int
     forced: bool = False
     armed_ns: int | None = None
+    levels: Levels | None = None
 
     @property
     def symbol(self) -> str:

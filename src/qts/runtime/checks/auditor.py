@@ -115,6 +115,16 @@ class Auditor:
         holds = pools == cash
         check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}", part=True)
 
+    def note_stored(self, order: Order, fill: Fill | None = None) -> None:
+        """Count a stored fill of ``order`` that the counters do not know, and let its row be read again.
+
+        None: the order has no fill to count. Nothing is checked: the account is ahead of it already.
+        """
+        self._proven.note_order(order.ts_update_ns)
+        if fill is not None:
+            change = times(fill.qty, fill.side.sign)
+            self._counters[fill.symbol] = plus(self._counters.get(fill.symbol, ZERO), change)
+
     def on_action(self, row: ActionRow) -> None:
         """Add the shares that a split brings to the independent counters."""
         self._counters[row.symbol] = plus(self._counters.get(row.symbol, ZERO), row.change)

@@ -53,6 +53,12 @@ class DecisionPath:
         self._on_other = on_other
         self._news = news
         self._answer_missing = True
+        self._decided: set[str] = set()
+        """Decisions that are stored and of which a checkpoint may still hold the signal."""
+
+    def skip(self, decision_ids: set[str]) -> None:
+        """Decide no signal with one of these ids: it was decided after the checkpoint that it comes from."""
+        self._decided = decision_ids
 
     def reconfigure(self) -> None:
         """Rebuild the stages for the configuration now in force."""
@@ -62,6 +68,8 @@ class DecisionPath:
         """Handle a P2 event: decide a strategy's signal."""
         self._due.run_calls()  # a FAIL of the watchdog comes before the signals of the strategy that hung
         signal: Signal = event.payload
+        if self._decided and signal.decision_id in self._decided:
+            return
         if isinstance(signal.intent, Intent):
             await self.decide(signal)
         else:

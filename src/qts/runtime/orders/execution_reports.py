@@ -148,7 +148,7 @@ class ExecutionReportHandler:
         if updated.state in FINAL_STATES:
             self._account.release(fill.client_order_id)
         self._warn_about(order, updated, effect.oversold)
-        self._host.on_fill(order.strategy, _view(fill, updated))
+        self.show(fill, updated)
         if effect.reversal is not None:
             self._tell_of_reversal(effect.reversal)
         self._on_applied(fill, updated, effect)
@@ -223,6 +223,10 @@ class ExecutionReportHandler:
     def keep(self, notice: object, why: str, code: str = "FS041") -> None:
         """Store a notice that cannot be booked in quarantine, for the reason ``why``, and raise ``code``."""
         self.quarantine.keep(notice, code, why, self._shared.clock.time_ns())
+
+    def show(self, fill: Fill, order: Order) -> None:
+        """Show a booked ``fill`` to its strategy; ``order`` as it stands after it."""
+        self._host.on_fill(order.strategy, _view(fill, order))
 
     def _misfit(self, fill: Fill, order: Order) -> str:
         p, symbol = self._shared, order.symbol

@@ -3,11 +3,14 @@
 An order present at the broker is adopted. One that is absent in two answers at least two seconds apart, both
 requested when the broker had to show it (``visibility_lag_ns``), without a fill and without an order there that
 might be it, was never sent. Any other stays unknown, and its key stays closed for new orders.
+
+An order that was accepted and that the broker does not show, when the session is resumed or after its fills were
+found, is in doubt: absent in two answers in the same way, what is left of it has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from qts.broker.contracts import Broker, BrokerOrder, BrokerOrderState
@@ -64,6 +67,12 @@ class OrderReconciler:
         self._on_report = on_report
         self._on_absent = on_absent
         self._absent_since: dict[str, int] = {}
+        self._doubted: dict[str, None] = {}
+        """Orders that are open here and that the broker did not show when the session was resumed."""
+
+    def doubt_absent(self, client_order_ids: Iterable[str]) -> None:
+        """Ask the broker again about orders that are open here and that it does not show: they may have ended."""
+        self._doubted.update(dict.fromkeys(client_order_ids))
 
     def doubt_intents(self, now_ns: int) -> bool:
         """Mark as UNKNOWN every order whose intent was stored before a restart; return whether there was one.
@@ -81,12 +90,16 @@ class OrderReconciler:
         withdraw(order, now_ns, why, orders=self._orders, account=self._account, log=self._record)
 
     def any(self) -> bool:
-        """Return whether any order is UNKNOWN."""
-        return len(self._orders) > 0 and any(order.state is OrderState.UNKNOWN for order in self._orders)
+        """Return whether any order is UNKNOWN or in doubt."""
+        return len(self._orders) > 0 and any(map(self._is_asked_about, self._orders))
+
+    def _is_asked_about(self, order: Order) -> bool:
+        return order.state is OrderState.UNKNOWN or order.client_order_id in self._doubted
 
     async def resolve(self, now_ns: int) -> None:
-        """Ask the broker about every UNKNOWN order; without an answer they stay unknown."""
-        unknown = [order.client_order_id for order in self._orders if order.state is OrderState.UNKNOWN]
+        """Ask the broker about every order that is UNKNOWN or in doubt; without an answer they stay as they are."""
+        unknown = [order.client_order_id for order in self._orders if self._is_asked_about(order)]
+        self._doubted = {key: None for key in self._doubted if key in unknown}
         self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in unknown}
         if not unknown:
             return
@@ -97,22 +110,27 @@ class OrderReconciler:
             return  # the connection is down: asked again later
         for key in unknown:
             order = self._orders.get(key)
-            if order is not None and order.state is OrderState.UNKNOWN:  # else a report came while we asked
+            if order is not None and self._is_asked_about(order):  # else a report came while we asked
                 self._resolve(order, theirs, [fill for fill in fills if fill.client_order_id == key], now_ns)
 
     def _resolve(self, order: Order, theirs: Sequence[BrokerOrder], fills: Sequence[Fill], now_ns: int) -> None:
-        key = order.client_order_id
+        key, is_unknown = order.client_order_id, order.state is OrderState.UNKNOWN
         found = next((one for one in theirs if is_same(one, order)), None)
-        if found is not None or fills:
-            self._absent_since.pop(key, None)
+        if is_unknown and (found is not None or fills):
             ref = None if found is None else found.ref
             ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
             self._put(apply_ack(order, ack, now_ns))
-            for fill in fills:
-                if is_new(fill, self._account):
-                    self._on_report(fill)
-            if found is not None and (end := end_of(found, order, self._broker.name, now_ns)) is not None:
+        for fill in fills:
+            if is_new(fill, self._account):
+                self._on_report(fill)
+        if found is not None:
+            self._absent_since.pop(key, None)
+            self._doubted.pop(key, None)
+            if (end := end_of(found, order, self._broker.name, now_ns)) is not None:
                 self._on_report(end)
+        elif is_unknown and fills:
+            self._absent_since.pop(key, None)
+            self._doubted[key] = None  # what is left of it may have ended: a broker need not show that
         elif self._may_be_one_of(order, theirs):
             self._absent_since.pop(key, None)
         elif now_ns - order.ts_update_ns >= self._broker.capabilities.visibility_lag_ns:
@@ -129,12 +147,18 @@ class OrderReconciler:
 
     def _count_absence(self, order: Order, now_ns: int) -> None:
         first = self._absent_since.setdefault(order.client_order_id, now_ns)
-        if now_ns - first >= BETWEEN_ANSWERS_NS:
-            del self._absent_since[order.client_order_id]
-            evidence = f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart"
+        if now_ns - first < BETWEEN_ANSWERS_NS:
+            return
+        key = order.client_order_id
+        del self._absent_since[key]
+        evidence = f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart"
+        if order.state is OrderState.UNKNOWN:
             absent = apply_absent(order, now_ns, evidence)
             self._put(absent)
             self._on_absent(absent)
+        else:  # it was there: what is left of it has ended
+            self._doubted.pop(key, None)
+            self._on_report(OrderCancelled(self._broker.name, key, order.symbol, now_ns, evidence))
 
     def _put(self, order: Order) -> None:
         self._orders.put(order)
@@ -143,12 +167,14 @@ class OrderReconciler:
             self._account.release(order.client_order_id)
 
     def export_state(self) -> dict[str, Any]:
-        """Return since when which unknown order was absent, for a checkpoint."""
-        return {"absent_since": self._absent_since}
+        """Return since when which order was absent, and the orders in doubt, for a checkpoint."""
+        doubted = {"doubted": list(self._doubted)} if self._doubted else {}
+        return {"absent_since": self._absent_since, **doubted}
 
     def import_state(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""
         self._absent_since = dict(saved["absent_since"])
+        self._doubted = dict.fromkeys(saved.get("doubted", ()))
 
 
 def is_same(theirs: BrokerOrder, ours: Order) -> bool:

@@ -7,7 +7,7 @@ filled by then, and a session that is resumed goes on waiting for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -92,7 +92,8 @@ class Targets:
         elif isinstance(resolution, Reached):
             self._counters.targets_reached += 1
         else:
-            await self._run(msgspec.structs.replace(signal, intent=resolution))
+            bound = None if levels is None or target.levels.is_empty else target.levels
+            await self._run(msgspec.structs.replace(signal, intent=resolution, levels=bound))
         if levels is not None:
             levels.drop_unneeded(*key)
 
@@ -145,6 +146,12 @@ class Targets:
         """
         for key in list(self._waiting):
             self._go_on(*key)
+
+    def forget(self, decision_ids: Container[str]) -> None:
+        """Drop the targets that wait and were decided after the checkpoint that they come from."""
+        for key, signal in list(self._waiting.items()):
+            if signal.decision_id in decision_ids:
+                del self._waiting[key]
 
     def _go_on(self, strategy: str, symbol: str) -> None:
         signal = self._waiting.get((strategy, symbol))

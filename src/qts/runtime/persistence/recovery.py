@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from qts.broker.contracts import Broker, BrokerOrder
 from qts.clock import from_ns
 from qts.db.session import SessionStore
-from qts.errors import StorageError
-from qts.execution.contracts import ExecutionReport, Order
+from qts.errors import StateError, StorageError
+from qts.execution.contracts import ExecutionReport, Order, OrderState
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds
+from qts.ledger.contracts import ActionRow, BookingRow
 from qts.risk.sizing import cost_of
 from qts.runtime.orders.broker_queries import answered
+from qts.runtime.orders.missed_facts import MissedFacts
 from qts.runtime.orders.reconciliation import end_of, is_new, is_same
 from qts.runtime.persistence.checkpoint import Checkpoints
+from qts.runtime.persistence.stored_facts import Happened, StoredFacts, decided_since, happened_since, read_facts
 from qts.runtime.persistence.stored_orders import in_book_order
 from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyState
@@ -25,10 +29,19 @@ from qts.strategy.contracts import Side
 class Recovery(Protocol):
     """Restores a session from what its last process stored. Called on the session's thread, in this order."""
 
-    def restore(self, store: SessionStore, checkpoint: bytes) -> None:
+    def restore(self, store: SessionStore, checkpoint: bytes | None) -> None:
         """Restore the fresh components from ``store`` and ``checkpoint`` alone, without asking a broker.
 
-        Raises StorageError when rows and ``checkpoint`` do not belong together.
+        None: the session was killed before its first checkpoint; only one at a real broker is restored then, from
+        its rows. Raises StorageError when rows and ``checkpoint`` do not belong together.
+        """
+        ...
+
+    def follow(self, now_ns: int) -> None:
+        """Tell the components what the rows show of the time since the checkpoint.
+
+        Called when the strategies have their memory back, before the journal is replayed; ``now_ns`` is the
+        session's time.
         """
         ...
 
@@ -44,11 +57,21 @@ class Recovery(Protocol):
 def resume_point(store: SessionStore, *, is_simulated: bool) -> bytes | None:
     """Return the checkpoint from which a session resumes; the store of a simulated broker is rewound to it.
 
-    None: there is none yet. Raises StorageError.
+    None: there is none yet. A session at a simulated broker then begins anew, one at a real broker is restored from
+    its rows alone. Raises StorageError.
     """
     if is_simulated:
         store.rewind()
     return store.checkpoint()
+
+
+class _Behind(NamedTuple):
+    """What happened after a checkpoint, as the rows show it; ``decided``: decisions that were made since."""
+
+    happened: Sequence[Happened]
+    actions: Sequence[ActionRow]
+    bookings: Sequence[BookingRow]
+    decided: set[str]
 
 
 class RewindAndReplay:
@@ -58,8 +81,10 @@ class RewindAndReplay:
         self._shared = shared
         self._checkpoints = checkpoints
 
-    def restore(self, store: SessionStore, checkpoint: bytes) -> None:
+    def restore(self, store: SessionStore, checkpoint: bytes | None) -> None:
         """Restore all components from ``checkpoint``, to which :func:`resume_point` has rewound the store."""
+        if checkpoint is None:
+            raise StateError("a session at a simulated broker that has no checkpoint is begun anew")
         share = self._checkpoints.share
         self._shared.account.import_state(
             share(checkpoint, "account"),
@@ -71,6 +96,9 @@ class RewindAndReplay:
         self._shared.orders.import_state(in_book_order(store.orders(), share(checkpoint, "orders")))
         self._checkpoints.restore(checkpoint)
 
+    def follow(self, now_ns: int) -> None:
+        """Do nothing: there are no rows behind the checkpoint."""
+
     async def catch_up(self, now_ns: int) -> None:
         """Do nothing: the venue was rewound too, so nothing has happened since."""
 
@@ -78,10 +106,11 @@ class RewindAndReplay:
 class RollForward:
     """Recovery with a real broker: facts are never rewound.
 
-    Fills, orders, transfers, assigned ids and safety come from the rows, the memory of the components from the
-    checkpoint. Of two safety states the stricter holds. Fills that the broker knows and the rows lack are given to
-    ``on_report`` as if they came now: their key books each once. So are the ends of orders that are open here.
-    Orders at the broker that are not ours are reported to ``on_foreign``.
+    The memory of the components is the checkpoint's; fills, orders, transfers, bookings, assigned ids and safety
+    come from the rows, of which ``missed`` tells the components what their memory lacks. Of two safety states the
+    stricter holds. Fills that the broker knows and the rows lack are given to ``on_report`` as if they came now:
+    their key books each once. So are the ends of orders that are open here; ``on_absent`` is given the ids of those
+    that the broker does not show any more. Orders at the broker that are not ours are reported to ``on_foreign``.
     """
 
     def __init__(
@@ -91,37 +120,68 @@ class RollForward:
         ids: Mapping[str, CounterIds],
         broker: Broker,
         *,
+        missed: MissedFacts,
         on_report: Callable[[ExecutionReport], None],
         on_code: Callable[[str, str], None],
+        on_absent: Callable[[Iterable[str]], None],
         on_foreign: Callable[[str], None],
     ) -> None:
         self._shared = shared
         self._checkpoints = checkpoints
         self._ids = ids
         self._broker = broker
+        self._missed = missed
         self._on_report = on_report
         self._on_code = on_code
+        self._on_absent = on_absent
         self._on_foreign = on_foreign
         self._stricter: tuple[SafetyState, str, str] | None = None
+        self._behind: _Behind | None = None
 
-    def restore(self, store: SessionStore, checkpoint: bytes) -> None:
+    def restore(self, store: SessionStore, checkpoint: bytes | None) -> None:
         """Restore all components from ``checkpoint`` and the rows, which may be newer."""
-        p, share = self._shared, self._checkpoints.share
-        p.account.roll_forward(
-            share(checkpoint, "account"),
-            ledger=store.ledger(),
-            transfers=store.transfers(),
-            actions=store.actions(),
-            bookings=store.bookings(),
+        p, facts = self._shared, read_facts(store)
+        share = partial(self._checkpoints.share, checkpoint) if checkpoint is not None else self._shares_of_begin()
+        account, was_open = share("account"), share("orders")
+        effects = p.account.roll_forward(
+            account,
+            ledger=facts.ledger,
+            transfers=facts.transfers,
+            actions=facts.actions,
+            bookings=facts.bookings,
         )
-        orders = {order.client_order_id: order for order in store.orders()}
-        p.orders.import_state(self._in_book_order(orders, share(checkpoint, "orders")))
-        self._checkpoints.restore(checkpoint)
-        for order in orders.values():
+        p.orders.import_state(self._in_book_order(facts.orders, was_open))
+        if checkpoint is not None:
+            self._checkpoints.restore(checkpoint)
+        for order in facts.orders.values():
             self._reserve(order)
-        self._count(orders.values())
-        self._continue_ids(store)
-        self._continue_histories(store)
+        ids = self._ids["o"]
+        new = [key for key in facts.orders if _number(key, ids.prefix) > ids.last]
+        behind = self._behind = _Behind(
+            happened_since(facts, effects, new, was_open),
+            facts.actions[account.get("actions", 0) :],
+            facts.bookings[account.get("bookings", 0) :],
+            decided_since(facts, new, share("clock")),
+        )
+        # An audit that trusts what was proven before has to see that the book has moved.
+        rows = len(behind.happened) + len(behind.actions) + len(behind.bookings)
+        p.record.continue_after(p.record.book_revision + rows + len(facts.transfers) - account["transfers"])
+        self._continue_ids(facts)
+        self._continue_histories(facts)
+
+    def _shares_of_begin(self) -> Callable[[str], Any]:
+        """Return the shares of a checkpoint of the begin: of a session that has done nothing yet."""
+        shares = {"account": self._shared.account.export_state(), "orders": (), "clock": 0}
+        return shares.__getitem__
+
+    def follow(self, now_ns: int) -> None:
+        """Tell the components what their memory lacks."""
+        behind, self._behind = self._behind, None
+        if behind is None:
+            return
+        self._missed.forget_decided(behind.decided)
+        self._missed.tell(behind.happened, now_ns)
+        self._missed.tell_booked(behind.actions, behind.bookings)
 
     def _in_book_order(self, orders: Mapping[str, Order], share: Iterable[str]) -> list[Order]:
         """Return ended orders by time, then open ones in the checkpoint's order, then newer ones."""
@@ -151,28 +211,24 @@ class RollForward:
         cost = cost_of(order.remaining, price, instrument, day) if order.side is Side.BUY else None
         account.hold_back(key, order.strategy, order.pool, order.symbol, order.side, order.remaining, cost)
 
-    def _count(self, orders: Iterable[Order]) -> None:
-        """Count the orders newer than the checkpoint: a session that is killed often keeps its daily limits."""
-        ids = self._ids["o"]
-        newer = [order for order in orders if _number(order.client_order_id, ids.prefix) > ids.last]
-        for order in sorted(newer, key=lambda order: order.ts_intent_ns):
-            self._shared.day.count_order(order.ts_intent_ns, is_entry=order.side is Side.BUY)
+    def _continue_ids(self, facts: StoredFacts) -> None:
+        """Continue each id after the largest in the rows, so that none is assigned twice.
 
-    def _continue_ids(self, store: SessionStore) -> None:
-        """Continue each id after the largest in the rows, so that none is assigned twice."""
-        decisions = store.decisions()
+        Those of events continue after the journal's, see :meth:`qts.event.admission.Admission.connect`.
+        """
+        decisions = facts.decisions
         given = {
             "o": [row.client_order_id for row in decisions],
             "a": [row.approval_id for row in decisions],
-            "d": [row.decision_id for row in decisions] + [row.decision_id for row in store.refusals()],
-            "t": [transfer.transfer_id for transfer in store.transfers()],
+            "d": [row.decision_id for row in decisions] + [row.decision_id for row in facts.refusals],
+            "t": [transfer.transfer_id for transfer in facts.transfers],
         }
         for kind, texts in given.items():
             ids = self._ids[kind]
             ids.continue_after(max([ids.last, *(_number(text, ids.prefix) for text in texts)]))
 
-    def _continue_histories(self, store: SessionStore) -> None:
-        states, causes = store.state_history(), store.safety_history()
+    def _continue_histories(self, facts: StoredFacts) -> None:
+        states, causes = facts.states, facts.safety
         if states:
             self._shared.state.continue_after(states[-1].seq)
         safety = self._shared.safety
@@ -196,7 +252,8 @@ class RollForward:
         for fill in await answered(self._broker.fills_since(0)):
             if is_new(fill, self._shared.account):
                 self._on_report(fill)
-        for theirs in await answered(self._broker.orders()):
+        shown = await answered(self._broker.orders())
+        for theirs in shown:
             order = next((order for order in self._shared.orders if is_same(theirs, order)), None)
             if order is not None:
                 end = end_of(theirs, order, self._broker.name, now_ns)
@@ -207,6 +264,11 @@ class RollForward:
                     f"order {theirs.ref.number} at {self._broker.name} is not ours: {theirs.side.value} "
                     f"{theirs.remaining} {theirs.symbol}"
                 )
+        self._on_absent(
+            order.client_order_id
+            for order in self._shared.orders
+            if order.state is not OrderState.UNKNOWN and not any(is_same(theirs, order) for theirs in shown)
+        )
 
     def _has_ended_here(self, theirs: BrokerOrder) -> bool:
         key = theirs.client_order_id

@@ -39,6 +39,7 @@ from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.missed_facts import MissedFacts
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.reconciliation import OrderReconciler
@@ -358,6 +359,17 @@ def _make_components(
     intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report, triggers, moments)
     monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
     capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
+    reports = _make_execution_reports(base, host, listeners, news)
+    missed = MissedFacts(
+        listeners=listeners,
+        reports=reports,
+        news=news,
+        decisions=decisions,
+        exits=exits,
+        triggers=triggers,
+        targets=targets,
+        auditor=auditor,
+    )
     return Components(
         **{name: getattr(base, name) for name in _Base.__slots__},
         listeners=listeners,
@@ -372,7 +384,7 @@ def _make_components(
         decisions=decisions,
         host=host,
         targets=targets,
-        execution_reports=_make_execution_reports(base, host, listeners, news),
+        execution_reports=reports,
         trades=ClosedTrades(p.metrics, base.counters),
         unresolved=unresolved,
         exits=exits,
@@ -390,7 +402,7 @@ def _make_components(
         moments=moments,
         schedule=Schedule(p.calendar, _evaluation_hours(p.config), p.clock.now(), ex_dates),
         checkpoints=checkpoints,
-        recovery=_make_recovery(base, connection, checkpoints),
+        recovery=_make_recovery(base, connection, checkpoints, missed, unresolved),
     )
 
 
@@ -408,7 +420,13 @@ def _on_shown_intent(
     on_intent(strategy, prices.intent(intent, instrument, day))
 
 
-def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Checkpoints) -> Recovery:
+def _make_recovery(
+    base: _Base,
+    connection: BrokerConnection,
+    checkpoints: Checkpoints,
+    missed: MissedFacts,
+    unresolved: OrderReconciler,
+) -> Recovery:
     """Make the recovery: a simulated venue is rewound, a real broker is queried."""
     if connection.venue.is_simulated:
         return RewindAndReplay(base.shared, checkpoints)
@@ -417,8 +435,10 @@ def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Check
         checkpoints,
         base.ids,
         connection.broker,
+        missed=missed,
         on_report=connection.report_relay,
         on_code=base.codes.report,
+        on_absent=unresolved.doubt_absent,
         on_foreign=lambda text: base.notices.say("WARNING", text),
     )
 
