@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -11,21 +10,20 @@ from qts.errors import StateError
 from qts.execution.contracts import BrokerDisconnect, ExecutionReport
 
 _MOST_HELD: Final = 100_000
-"""Reports that may come while a session is being restored; that takes seconds."""
+"""Reports that may come before a session has begun; that takes seconds."""
 
 
 class ReportRelay:
     """Passes on the reports of a broker; made before it, connected with the session after it. Any thread.
 
     A broker may report as soon as it is connected, which is before a session has its memory back: reports of that
-    time wait here, in their order.
+    time wait here.
     """
 
     def __init__(self) -> None:
         self._listener: Callable[[ExecutionReport | BrokerDisconnect], None] | None = None
-        self._lock = threading.Lock()
-        self._held: deque[ExecutionReport | BrokerDisconnect] | None = deque()
-        """Reports that wait; None: each is passed on at once."""
+        self._held: deque[ExecutionReport | BrokerDisconnect] = deque()
+        self._is_released = False
 
     def connect(self, listener: Callable[[ExecutionReport | BrokerDisconnect], None]) -> None:
         """Call ``listener`` with every report once they are released. Called once, on the session's thread."""
@@ -33,32 +31,27 @@ class ReportRelay:
 
     def release(self) -> None:
         """Pass on what waits, and every later report at once. Called once the session has begun, on its thread."""
-        with self._lock:
-            while self._held:
-                self._pass_on(self._held.popleft())
-            self._held = None
+        self._is_released = True
+        self._pass_on_held()
 
     def __call__(self, report: ExecutionReport | BrokerDisconnect) -> None:
         """Pass on ``report``, now or when the session has begun.
 
-        Raises StateError before :meth:`connect`: a lost fill is worse than a loud end.
+        Raises StateError before :meth:`connect`, and when too many wait: a lost fill is worse than a loud end.
         """
         if self._listener is None:
             raise StateError(f"the broker published {report} before the session listened")
-        if self._held is None or not self._waits(report):
-            self._pass_on(report)
+        if len(self._held) >= _MOST_HELD:
+            raise StateError(f"{_MOST_HELD} reports came before the session could handle one; start it again")
+        self._held.append(report)
+        self._pass_on_held()
 
-    def _waits(self, report: ExecutionReport | BrokerDisconnect) -> bool:
-        """Let ``report`` wait, unless the session has gone on meanwhile; return whether it does."""
-        with self._lock:
-            held = self._held
-            if held is None:
-                return False
-            if len(held) >= _MOST_HELD:
-                raise StateError(f"{_MOST_HELD} reports came before the session could handle one; start it again")
-            held.append(report)
-            return True
-
-    def _pass_on(self, report: ExecutionReport | BrokerDisconnect) -> None:
-        assert self._listener is not None  # nothing waits, and nothing is released, before it is there
-        self._listener(report)
+    def _pass_on_held(self) -> None:
+        """Pass on what waits, if the session has begun."""
+        while self._is_released and self._held:
+            try:
+                report = self._held.popleft()
+            except IndexError:  # another thread was faster
+                return
+            assert self._listener is not None  # what waits came after it
+            self._listener(report)

@@ -57,8 +57,8 @@ class Recovery(Protocol):
 def resume_point(store: SessionStore, *, is_simulated: bool) -> bytes | None:
     """Return the checkpoint from which a session resumes; the store of a simulated broker is rewound to it.
 
-    None: there is none yet. A session at a simulated broker then begins anew, one at a real broker is restored from
-    its rows alone. Raises StorageError.
+    None: there is none yet. A session at a simulated broker is then started, one at a real broker restored from its
+    rows alone. Raises StorageError.
     """
     if is_simulated:
         store.rewind()
@@ -84,7 +84,7 @@ class RewindAndReplay:
     def restore(self, store: SessionStore, checkpoint: bytes | None) -> None:
         """Restore all components from ``checkpoint``, to which :func:`resume_point` has rewound the store."""
         if checkpoint is None:
-            raise StateError("a session at a simulated broker that has no checkpoint is begun anew")
+            raise StateError("a session at a simulated broker without a checkpoint is not resumed: start it")
         share = self._checkpoints.share
         self._shared.account.import_state(
             share(checkpoint, "account"),
