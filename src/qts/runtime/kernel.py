@@ -337,11 +337,15 @@ class Kernel:
     ) -> None:
         """Continue from ``checkpoint`` (:mod:`qts.runtime.persistence.recovery`), instead of :meth:`start`.
 
-        None: a session at a real broker that was killed before its first checkpoint continues from its rows alone.
+        None: a session at a real broker that was killed before its first checkpoint continues from its rows alone;
+        without any it is started.
         ``pending_value`` had left the feed and was not accepted; None: there was none. What the broker reports
         meanwhile waits. Raises StorageError when the store has failed, BrokerUnavailable when a real broker cannot
         be asked.
         """
+        if checkpoint is None and not store.batches():
+            await self.start(pending_value)
+            return
         recovery = self.components.recovery
         self.execution_reports.quarantine.restore(store.quarantine())
         if self.host.bar_rows is not None:
