@@ -455,13 +455,13 @@ def test_the_order_page_draws_every_change_of_the_table() -> None:
 )
 def test_who_is_asked_what_is_what_the_gate_does(rules: tuple[Rule, ...], who: str) -> None:
     before_the_rules = {Refusal.UNKNOWN_SYMBOL}
-    before_the_gate = {Refusal.BELOW_STATE_THRESHOLD} if who == ENTRIES else set()
-    before_the_gate |= {Refusal.NOT_TAKEN_BY_BROKER}
+    beside_the_gate = {Refusal.BELOW_STATE_THRESHOLD} if who == ENTRIES else set()
+    beside_the_gate |= {Refusal.NOT_TAKEN_BY_BROKER}
     if who != FORCED:
-        before_the_gate |= {Refusal.SIGNALS_PAUSED}
+        beside_the_gate |= {Refusal.SIGNALS_PAUSED, Refusal.WITHDRAWN}
     given = {reason for rule in rules for reason in reasons_in(rule)}
 
-    assert {r for r, asked in ASKED_OF.items() if who in asked} == given | before_the_rules | before_the_gate
+    assert {r for r, asked in ASKED_OF.items() if who in asked} == given | before_the_rules | beside_the_gate
 
 
 def reasons_in(rule: Rule) -> set[Refusal]:

@@ -121,7 +121,10 @@ async def test_an_order_that_was_withdrawn_while_its_intent_was_written_does_not
     outcome = await rig.run(Side.SELL)
 
     assert isinstance(outcome, Refused)
-    assert outcome.reason is Refusal.SAFETY_BLOCKS_ENTRIES
+    assert (outcome.reason, outcome.detail) == (
+        Refusal.WITHDRAWN,
+        "withdrawn before it was sent: emergency stop",
+    )
     assert (rig.broker.placed, len(rig.orders), rig.account.open_reservations) == ([], 0, ())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from qts.capital.contracts import Pool
+from qts.db.contracts import Record
 from qts.execution.contracts import Order, OrderState
 from qts.execution.working import FINAL_STATES
 from qts.market.actions import Split
 from qts.market.contracts import Bar
-from qts.strategy.contracts import FillView, Intent, Side
+from qts.strategy.contracts import FillView, Intent, Side, Signal
 from qts.strategy.levels import Away, Levels
 from qts.strategy.order_news import OrderNews, OrderStatus
 from qts.strategy.order_terms import TimeInForce
@@ -407,6 +409,55 @@ def test_a_cancel_takes_out_a_waiting_target_too(rig: Rig, strategy: Told) -> No
 
     assert sent(rig) == [(Side.BUY, 10, OrderState.CANCELLED)]
     assert rig.held() == 0
+
+
+def while_it_is_written(rig: Rig, happens: Callable[[], Any]) -> None:
+    """Call ``happens`` while the next intent is on its way to the disk."""
+    record = rig.shared.record
+    write = record.write_intent
+
+    async def meanwhile(records: Sequence[Record]) -> None:
+        record.write_intent = write  # type: ignore[method-assign]
+        await write(records)
+        made = happens()
+        if made is not None:
+            await made
+
+    record.write_intent = meanwhile  # type: ignore[method-assign]
+
+
+def test_an_order_that_its_strategy_cancels_while_it_is_written_is_told_as_cancelled(
+    rig: Rig, strategy: Told
+) -> None:
+    # Given an order of ten, which its strategy takes out while the intent goes to the disk
+    targets = rig.kernel.components.targets
+    while_it_is_written(rig, lambda: targets.cancel("scripted", Cancel(symbol=SYMBOL)))
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    rig.quotes(kst(10), 5)
+
+    # Then it was never sent, nothing is held back, and the strategy is told of a cancelled order, not of a rule
+    assert sent(rig) == [(Side.BUY, 10, OrderState.NOT_SENT)]
+    assert rig.shared.account.open_reservations == ()
+    assert strategy.statuses == ["CANCELLED"]
+    news = strategy.last_news
+    assert (news.order_id, news.detail) == (
+        newest(rig).client_order_id,
+        "withdrawn before it was sent: cancelled by scripted",
+    )
+    assert rig.refusals() == {"WITHDRAWN": 1}
+
+
+def test_a_target_that_replaces_an_order_while_it_is_written_goes_on_at_once(rig: Rig, strategy: Told) -> None:
+    # Given an order of ten far from the market, which another target replaces while the intent goes to the disk
+    targets = rig.kernel.components.targets
+    other = Signal("d-other", "scripted", Pool.SCALP, Target(SYMBOL, 3), kst(10))
+    while_it_is_written(rig, lambda: targets.decide(other))
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    rig.quotes(kst(10), 3)
+
+    # Then the first is told as cancelled, and the second is bought without waiting for the minute's check
+    assert strategy.statuses == ["CANCELLED", "SENT", "fill"]
+    assert rig.held() == 3
 
 
 def test_a_cancel_of_nothing_is_counted_and_nothing_else(rig: Rig, strategy: Told) -> None:

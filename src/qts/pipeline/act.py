@@ -143,22 +143,19 @@ class Act:
         except CUT_OFF:  # while it waited for the disk: nothing has left, nothing stays reserved
             self._withdraw(order, now_ns, "cut off before it was sent")
             raise
-        if not self._is_stopped(order, now_ns):
+        kept = self._orders.get(order.client_order_id)
+        if kept is not order:
+            why = "it is not in the book" if kept is None else kept.note
+            detail = f"withdrawn before it was sent: {why}"
+            return Refused(request=request, reason=Refusal.WITHDRAWN, detail=detail)
+        if order.reduce_only or self._may_enter():
             return None
+        self._withdraw(order, now_ns, "safety stopped it before it was sent")
         return Refused(
             request=request,
             reason=Refusal.SAFETY_BLOCKS_ENTRIES,
             detail=f"{request.client_order_id} was approved, but was stopped before it was sent",
         )
-
-    def _is_stopped(self, order: Order, now_ns: int) -> bool:
-        """Return whether an emergency stop has withdrawn it, or an alarm was raised, while it went to the disk."""
-        if self._orders.get(order.client_order_id) is not order:
-            return True
-        if order.reduce_only or self._may_enter():
-            return False
-        self._withdraw(order, now_ns, "safety stopped it before it was sent")
-        return True
 
     def _submit(self, approved: Approved, order: Order) -> Ticket:
         """Send it. From here on it may be at the broker and counts as sent."""

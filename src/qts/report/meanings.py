@@ -157,6 +157,10 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "The broker does not take orders of this type or with this time in force.",
         "증권사가 받지 않는 주문 유형 또는 주문 유효 조건이었습니다.",
     ),
+    Refusal.WITHDRAWN.value: (
+        "The order was taken out while it was being written down: by its own strategy, a forced exit or a stop.",
+        "주문을 기록하는 동안 전략 자신, 자동 청산 또는 정지에 의해 취소되어 전송되지 않았습니다.",
+    ),
 }
 """Why a signal was rejected, by reason."""
 

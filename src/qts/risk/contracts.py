@@ -122,6 +122,7 @@ class Refusal(str, Enum):
     LEVEL_ON_WRONG_SIDE = "LEVEL_ON_WRONG_SIDE"
     TAG_IN_USE = "TAG_IN_USE"
     NOT_TAKEN_BY_BROKER = "NOT_TAKEN_BY_BROKER"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class Approved(msgspec.Struct, frozen=True):

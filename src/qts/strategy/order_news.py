@@ -15,8 +15,9 @@ class OrderStatus(str, Enum):
     """The events in the life of an order.
 
     SENT: it was approved and given to the broker. REFUSED: the rules let nothing leave. REJECTED: the broker did
-    not take it. CANCELLED: it was taken out before it was filled. EXPIRED: its time was over. STOPPED_OUT: a stop,
-    take or trail of the position was reached, and the rules sell the holding with this order.
+    not take it. CANCELLED: it was taken out before it was filled, or even before it was sent. EXPIRED: its time was
+    over. STOPPED_OUT: a stop, take or trail of the position was reached, and the rules sell the holding with this
+    order.
     """
 
     SENT = "SENT"

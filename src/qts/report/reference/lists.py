@@ -29,6 +29,7 @@ ASKED_OF: Final[Mapping[Refusal, tuple[str, ...]]] = {
     Refusal.LEVEL_ON_WRONG_SIDE: (ENTRIES, EXITS),
     Refusal.TAG_IN_USE: (ENTRIES, EXITS),
     Refusal.NOT_TAKEN_BY_BROKER: (ENTRIES, EXITS, FORCED),
+    Refusal.WITHDRAWN: (ENTRIES, EXITS),
     **dict.fromkeys(
         (
             Refusal.MARKET_CLOSED,

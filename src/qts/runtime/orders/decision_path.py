@@ -25,8 +25,9 @@ from qts.strategy.targets import Target
 class DecisionPath:
     """Runs one signal after the other; ``make`` builds the stages for the configuration in force.
 
-    ``on_answer`` is called with an order once its answer is known and the moment (ns); it returns whether a forced
-    exit can go on. ``on_other`` decides what is no intent. ``news`` tells strategies what became of their signals.
+    ``on_answer`` is called with an order and the moment (ns) once its answer is known or it was withdrawn before it
+    was sent; it returns whether a forced exit can go on. ``on_other`` decides what is no intent. ``news`` tells
+    strategies what became of their signals.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class DecisionPath:
             self._shared.record.raise_failure()
             if isinstance(outcome, Refused):
                 self.on_refused(outcome)
+                self._continue_after(outcome.request.client_order_id)
             else:
                 self._news.on_accepted(outcome.decision.approved.request)
                 outcome.ticket.when_answered(partial(self._on_answer, outcome))
@@ -93,14 +95,19 @@ class DecisionPath:
             raise self._shared.record.give_up(f"the outcome of decision {signal.decision_id}", error) from error
         return outcome
 
+    def _continue_after(self, client_order_id: str) -> None:
+        """Let go on what waits for an order that was answered, or withdrawn before it was sent."""
+        order = self._shared.orders.get(client_order_id)
+        if order is not None and self._on_order_answer(order, self._shared.clock.time_ns()):
+            self._due.pending = True
+
     def _on_answer(self, acted: Acted, ack: OrderAck) -> None:
         with self._shared.record.whole(f"the answer to order {ack.client_order_id}"):
             self._judge_answer(acted, ack)
             order = self._shared.orders.get(ack.client_order_id)
             if order is not None and order.state is OrderState.REJECTED:
                 self._news.on_ended(order)
-            if order is not None and self._on_order_answer(order, self._shared.clock.time_ns()):
-                self._due.pending = True
+            self._continue_after(ack.client_order_id)
 
     def _judge_answer(self, acted: Acted, ack: OrderAck) -> None:
         if ack.status is AckStatus.UNKNOWN:

@@ -43,7 +43,10 @@ class StrategyNews:
         self._tell(request, OrderStatus.STOPPED_OUT if stopped_out else OrderStatus.SENT)
 
     def on_refused(self, refused: Refused) -> None:
-        """Report an order that was not sent, and why."""
+        """Report an order that was not sent, and why; one that was withdrawn before it was sent is cancelled."""
+        if refused.reason is Refusal.WITHDRAWN:
+            self._tell(refused.request, OrderStatus.CANCELLED, detail=refused.detail)
+            return
         self._tell(refused.request, OrderStatus.REFUSED, refused.reason.value, refused.detail, refused.code)
 
     def on_paused(self, signal: Signal) -> None:
