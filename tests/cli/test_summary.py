@@ -114,6 +114,16 @@ def test_orders_that_ended_without_a_fill_stand_beside_the_refusals(values: dict
     assert "CANCELLED: expired at the close" in told(values)
 
 
+def test_targets_and_cancels_that_changed_nothing_are_told_where_there_were_any(values: dict[str, Any]) -> None:
+    assert "Signals that needed no order" not in told(values)
+
+    values |= {"targets_reached": 1_234, "cancels_of_nothing": 5}
+
+    lines = [" ".join(line.split()) for line in told(values).splitlines()]
+    assert "target already reached 1,234" in lines
+    assert "cancel that met no order 5" in lines
+
+
 def test_the_number_of_samples_stands_beside_the_percentiles(values: dict[str, Any]) -> None:
     # Given a replay of 40 rows, of which the rows 1, 17 and 33 were measured
     assert values["latency_us_by_priority"]["P1"]["samples"] == 3

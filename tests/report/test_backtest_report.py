@@ -107,6 +107,19 @@ def test_money_that_came_in_and_what_is_not_ours_have_a_card(tmp_path: Path) -> 
     assert "EXTERNAL (not ours): cash 70; held: 005930 4" in told
 
 
+def test_targets_and_cancels_that_changed_nothing_have_a_card_where_there_were_any(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(traded_session(), path)
+    assert "Signals that needed no order" not in path.read_text(encoding="utf-8")
+
+    write_report(traded_session(values={"targets_reached": 1_234, "cancels_of_nothing": 1}), path)
+
+    told = path.read_text(encoding="utf-8")
+    assert "1,235" in told
+    assert "1,234 targets already reached, 1 cancel that met no order" in told
+    assert "이미 달성된 목표 1,234건, 취소할 주문이 없던 취소 1건" in told
+
+
 class TestPlainProfile:
     def test_shows_the_result_and_not_what_did_not_rule(self, tmp_path: Path) -> None:
         page = page_of(plain_session(), tmp_path)

@@ -46,6 +46,7 @@ def test_amounts_orders_and_states_are_those_of_the_view(rig_of: MakeRig) -> Non
     assert read("qts_equity") == float(view.cash) + 1_510_000
     assert read("qts_open_orders", {"state": "WORKING"}) == 1
     assert (read("qts_orders_total"), read("qts_fills_total")) == (2, 1)
+    assert (read("qts_targets_reached_total"), read("qts_cancels_of_nothing_total")) == (0, 0)
     assert (read("qts_safety_state", {"state": "NORMAL"}), read("qts_safety_state", {"state": "FAIL"})) == (1, 0)
     pools = [read("qts_pool_total", {"pool": pool.pool}) for pool in view.pools]
     assert sum(total for total in pools if total is not None) == read("qts_equity")

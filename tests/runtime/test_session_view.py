@@ -23,8 +23,9 @@ from qts.runtime.session.session_view import SessionView, read_view
 from qts.runtime.session.view_builder import view_of
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
+from qts.strategy.targets import Cancel, Target
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
 from tests.sim.sessions import book_of, run, spike_plan
 
 MakeRig = Callable[..., Rig]
@@ -84,6 +85,19 @@ def test_the_view_names_states_and_causes(rig_of: MakeRig) -> None:
     assert [change.code for change in view.safety_changes] == ["FS020"]
     assert "FS020" in view.safety.why
     assert [(change.before, change.after) for change in view.operating_changes] == [("BALANCED", "DEFENSIVE")]
+
+
+def test_the_view_tells_targets_and_cancels_that_changed_nothing(rig_of: MakeRig) -> None:
+    # Given a strategy that wants the ten shares it has, and two cancels that meet no order
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    now = with_ten(rig, scripted)
+    scripted.intents.extend([Target(SYMBOL, 10), Cancel("none"), Cancel("none either")])
+    rig.quotes(now + 1_000_000_000, 2)
+
+    counts = shown(rig).counts
+
+    assert (counts.targets_reached, counts.cancels_of_nothing) == (1, 2)
 
 
 def test_a_look_does_not_end_an_override_that_is_over(rig_of: MakeRig) -> None:

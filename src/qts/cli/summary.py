@@ -77,6 +77,12 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
             console.print(f"IN DOUBT: impossible prices of {symbol}; see the note", style="bold red")
     if values.refusals:
         console.print(_counts("Rejected signals, by reason", values.refusals))
+    needed_none = {
+        "target already reached": values.targets_reached,
+        "cancel that met no order": values.cancels_of_nothing,
+    }
+    if any(needed_none.values()):
+        console.print(_counts("Signals that needed no order", {name: n for name, n in needed_none.items() if n}))
     if values.orders_unfilled:
         console.print(_counts("Orders without a fill, by reason", values.orders_unfilled))
     if values.rows_refused:

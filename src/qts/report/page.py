@@ -225,6 +225,7 @@ def _cards(data: ReportData) -> Html:
                 f"사유 {kinds}종, 중복 체결 {duplicates:,}건 무시",
             ),
         ),
+        *_nothing_needed_card(data),
     )
     return el("div", *cards, cls="cards")
 
@@ -262,6 +263,20 @@ def _bookings_card(data: ReportData) -> Iterator[Html]:
             f"EXTERNAL(우리 것이 아닌 자산): 현금 {cash}, 보유 {held or '없음'}",
         ),
     )
+
+
+def _nothing_needed_card(data: ReportData) -> Iterator[Html]:
+    """Yield the card of targets and cancels for which nothing had to be done, where there were any."""
+    reached, empty = data.values.targets_reached, data.values.cancels_of_nothing
+    if reached or empty:
+        yield _card(
+            ("Signals that needed no order", "주문이 필요 없던 신호"),
+            f"{reached + empty:,}",
+            en_ko(
+                f"{counted(reached, 'target')} already reached, {counted(empty, 'cancel')} that met no order",
+                f"이미 달성된 목표 {reached:,}건, 취소할 주문이 없던 취소 {empty:,}건",
+            ),
+        )
 
 
 def _cards_of_rules(data: ReportData) -> tuple[Html, ...]:

@@ -43,6 +43,8 @@ class SessionMetrics:
             ("qts_fills", "Fills booked.", counts.fills),
             ("qts_forced_exits", "Exits that the rules ordered.", counts.forced_exits),
             ("qts_duplicate_fills", "Duplicate fills, which were not booked again.", counts.duplicate_fills),
+            ("qts_targets_reached", "Targets of strategies that needed no order.", counts.targets_reached),
+            ("qts_cancels_of_nothing", "Cancels that met no order and no target.", counts.cancels_of_nothing),
         ):
             yield self._core.CounterMetricFamily(name, text, value=value)
         yield self._counts("qts_refusals", "Signals that became no order.", "reason", counts.refusals.items())

@@ -82,6 +82,8 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     stops: Rows = []
     strategies: Rows = []
     refusals: dict[str, int]
+    targets_reached: int = 0
+    cancels_of_nothing: int = 0
     rows_refused: dict[str, int]
     rows_refused_examples: dict[str, Rows] = {}
     doubtful_prices: dict[str, dict[str, Any]] = {}
@@ -310,6 +312,8 @@ def summarize(
         stops=[dict(stop_row(stop)) for stop in view.stops],
         strategies=[msgspec.json.decode(msgspec.json.encode(one)) for one in view.strategies],  # as it is read back
         refusals=dict(sorted(counts.refusals.items())),
+        targets_reached=counts.targets_reached,
+        cancels_of_nothing=counts.cancels_of_nothing,
         rows_refused=dict(sorted(view.rows_refused.items())),
         rows_refused_examples=msgspec.to_builtins(view.rows_refused_examples),
         doubtful_prices=msgspec.to_builtins(view.doubtful_prices),

@@ -169,7 +169,7 @@ class QuarantineView(msgspec.Struct, frozen=True):
 
 
 class CountsView(msgspec.Struct, frozen=True):
-    """Counts of the whole session."""
+    """Counts of the whole session; ``targets_reached`` and ``cancels_of_nothing`` changed nothing."""
 
     rows: int
     orders: int
@@ -178,6 +178,8 @@ class CountsView(msgspec.Struct, frozen=True):
     forced_exits: int
     duplicate_fills: int
     refusals: dict[str, int]
+    targets_reached: int = 0
+    cancels_of_nothing: int = 0
 
 
 class ExtremesView(msgspec.Struct, frozen=True):

@@ -144,6 +144,8 @@ def view_of(
             forced_exits=kernel.counters.forced_exits,
             duplicate_fills=kernel.execution_reports.duplicates,
             refusals=dict(kernel.counters.refusals),
+            targets_reached=kernel.counters.targets_reached,
+            cancels_of_nothing=kernel.counters.cancels_of_nothing,
         ),
         queues=_queues(kernel.dispatcher),
         strategies=tuple(map(_strategy, kernel.host.contexts)),
