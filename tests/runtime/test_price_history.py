@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.clock import to_ns
-from qts.market.contracts import Bar, Quote
+from qts.market.bars.series import BarSeries
+from qts.market.contracts import Bar, MarketValue, Quote
 from qts.market.generic import AlwaysOpen
 from qts.performance import RoundTrip
-from qts.runtime.session.price_history import CandleSeries, PriceHistory, symbols_by_use
+from qts.runtime.session.price_history import CandleSeries, PriceHistory, prices_by_session, symbols_by_use
 
 D = Decimal
 DAY = timedelta(days=1)
@@ -41,7 +43,7 @@ def trip(begun_day: int, ended_day: int, symbol: str = "A") -> RoundTrip:
 
 
 def history(bars: list[Bar], *trips: RoundTrip) -> PriceHistory:
-    found = PriceHistory(AlwaysOpen(), ["A"], trips, to_ns(START + 100 * DAY) - to_ns(START))
+    found = PriceHistory(["A"], trips, to_ns(START + 100 * DAY) - to_ns(START))
     for _ in found.take(bars):
         pass
     return found
@@ -64,15 +66,15 @@ def test_a_trip_within_one_bar_has_its_range_and_one_without_prices_has_none() -
 
 
 def test_every_session_has_the_last_price_of_each_symbol_that_had_one() -> None:
-    found = PriceHistory(AlwaysOpen(), [], (), 1)
+    found = PriceHistory([], (), 1)
     noon = to_ns(START + timedelta(hours=12))
-    values = [
+    values: list[MarketValue] = [
         Quote("A", noon, bid=D(10), ask=D(12)),
         Quote("A", noon + 1, last=D(15)),
         Quote("B", noon + 2),
         bar(1, 20, 30, "B"),
     ]
-    assert [(one.day.isoformat(), dict(one.of)) for one in found.take(values)] == [
+    assert [(one.day.isoformat(), dict(one.of)) for one in prices_by_session(found.take(values), AlwaysOpen())] == [
         ("2024-01-02", {"A": D(15)}),
         ("2024-01-03", {"B": D(30)}),
     ]
@@ -80,7 +82,7 @@ def test_every_session_has_the_last_price_of_each_symbol_that_had_one() -> None:
 
 def test_quotes_become_candles_of_a_fixed_time() -> None:
     # Given quotes over 2,000 seconds, so that a candle is of one second
-    found = PriceHistory(AlwaysOpen(), ["A"], (), 2_000 * 10**9)
+    found = PriceHistory(["A"], (), 2_000 * 10**9)
     begin = to_ns(START)
     quotes = [
         Quote("A", begin + ms * 10**6, last=D(price)) for ms, price in ((0, 5), (400, 9), (999, 7), (1_000, 8))
@@ -126,5 +128,50 @@ def test_a_trip_that_ended_just_before_its_bar_was_known_has_the_open_of_that_ba
 
 def test_closes_known_at_midnight_are_those_of_the_day_before() -> None:
     # Given the bar of 1 January, known at the midnight that ends it
-    found = PriceHistory(AlwaysOpen(), ["A"], (), to_ns(START + DAY) - to_ns(START), is_known_next_day=True)
-    assert [one.day.isoformat() for one in found.take([bar(0, 1, 9), bar(1, 1, 9)])] == ["2024-01-01", "2024-01-02"]
+    prices = PriceHistory(["A"], (), to_ns(START + DAY) - to_ns(START)).take([bar(0, 1, 9), bar(1, 1, 9)])
+    sessions = prices_by_session(prices, AlwaysOpen(), is_known_next_day=True)
+    assert [one.day.isoformat() for one in sessions] == ["2024-01-01", "2024-01-02"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 10**6), st.integers(0, 500), st.integers(0, 10**9)), min_size=1, max_size=200
+    ),
+    st.integers(4, 12),
+    st.integers(0, 8),
+    st.lists(st.tuples(st.integers(-3, 420), st.integers(0, 60)), max_size=6),
+)
+def test_a_series_taken_at_once_gives_what_its_bars_give_one_by_one(
+    ranges: list[tuple[int, int, int]], most: int, size_decimals: int, spans: list[tuple[int, int]]
+) -> None:
+    # Given bars two nanoseconds apart, and trips that begin and end at their times and between them
+    lows, highs = [low for low, _, _ in ranges], [low + size for low, size, _ in ranges]
+    series = BarSeries(
+        symbol="A",
+        interval="1d",
+        known_ns=array("q", range(0, 2 * len(ranges), 2)),
+        days=array("q", [738_000] * len(ranges)),
+        prices=(lows, highs, lows, highs),
+        price_decimals=2,
+        volume=[volume for _, _, volume in ranges],
+        size_decimals=size_decimals,
+    )
+    trips = [
+        msgspec.structs.replace(trip(0, 0), begun_ns=begun, ended_ns=begun + length) for begun, length in spans
+    ]
+    one_by_one, at_once = (PriceHistory(["A"], trips, 10**15) for _ in range(2))
+    candles = CandleSeries(most), CandleSeries(most)
+    for value in series.bars():
+        prices = (float(value.open), float(value.high), float(value.low), float(value.close))
+        candles[0].add(value.ts_ns, value.ts_ns, prices, float(value.volume))
+    # When one takes the bars, the other their columns
+    for _ in one_by_one.take(series.bars()):
+        pass
+    at_once.take_bars([series])
+    candles[1].add_bars(series)
+    # Then candles and extremes are the same to the digit
+    assert candles[1].candles("A") == candles[0].candles("A")
+    assert at_once.candles() == one_by_one.candles()
+    for one in trips:
+        span = ("A", one.begun_ns, one.ended_ns)
+        assert repr(at_once.range_of(*span)) == repr(one_by_one.range_of(*span))

@@ -90,6 +90,13 @@ def source_of(feed: Feed) -> Feed:
     return feed
 
 
+def giver_of(feed: Feed) -> Feed:
+    """Return the feed whose values ``feed`` gives, without the views that change no value."""
+    while isinstance(feed, FeedView) and type(feed).values is FeedView.values:
+        feed = feed.feed
+    return feed
+
+
 @runtime_checkable
 class Rereadable(Protocol):
     """The part of a feed that holds its whole input in memory."""

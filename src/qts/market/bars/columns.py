@@ -53,7 +53,11 @@ class BarColumns(msgspec.Struct, frozen=True):
 
     def close(self, at: int) -> Decimal:
         """Return the close of the bar number ``at`` (from 0)."""
-        return times(Decimal(self.prices[3][at]), power_of_ten(-self.price_decimals))
+        return self.price(self.prices[3][at])
+
+    def price(self, number: int) -> Decimal:
+        """Return the price that ``number`` of a column of ``prices`` stands for."""
+        return times(Decimal(number), power_of_ten(-self.price_decimals))
 
     def bars(self, first: int = 0) -> Iterator[Bar]:
         """Return the bars from number ``first`` (from 0) on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,7 +18,9 @@ from qts.ledger.bookings import FROM_OUTSIDE, fill_id_of
 from qts.ledger.contracts import BookingKind, BookingRow, LedgerRow
 from qts.ledger.fills import id_of_row
 from qts.market.actions import Dividend, Split, actions_of
-from qts.market.contracts import Calendar, Feed, Instrument
+from qts.market.bars.feed import BarFeed
+from qts.market.contracts import Bar, Calendar, Feed, Instrument
+from qts.market.feed_view import giver_of
 from qts.money import ZERO, minus, plus, sum_of
 from qts.notes import Note
 from qts.performance import (
@@ -37,7 +39,7 @@ from qts.performance import (
     round_trips,
 )
 from qts.runtime.persistence.charts_file import Benchmark, Candles
-from qts.runtime.session.price_history import PriceHistory, symbols_by_use
+from qts.runtime.session.price_history import LastPrice, PriceHistory, prices_by_session, symbols_by_use
 from qts.strategy.contracts import Side
 
 
@@ -115,13 +117,18 @@ def assess(
         feed = open_feed()
         symbols = symbols_by_use(Counter(row.symbol for row in ledger), feed.instruments)
         length_ns = books.equity[-1].ts_ns - books.equity[0].ts_ns if books.equity else 0
-        history = PriceHistory(calendar, symbols, trips, length_ns, is_known_next_day=is_known_next_day)
-        sessions = history.take(feed.values())
-        if with_benchmark:
-            held = _held(books.start, list(sessions), feed, dividend_tax_rate)
+        history = PriceHistory(symbols, trips, length_ns)
+        prices: Iterator[LastPrice]
+        giver = giver_of(feed)
+        if isinstance(giver, BarFeed):
+            history.take_bars(giver.series.values())
+            prices = _closes_of(feed) if with_benchmark else iter(())
         else:
-            for _ in sessions:
-                pass
+            prices = history.take(feed.values())
+        if with_benchmark:
+            sessions = prices_by_session(prices, calendar, is_known_next_day=is_known_next_day)
+            held = _held(books.start, list(sessions), feed, dividend_tax_rate)
+        deque(prices, maxlen=0)  # without a benchmark the input is read all the same
         candles = history.candles()
         trips = round_trips(events, history.range_of).completed
     period = Period(
@@ -209,6 +216,10 @@ def _events(books: Books, ledger: Sequence[LedgerRow]) -> Iterator[TripFill | Tr
     ]
     both: list[TripFill | TripAction] = [*actions, *fills]
     return iter(sorted(both, key=lambda event: event.ts_ns))  # stable: actions stand first
+
+
+def _closes_of(feed: Feed) -> Iterator[LastPrice]:
+    return (LastPrice(bar.ts_ns, bar.symbol, bar.close) for bar in feed.values() if isinstance(bar, Bar))
 
 
 def _held(start: Decimal, sessions: Sequence[Prices], feed: Feed, tax_rate: Decimal | None) -> list[Close]:

@@ -5,13 +5,17 @@ They give the candles of the report, the extremes of each round trip, and the cl
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Final
+from functools import reduce
+from operator import add
+from typing import Final, NamedTuple
 
 from qts.clock import NS_PER_S, from_ns
+from qts.market.bars.series import BarSeries
 from qts.market.contracts import Bar, Calendar, MarketValue, Quote, Tick
 from qts.performance import Prices, RoundTrip
 from qts.runtime.persistence.charts_file import Candles
@@ -23,6 +27,9 @@ MAX_CANDLES_OF_ALL: Final = 200_000
 _FEWEST: Final = 200
 _WIDTHS_S: Final = (1, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 86_400)
 """Widths of a candle made of quotes or trades, in seconds."""
+
+_EXACT_FLOATS: Final = 2**53
+"""Whole numbers below it are floats without rounding."""
 
 
 class CandleSeries:
@@ -51,6 +58,31 @@ class CandleSeries:
         self._times[-1] = ts_ns
         row[1], row[2], row[3] = max(row[1], high), min(row[2], low), close
         row[4] += volume
+
+    def add_bars(self, bars: BarSeries) -> None:
+        """Add all bars of a symbol at once, each as a base candle of its own; for a series that has none yet."""
+        opened, high, low, close = (_floats(column, bars.price_decimals) for column in bars.prices)
+        volume = _floats(bars.volume, bars.size_decimals)
+        times, at, self.count = bars.known_ns, 0, len(bars)
+        if not bars.size_decimals and sum(bars.volume) < _EXACT_FLOATS:  # they add up to the same in any order
+            while self._most * self.span < len(bars):
+                self.span *= 2
+        while at < len(bars):
+            if self._in_last < self.span and self._rows:  # it was halved into an odd number
+                row, end = self._rows[-1], min(at + self.span - self._in_last, len(bars))
+                self._in_last += end - at
+                self._times[-1] = times[end - 1]
+                row[1], row[2] = max(row[1], *high[at:end]), min(row[2], *low[at:end])
+                row[3], row[4] = close[end - 1], reduce(add, volume[at:end], row[4])
+                at = end
+            elif len(self._rows) >= self._most:
+                self._halve()
+            else:
+                end = min(at + self.span, len(bars))
+                prices = [opened[at], max(high[at:end]), min(low[at:end]), close[end - 1]]
+                self._rows.append([*prices, reduce(add, volume[at:end])])
+                self._times.append(times[end - 1])
+                self._in_last, at = end - at, end
 
     def candles(self, symbol: str) -> Candles:
         """Return the candles as they are stored."""
@@ -95,25 +127,27 @@ class CandleSeries:
         self.span *= 2
 
 
+class LastPrice(NamedTuple):
+    """The last price in a value of the input, and when it was known (ns)."""
+
+    ts_ns: int
+    symbol: str
+    price: Decimal
+
+
 class PriceHistory:
     """Takes the values of an input in order, once.
 
     ``symbols`` are those whose candles are kept; ``trips`` are the round trips whose extreme prices are wanted;
     ``length_ns`` is the session's length, from which the width of candles made of quotes and trades follows.
-    ``is_known_next_day``: every value is known only on the date after its day.
     """
 
     def __init__(
         self,
-        calendar: Calendar,
         symbols: Sequence[str],
         trips: Iterable[RoundTrip],
         length_ns: int,
-        *,
-        is_known_next_day: bool = False,
     ) -> None:
-        self._calendar = calendar
-        self._back = timedelta(days=int(is_known_next_day))
         most = max(min(MAX_CANDLES, MAX_CANDLES_OF_ALL // max(len(symbols), 1)), _FEWEST)
         self._candles = {symbol: CandleSeries(most) for symbol in symbols}
         self._width_ns = NS_PER_S * next(
@@ -128,27 +162,24 @@ class PriceHistory:
         self._finer: set[str] = set()  # symbols with quotes or trades, whose fills are in none of their bars
         self._extremes: dict[tuple[str, int, int], tuple[Decimal, Decimal]] = {}
 
-    def take(self, values: Iterable[MarketValue]) -> Iterator[Prices]:
-        """Take ``values`` in order; yield at each session's end the last price of every symbol that had one."""
-        local_date, day_ends_ns = self._calendar.local_date, 0
-        day: date | None = None
-        closes: dict[str, Decimal] = {}
+    def take(self, values: Iterable[MarketValue]) -> Iterator[LastPrice]:
+        """Take ``values`` in order; yield the last price in each that has one, for :func:`prices_by_session`."""
         for value in values:
             prices = _prices_of(value)
-            if prices is None:
-                continue
-            ts_ns = value.ts_ns
-            if ts_ns >= day_ends_ns:
-                today = local_date(from_ns(ts_ns)) - self._back
-                if day is not None and closes and today != day:
-                    yield Prices(day, closes)
-                    closes = {}
-                day, day_ends_ns = today, ts_ns + NS_PER_S
-            symbol = value.symbol
-            closes[symbol] = prices[3]
-            self._keep(symbol, value, prices)
-        if day is not None and closes:
-            yield Prices(day, closes)
+            if prices is not None:
+                self._keep(value.symbol, value, prices)
+                yield LastPrice(value.ts_ns, value.symbol, prices[3])
+
+    def take_bars(self, series: Iterable[BarSeries]) -> None:
+        """Take an input that is bars alone, of each symbol one series; in place of :meth:`take`, and faster."""
+        for bars in series:
+            candles = self._candles.get(bars.symbol)
+            if candles is not None and len(bars):
+                candles.add_bars(bars)
+            for begun_ns, ended_ns in self._waiting.pop(bars.symbol, ()):
+                found = _range_in(bars, begun_ns, ended_ns)
+                if found is not None:
+                    self._extremes[bars.symbol, begun_ns, ended_ns] = found
 
     def range_of(self, symbol: str, begun_ns: int, ended_ns: int) -> tuple[Decimal, Decimal] | None:
         """Return the lowest and the highest price between two times of a trip (ns); None when none was seen."""
@@ -190,6 +221,48 @@ class PriceHistory:
             low, high = (prices[0], prices[0]) if ts_ns >= ended_ns > begun_ns else (prices[2], prices[1])
             known = self._extremes.get(key)
             self._extremes[key] = (low, high) if known is None else (min(known[0], low), max(known[1], high))
+
+
+def prices_by_session(
+    prices: Iterable[LastPrice], calendar: Calendar, *, is_known_next_day: bool = False
+) -> Iterator[Prices]:
+    """Yield at each session's end the last price of every symbol that had one; ``prices`` are in order of time.
+
+    ``is_known_next_day``: every value is known only on the date after its day.
+    """
+    back, day_ends_ns = timedelta(days=int(is_known_next_day)), 0
+    day: date | None = None
+    closes: dict[str, Decimal] = {}
+    for ts_ns, symbol, price in prices:
+        if ts_ns >= day_ends_ns:
+            today = calendar.local_date(from_ns(ts_ns)) - back
+            if day is not None and today != day:
+                yield Prices(day, closes)
+                closes = {}
+            day, day_ends_ns = today, ts_ns + NS_PER_S
+        closes[symbol] = price
+    if day is not None:
+        yield Prices(day, closes)
+
+
+def _range_in(bars: BarSeries, begun_ns: int, ended_ns: int) -> tuple[Decimal, Decimal] | None:
+    """Return the lowest and the highest price of a trip; of the bar in which it ends only the open counts.
+
+    Of a trip that begins and ends in one bar it is the range of that bar; None: no bar is known after its begin.
+    """
+    first, last = bisect_left(bars.known_ns, begun_ns), bisect_left(bars.known_ns, ended_ns)
+    opened, high, low = bars.prices[:3]
+    lows, highs = list(low[first:last]), list(high[first:last])
+    if last < len(bars):
+        lows.append(opened[last] if ended_ns > begun_ns else low[last])
+        highs.append(opened[last] if ended_ns > begun_ns else high[last])
+    return (bars.price(min(lows)), bars.price(max(highs))) if lows else None
+
+
+def _floats(numbers: Sequence[int], decimals: int) -> Sequence[float]:
+    """Return multiples of 10 to the power of minus ``decimals`` as the nearest floats."""
+    scale = 10**decimals
+    return [number / scale for number in numbers]
 
 
 def _prices_of(value: MarketValue) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
