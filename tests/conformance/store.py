@@ -58,6 +58,8 @@ class StoreTests:
             "ledger": [rows.ledger()],
             "actions": [rows.action()],
             "bookings": [rows.booking()],
+            "day_closes": [rows.day_close()],
+            "holding_closes": [rows.holding_close(), rows.holding_close(pool=None, strategy="")],
             "orders": [rows.order()],
             "positions": [rows.position()],
             "pools": [rows.pool()],
@@ -94,6 +96,31 @@ class StoreTests:
         store.commit([rows.booking("c-2"), rows.booking(order_id="o-2"), of_pool])
         assert len(store.bookings()) == 4
         assert store.bookings(3) == [of_pool]
+
+    def test_a_day_is_closed_once(self, store: SessionStore) -> None:
+        store.commit([rows.day_close(), rows.holding_close()])
+        for again in (rows.day_close(equity=D(1)), rows.holding_close(qty=D(1))):
+            with pytest.raises(StorageError):
+                store.commit([again])
+        store.commit([rows.day_close("2018-05-08")])
+        assert store.day_closes(1) == [rows.day_close("2018-05-08")]
+        assert store.holding_closes(1) == []
+
+    def test_the_opening_is_the_newest_close_with_the_newest_row_of_each_holding(self, store: SessionStore) -> None:
+        assert store.opening() is None
+        hynix, external = rows.holding_close(symbol="000660"), rows.holding_close(pool=None, strategy="")
+        store.commit([rows.day_close(), hynix, rows.holding_close(), external])
+        changed = rows.holding_close("2018-05-08", qty=D(7), symbol="000660")
+        store.commit([rows.day_close("2018-05-08"), changed])
+        store.commit([rows.day_close("2018-05-09")])
+        opening = (rows.day_close("2018-05-09"), [changed, rows.holding_close(), external])
+        assert store.opening() == opening
+
+    def test_open_orders_are_those_that_have_not_ended(self, store: SessionStore) -> None:
+        states = ["WORKING", "FILLED", "UNKNOWN", "CANCELLED", "FILLED_LATE"]
+        orders = [rows.order(f"o-{number}", state) for number, state in enumerate(states)]
+        store.commit([row for order in orders for row in (rows.decision(order.client_order_id), order)])
+        assert store.open_orders() == [orders[0], orders[2]]
 
     @pytest.mark.parametrize("digits", ["0", "0.00000001", "-1E-7", "123456789012345678901234567", "1E+3", "10.00"])
     def test_money_comes_back_digit_for_digit(self, store: SessionStore, digits: str) -> None:

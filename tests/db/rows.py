@@ -13,8 +13,10 @@ from qts.capital.contracts import Pool, Transfer
 from qts.db.contracts import (
     ActionRow,
     BookingRow,
+    DayCloseRow,
     DecisionRow,
     EquityRow,
+    HoldingCloseRow,
     LedgerRow,
     PoolRow,
     PositionRow,
@@ -34,6 +36,8 @@ KINDS = (
     "ledger",
     "actions",
     "bookings",
+    "day_closes",
+    "holding_closes",
     "orders",
     "positions",
     "pools",
@@ -116,6 +120,49 @@ def booking(reference: str = "c-1", **changes: Any) -> BookingRow:
         "an order that is not ours",
         "main",
     )
+    return msgspec.structs.replace(row, **changes)
+
+
+def day_close(day: str = "2018-05-04", **changes: Any) -> DayCloseRow:
+    row = DayCloseRow(
+        account="main",
+        day=day,
+        ts_ns=1_525_359_600_000_000_003,
+        fills=3,
+        actions=0,
+        transfers=1,
+        bookings=2,
+        orders=5,
+        causes=1,
+        newest_trade_date=day,
+        equity=D("1000000.50"),
+        scalp_cash=D("400000.10"),
+        scalp_realized=D("-1E+1"),
+        scalp_ns=1,
+        swing_cash=D("0"),
+        swing_realized=D("0.00"),
+        swing_ns=0,
+        portfolio_cash=D("-5"),
+        portfolio_realized=D("7"),
+        portfolio_ns=3,
+        fees=D("106"),
+        taxes=D("0"),
+        dividends=D("1"),
+        dividend_taxes=D("2"),
+        fractions=D("3"),
+        deposits=D("4"),
+        withdrawals=D("5"),
+        adjustments=D("-6"),
+        external_cash=D("8"),
+        external_realized=D("9"),
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def holding_close(day: str = "2018-05-04", **changes: Any) -> HoldingCloseRow:
+    amounts = (D("10"), D("712005"), D("712005.000000"), D("-1.5"))
+    place = (1_525_359_600_000_000_001, "sim", "x-1", "o-1")
+    row = HoldingCloseRow("main", day, Pool.SCALP, "ema", "005930", *amounts, *place)
     return msgspec.structs.replace(row, **changes)
 
 

@@ -28,7 +28,8 @@ def history(store: SqliteStore, first: int = 1, last: int = 3) -> None:
     for n in range(first, last + 1):
         batch = [rows.decision(str(n)), rows.order(str(n)), rows.ledger(f"x-{n}"), rows.state(n), rows.safety(n)]
         booked = [rows.action(f"2018-05-0{n}"), rows.booking(str(n))]
-        store.commit([*batch, *booked, rows.pool(), rows.transfer(str(n))])
+        closed = [rows.day_close(f"2018-05-0{n}"), rows.holding_close(f"2018-05-0{n}")]
+        store.commit([*batch, *booked, *closed, rows.pool(), rows.transfer(str(n))])
         store.accept_config(ConfigRow(n, f"hash-{n}", n, "kim", "why", "{}"))
     store.commit([], b"checkpoint")
 

@@ -19,21 +19,15 @@ from qts.execution.contracts import Fill
 from qts.ledger.account import Account
 from qts.ledger.audit import ProvenRows
 from qts.ledger.bookings import booking_row, charges_by_owner, true_ups
-from qts.ledger.contracts import (
-    ActionRow,
-    BookingEffect,
-    BookingKind,
-    BookingRow,
-    Charges,
-    LedgerRow,
-    TransferOutcome,
-)
+from qts.ledger.closes import BookMarks
+from qts.ledger.contracts import BookingEffect, BookingKind, Charges, TransferOutcome
 from qts.ledger.entries import balances_of, cash_of, entries_of, external_of, holding_of, realized_of
 from qts.market.actions import Split
 from qts.money import sum_of
 from qts.strategy.contracts import Side
 
 from .book import BALANCED, SAMSUNG, account, at, bust, claims_of, fill, note, order, transfer
+from .past import Closing, Shelf
 
 HYNIX = "000660"
 POOL_OF = {"ema": Pool.SCALP, "turtle": Pool.SWING}
@@ -54,10 +48,11 @@ class BrokerMachine(RuleBasedStateMachine):
         self.mark, self.now, self.number = D(777), 100, 0
         self.cash = D(1_000_000 + 500_000)
         self.held: dict[str, D] = defaultdict(D, {symbol: qty for symbol, (qty, _) in OPENED.items()})
-        self.ledger: list[LedgerRow] = []
+        self.shelf = Shelf()
+        self.closing = Closing(self.shelf)
+        self.book.read_past_with(self.shelf)
+        self.ledger, self.actions, self.bookings = self.shelf.ledger, self.shelf.actions, self.shelf.bookings
         self.transfers: list[Transfer] = []
-        self.actions: list[ActionRow] = []
-        self.bookings: list[BookingRow] = []
         self.filled: dict[str, D] = defaultdict(D)
         self.reported: list[tuple[str, Fill]] = []
         self.unreported: list[tuple[str, Fill]] = []
@@ -206,6 +201,8 @@ class BrokerMachine(RuleBasedStateMachine):
         one = transfer(f"t-{self.number}", source[0], source[1], amount, self.now)
         if self.book.transfer(one) is TransferOutcome.APPLIED:
             self.transfers.append(one)
+            self.shelf.transfers.append(one.transfer_id)
+        assert self.book.transfer(one) is not TransferOutcome.APPLIED
 
     @precondition(lambda self: not self.unreported)
     @rule(symbol=SYMBOLS, new=st.integers(1, 5), old=st.integers(6, 9), upside_down=st.booleans())
@@ -227,24 +224,39 @@ class BrokerMachine(RuleBasedStateMachine):
             self.cash += paid
         self.last_split[symbol] = self.now
 
+    @rule()
+    def a_day_is_closed(self) -> None:
+        self.closing.begin(self.book)
+
+    @rule()
+    def the_close_is_stored(self) -> None:
+        self.book.finish_close()
+
     def noted(self):  # type: ignore[no-untyped-def]
         return note(f"n-{self.number}", self.now)
 
-    @rule()
-    def restarts(self) -> None:
+    @rule(whole=st.booleans())
+    def restarts(self, whole: bool) -> None:
+        """Begin with the newest opening balances and the rows since, or with all rows; the book is the same."""
         state = self.book.export_state()
+        opening = None if whole else self.shelf.opening()
+        marks = BookMarks() if opening is None else opening.close.marks
         again = account()
+        again.read_past_with(self.shelf)
         again.import_state(
             state,
-            ledger=self.ledger,
-            transfers=self.transfers,
-            actions=self.actions,
-            bookings=self.bookings,
+            ledger=self.ledger[marks.fills :],
+            transfers=self.transfers[marks.transfers :],
+            actions=self.actions[marks.actions :],
+            bookings=self.bookings[marks.bookings :],
+            opening=opening,
         )
         assert again.export_state() == state
         assert sorted(again.position_rows(), key=str) == sorted(self.book.position_rows(), key=str)
         assert again.pool_rows() == self.book.pool_rows()
         assert again.external.costs() == self.book.external.costs()
+        if whole:  # a book that was never closed is compared, and left
+            return
         self.book = again
 
     @invariant()

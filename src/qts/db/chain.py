@@ -27,8 +27,12 @@ _SEALED: Final = (
     tables.SAFETY,
     tables.ACTIONS,
     tables.BOOKINGS,
+    tables.DAY_CLOSES,
+    tables.HOLDING_CLOSES,
 )
-_ALWAYS_SEALED: Final = frozenset({tables.ACTIONS.name, tables.BOOKINGS.name})
+_ALWAYS_SEALED: Final = frozenset(
+    table.name for table in (tables.ACTIONS, tables.BOOKINGS, tables.DAY_CLOSES, tables.HOLDING_CLOSES)
+)
 """Tables made after rows were sealed: ``audit_chain`` has no row for them, because none of theirs is older."""
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     **{table.name: table.columns for table in _SEALED},

@@ -9,6 +9,7 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.execution.contracts import Order
+from qts.ledger.closes import DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow
 from qts.market.contracts import Bar
 from qts.strategy.contracts import Side
@@ -18,8 +19,10 @@ __all__ = [
     "BatchRow",
     "BookingRow",
     "ConfigRow",
+    "DayCloseRow",
     "DecisionRow",
     "EquityRow",
+    "HoldingCloseRow",
     "LedgerRow",
     "PoolRow",
     "PositionRow",
@@ -106,6 +109,8 @@ Record: TypeAlias = (
     LedgerRow
     | ActionRow
     | BookingRow
+    | DayCloseRow
+    | HoldingCloseRow
     | PositionRow
     | PoolRow
     | StateRow

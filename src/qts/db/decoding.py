@@ -13,11 +13,18 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import BatchRow, ConfigRow, RunRow, StrategyFile
-from qts.db.tables import BATCHES, TRANSFERS, Table
+from qts.db.tables import BATCHES, DAY_CLOSES, HOLDING_CLOSES, TRANSFERS, Table
 from qts.errors import ContractError, StorageError
+from qts.ledger.closes import OpeningBalances
 from qts.money import PRECISION
 
 RESTORE: Final = "the file is damaged; restore it from a backup or start with a new data directory"
+_NEWEST_CLOSE: Final = DAY_CLOSES.select.replace("ORDER BY id", "ORDER BY id DESC LIMIT 1")
+_NEWEST_HOLDINGS: Final = (
+    f"SELECT {', '.join(HOLDING_CLOSES.columns)} FROM {HOLDING_CLOSES.name} JOIN "  # noqa: S608 - our own names
+    f"(SELECT max(id) AS newest, min(id) AS oldest FROM {HOLDING_CLOSES.name} GROUP BY strategy, symbol) "
+    "ON id = newest ORDER BY oldest"
+)
 RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
 _UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
 """Errors of making a record of values of another kind; those of msgspec are ValueErrors."""
@@ -79,6 +86,19 @@ def configs_of(path: Path, rows: Iterable[_Row]) -> list[ConfigRow]:
         return row
 
     return _made(path, "configurations", rows, made, 1)
+
+
+def opening_of(path: Path, connection: sqlite3.Connection) -> OpeningBalances | None:
+    """Return the newest close with every holding as its newest row has it, in the order of first rows; None: none.
+
+    Raises sqlite3.Error, and StorageError like :func:`of_row`.
+    """
+    closes = records(path, DAY_CLOSES, connection.execute(_NEWEST_CLOSE).fetchall())
+    if not closes:
+        return None
+    return OpeningBalances(
+        closes[0], records(path, HOLDING_CLOSES, connection.execute(_NEWEST_HOLDINGS).fetchall())
+    )
 
 
 def batches_of(path: Path, rows: Iterable[_Row]) -> list[BatchRow]:

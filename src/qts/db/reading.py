@@ -13,11 +13,20 @@ from urllib.parse import quote
 from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.chain import Chain
-from qts.db.contracts import ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow, RunRow
+from qts.db.contracts import (
+    ActionRow,
+    BookingRow,
+    DayCloseRow,
+    HoldingCloseRow,
+    LedgerRow,
+    PoolRow,
+    PositionRow,
+    RunRow,
+)
 from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of, transfers_of
+from qts.db.failures import explanation
 from qts.db.marks import last_numbers, marks_of
 from qts.db.migrate import is_behind, migrations
-from qts.db.sqlite import explanation
 from qts.execution.contracts import Order
 from qts.execution.working import in_order_of_intent
 
@@ -104,6 +113,14 @@ class StoreReader:
     def bookings(self) -> list[BookingRow]:
         """Return every booking, in the order of booking; none for a store of an earlier version."""
         return self._read_if_there(tables.BOOKINGS)
+
+    def day_closes(self) -> list[DayCloseRow]:
+        """Return every close of a day, in their order; none for a store of an earlier version."""
+        return self._read_if_there(tables.DAY_CLOSES)
+
+    def holding_closes(self) -> list[HoldingCloseRow]:
+        """Return every holding at a close, in the order of writing; none for a store of an earlier version."""
+        return self._read_if_there(tables.HOLDING_CLOSES)
 
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""

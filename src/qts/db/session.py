@@ -24,8 +24,10 @@ from qts.db.contracts import (
     BatchRow,
     BookingRow,
     ConfigRow,
+    DayCloseRow,
     DecisionRow,
     EquityRow,
+    HoldingCloseRow,
     LedgerRow,
     PoolRow,
     PositionRow,
@@ -38,7 +40,14 @@ from qts.db.contracts import (
     StrategyFile,
 )
 from qts.execution.contracts import Order
+from qts.execution.past import PastOrders
+from qts.ledger.closes import OpeningBalances
+from qts.ledger.past import PastFacts
 from qts.market.contracts import Bar
+
+
+class PastReader(PastFacts, PastOrders, Protocol):
+    """A reader of single facts: those of the account, and orders."""
 
 
 class SessionStore(Protocol):
@@ -145,8 +154,28 @@ class SessionStore(Protocol):
         """Return the bookings (deposits, true-ups, what is EXTERNAL, reversals) in the order of booking."""
         ...
 
+    def day_closes(self, since: int = 0) -> Sequence[DayCloseRow]:
+        """Return the closes of days in their order."""
+        ...
+
+    def holding_closes(self, since: int = 0) -> Sequence[HoldingCloseRow]:
+        """Return the holdings at closes, each at those before which it had changed, in the order of writing."""
+        ...
+
+    def opening(self) -> OpeningBalances | None:
+        """Return the newest close with every holding as it stood then; None before the first close.
+
+        It is never newer than the newest checkpoint, and the rows of the book that it covers are those up to its
+        marks.
+        """
+        ...
+
     def orders(self, since_ns: int = 0) -> Sequence[Order]:
         """Return the orders as they last stood, by client order id."""
+        ...
+
+    def open_orders(self) -> Sequence[Order]:
+        """Return the orders that have not ended, by client order id."""
         ...
 
     def positions(self, since_ns: int = 0) -> Sequence[PositionRow]:
@@ -194,6 +223,14 @@ class SessionStore(Protocol):
 
         Called once before the first commit that has a bar, after :meth:`rewind`; without it every bar is kept. The
         bars of the newest checkpoint stay until the next one, so that rewinding finds them.
+        """
+        ...
+
+    def past(self) -> PastReader:
+        """Return the reader with which account and orders find single facts of closed days.
+
+        It may be asked on the session's thread while another one writes: what it is asked for was committed. It
+        reads no disk before the first question.
         """
         ...
 

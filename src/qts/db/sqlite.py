@@ -29,8 +29,10 @@ from qts.db.contracts import (
     BatchRow,
     BookingRow,
     ConfigRow,
+    DayCloseRow,
     DecisionRow,
     EquityRow,
+    HoldingCloseRow,
     LedgerRow,
     PoolRow,
     PositionRow,
@@ -43,28 +45,30 @@ from qts.db.contracts import (
     StrategyFile,
 )
 from qts.db.decoding import (
-    RESTORE,
     RUN_COLUMNS,
     batches_of,
     configs_of,
     files_of,
     of_row,
+    opening_of,
     records,
     refuse_damage,
     run_of,
     transfers_of,
 )
+from qts.db.failures import BUSY_S, explanation
 from qts.db.marks import NUMBERED, last_numbers, marks_of, marks_text
 from qts.db.migrate import migrate, migrations
+from qts.db.past_facts import StoredPast
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
+from qts.execution.working import FINAL_STATES
 from qts.files import in_place_opener
+from qts.ledger.closes import OpeningBalances
 from qts.market.contracts import Bar
 
 Durability = Literal["FULL", "NORMAL"]
 
-BUSY_S: Final = 1.0
-"""Seconds to wait for another writer; there should be none, the data directory is locked."""
 _WAL_PAGES: Final = 4_000
 """Pages in the write-ahead log before it is folded into the file (16 MB): rarer folding, cheaper commits."""
 
@@ -82,6 +86,9 @@ _SQL_NEW_FILE: Final = "INSERT INTO strategy_files VALUES (?, ?, ?, ?)"
 _SQL_NEW_BATCH: Final = f"INSERT INTO {tables.BATCHES} VALUES (?, ?)"  # noqa: S608 - a constant
 _SQL_BATCHES: Final = f"SELECT id, inbox FROM {tables.BATCHES} WHERE id > ? ORDER BY id"  # noqa: S608 - a constant
 
+_ENDED: Final = ", ".join(f"'{state.value}'" for state in sorted(FINAL_STATES))
+_SQL_OPEN_ORDERS: Final = tables.ORDERS.select.replace(" ORDER BY", f" WHERE state NOT IN ({_ENDED}) ORDER BY")
+
 _PADDING: Final = 512
 _SQL_CHECKPOINT: Final = (
     "INSERT INTO checkpoint (id, marks, data) VALUES (1, ?, ?) "
@@ -93,25 +100,6 @@ _CHANGE: Final = {table.name: table.replace(with_image=False) for table in table
 _UPDATE: Final = {table.name: table.update(with_image=True) for table in tables.REPLACED}
 _UPDATE_AGAIN: Final = {table.name: table.update(with_image=False) for table in tables.REPLACED}
 _SELECT_ONE: Final = {table.name: table.select_one for table in tables.REPLACED}
-
-_ADVICE: Final = (
-    ("full", "free space on the disk, then resume the run"),
-    ("locked", "another process is writing to it; stop that one first"),
-    ("busy", "another process is writing to it; stop that one first"),
-    ("readonly", "give this user the right to write to the file and its directory"),
-    (
-        "unable to open",
-        "the directory must exist, this user must be able to write to it, and the process to open files "
-        "(ulimit -n)",
-    ),
-    ("malformed", RESTORE),
-    ("could not decode", RESTORE),
-    ("no such table", RESTORE),
-    ("already exists", RESTORE),
-    ("mismatch", RESTORE),
-    ("not a database", "the file is something else; give another data directory or move it away"),
-    ("disk i/o", "the disk fails or was removed; check it, then resume the run"),
-)
 
 
 class SqliteStore:
@@ -136,6 +124,7 @@ class SqliteStore:
         self._imaged: dict[tuple[str, ...], None] = {}
         self._pruning: BarPruning | None = None
         self._connection = self._open(durability)
+        self._past = StoredPast(self._path)
 
     # -- the run -----------------------------------------------------------------------------------------------
 
@@ -275,6 +264,24 @@ class SqliteStore:
         """Return the bookings behind the first ``since``, in the order of booking."""
         return self._read(tables.BOOKINGS, since)
 
+    def day_closes(self, since: int = 0) -> Sequence[DayCloseRow]:
+        """Return the closes behind the first ``since``, in their order."""
+        return self._read(tables.DAY_CLOSES, since)
+
+    def holding_closes(self, since: int = 0) -> Sequence[HoldingCloseRow]:
+        """Return the holdings at closes behind the first ``since``, in the order of writing."""
+        return self._read(tables.HOLDING_CLOSES, since)
+
+    def opening(self) -> OpeningBalances | None:
+        """Return the newest close with every holding as it stood then; None before the first close."""
+        with self._explained("read the opening balances"):
+            return opening_of(self._path, self._connection)
+
+    def open_orders(self) -> Sequence[Order]:
+        """Return the orders that have not ended, by client order id."""
+        with self._explained("read orders"):
+            return records(self._path, tables.ORDERS, self._connection.execute(_SQL_OPEN_ORDERS))
+
     def orders(self, since_ns: int = 0) -> Sequence[Order]:
         """Return the orders that changed at ``since_ns`` or later, by client order id."""
         return self._read(tables.ORDERS, since_ns)
@@ -327,8 +334,13 @@ class SqliteStore:
         with self._transaction("delete old bars"):
             self._pruning.begin(self._connection)
 
+    def past(self) -> StoredPast:
+        """Return a reader of single facts, on a connection of its own that is closed with the store."""
+        return self._past
+
     def close(self) -> None:
         """Close the file; what was committed is safe without it. May be called twice."""
+        self._past.close()
         self._connection.close()
 
     # -- inside ------------------------------------------------------------------------------------------------
@@ -531,20 +543,8 @@ class SqliteStore:
             raise explanation(self._path, what, error) from error
 
 
-def explanation(path: Path, what: str, error: sqlite3.Error) -> StorageError:
-    """Return the error that names what could not be done with the file, why, and what to do."""
-    return StorageError(f"{path}: cannot {what}: {error}; {_advice(error)}")
-
-
 def _table_of(record: Record) -> tables.Table:
     table = tables.BY_RECORD.get(type(record))
     if table is None:
         raise ContractError(f"a store cannot write a {type(record).__name__}")
     return table
-
-
-def _advice(error: sqlite3.Error) -> str:
-    text = str(error).lower()
-    if isinstance(error, sqlite3.IntegrityError):
-        return "nothing of the batch was written; the row breaks a rule of the schema, which is a defect: report it"
-    return next((advice for word, advice in _ADVICE if word in text), "nothing of it was written; see the message")

@@ -16,8 +16,10 @@ from qts.capital.contracts import Pool, Transfer
 from qts.db.contracts import (
     ActionRow,
     BookingRow,
+    DayCloseRow,
     DecisionRow,
     EquityRow,
+    HoldingCloseRow,
     LedgerRow,
     PoolRow,
     PositionRow,
@@ -229,6 +231,42 @@ def _booking_row(v: Sequence[Any]) -> BookingRow:
     )
 
 
+def _day_close(r: DayCloseRow) -> Values:
+    return tuple(str(value) if value.__class__ is Decimal else value for value in msgspec.structs.astuple(r))
+
+
+def _day_close_row(v: Sequence[Any]) -> DayCloseRow:
+    return DayCloseRow(*(make(value) for make, value in zip(_OF_DAY_CLOSE, v, strict=True)))
+
+
+_OF_DAY_CLOSE: Final[tuple[Callable[[Any], Any], ...]] = tuple(
+    Decimal if field.type is Decimal else lambda value: value for field in msgspec.structs.fields(DayCloseRow)
+)
+
+
+def _holding_close(r: HoldingCloseRow) -> Values:
+    amounts = (str(r.qty), str(r.cost), str(r.basis), str(r.realized))
+    owner = _EXTERNAL if r.pool is None else r.pool.value
+    return (
+        r.account,
+        r.day,
+        owner,
+        r.strategy,
+        r.symbol,
+        *amounts,
+        r.ts_ns,
+        r.broker,
+        r.execution_id,
+        r.order_id,
+    )
+
+
+def _holding_close_row(v: Sequence[Any]) -> HoldingCloseRow:
+    pool = None if v[2] == _EXTERNAL else Pool(v[2])
+    qty, cost, basis, realized = map(Decimal, v[5:9])
+    return HoldingCloseRow(v[0], v[1], pool, v[3], v[4], qty, cost, basis, realized, v[9], v[10], v[11], v[12])
+
+
 def _position(r: PositionRow) -> Values:
     return (r.strategy, r.symbol, r.pool.value, str(r.qty), str(r.cost), r.ts_ns)
 
@@ -390,6 +428,26 @@ BOOKINGS: Final = Table(
     _booking,
     _booking_row,
 )
+DAY_CLOSES: Final = Table(
+    "day_closes",
+    _columns(
+        "account day timestamp fills actions transfers bookings orders causes newest_trade_date equity"
+        " scalp_cash scalp_realized scalp_at swing_cash swing_realized swing_at"
+        " portfolio_cash portfolio_realized portfolio_at"
+        " fees taxes dividends dividend_taxes fractions deposits withdrawals adjustments"
+        " external_cash external_realized"
+    ),
+    (),
+    _day_close,
+    _day_close_row,
+)
+HOLDING_CLOSES: Final = Table(
+    "holding_closes",
+    _columns("account day owner strategy symbol qty cost basis realized timestamp broker execution_id order_id"),
+    (),
+    _holding_close,
+    _holding_close_row,
+)
 POSITIONS: Final = Table(
     "positions",
     _columns("strategy symbol pool qty cost updated_at"),
@@ -501,6 +559,8 @@ APPEND_ONLY: Final = (
     ACTIONS,
     BARS,
     BOOKINGS,
+    DAY_CLOSES,
+    HOLDING_CLOSES,
 )
 REPLACED: Final = (POSITIONS, POOLS, ORDERS)
 
@@ -508,6 +568,8 @@ BY_RECORD: Final[dict[type, Table]] = {
     LedgerRow: LEDGER,
     ActionRow: ACTIONS,
     BookingRow: BOOKINGS,
+    DayCloseRow: DAY_CLOSES,
+    HoldingCloseRow: HOLDING_CLOSES,
     PositionRow: POSITIONS,
     PoolRow: POOLS,
     StateRow: STATES,

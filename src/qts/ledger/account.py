@@ -6,8 +6,9 @@ realised costs at once, so at every moment and to the last digit: Σ pools = cas
 deposits − withdrawals + realised + unrealised. What is at the broker and not ours is kept apart, in ``external``: Σ
 pools + EXTERNAL = cash + holdings of the broker.
 
-Memory: the keys of all fills of the run stay (a fill may be repeated at any time); the store's unique index is the
-last check behind it.
+Memory: the opening balances of the last closed day and the facts since. What comes late of a closed day, or again,
+is looked up through a port (:mod:`qts.ledger.past`); the book is the same as if no day had been closed. The store's
+unique index is the last check behind it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,18 @@ from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Fill, FillReversed
 from qts.execution.fit import unreadable
-from qts.ledger.actions import ActionId, Holder, action_id, dividend_row, kept_share, split_change, split_row
+from qts.ledger.actions import (
+    ActionId,
+    Holder,
+    action_id,
+    action_key,
+    dividend_row,
+    kept_share,
+    split_change,
+    split_row,
+)
+from qts.ledger.booked import BookedFacts
 from qts.ledger.bookings import (
-    BookingId,
     Note,
     booking_id,
     booking_row,
@@ -35,6 +45,12 @@ from qts.ledger.bookings import (
     positive_quanta,
     shares_of_withdrawal,
     value_of,
+)
+from qts.ledger.closes import (
+    BookMarks,
+    DayCloseRow,
+    HoldingCloseRow,
+    OpeningBalances,
 )
 from qts.ledger.contracts import (
     ActionEffect,
@@ -51,9 +67,10 @@ from qts.ledger.contracts import (
     TransferOutcome,
     Valuation,
 )
-from qts.ledger.external import External
+from qts.ledger.external import External, change_at_broker, place_at_broker
 from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, utc_date
-from qts.ledger.holding import Holding, Step, fill_key
+from qts.ledger.holding import FillKey, Holding, Step, close_of_holding, fill_key, opening_step
+from qts.ledger.past import PastFacts
 from qts.market.actions import Dividend, Split
 from qts.money import (
     ZERO,
@@ -115,11 +132,10 @@ class Account:
         self._pool_of: dict[str, Pool] = {}
         self._holdings: dict[tuple[str, str], Holding] = {}
         self._reservations: dict[str, Reservation] = {}
-        self._seen: set[FillId] = set()
-        self._actions: set[ActionId] = set()
-        self._transfers: set[str] = set()
-        self._bookings: set[BookingId] = set()
-        self._reversed: set[FillId] = set()
+        self._touched: set[tuple[str, str]] = set()
+        self._last_close: DayCloseRow | None = None
+        self._closing: tuple[DayCloseRow, list[Holding]] | None = None
+        self._booked = BookedFacts(name)
         self._early: dict[FillId, FillReversed] = {}
         self.external = External(quantum)
         self._opened_on = ""
@@ -227,17 +243,17 @@ class Account:
         or tax that is not finite, or a strategy that belongs to another pool.
         """
         key = self._id_of(fill)
-        if key in self._seen:
+        if self._booked.has_fill(key):
             return None
         check(fill)
         if self._pool_of.get(strategy) is not pool:
             self._bind(strategy, pool)
-        self._seen.add(key)
+        at = fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.client_order_id)
+        holding = self._holding_at(strategy, fill.symbol, at)
+        self._booked.fills[key] = None
         overfilled = self._consume(fill.client_order_id, fill.qty)
-        holding = self._holding(strategy, fill.symbol)
         held, realized_before = holding.qty, holding.realized
         signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
-        at = fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.client_order_id)
         late = holding.apply(at, signed, fill.price, fill.fee, fill.tax)
         gross = minus(holding.realized, realized_before)
         net = minus(minus(gross, fill.fee), fill.tax)
@@ -326,7 +342,7 @@ class Account:
             reason,
             self.name,
         )
-        effect = self._book_row(row, self.external.holding(fill.symbol))
+        effect = self._book_row(row, self._holding_of(row))
         if key not in self._early:
             return (effect,)
         return (effect, self._reverse(key, self._early.pop(key), fill.symbol))
@@ -339,7 +355,7 @@ class Account:
         reason.
         """
         key = self._id_of_reversed(report)
-        if key in self._reversed or key in self._early:
+        if key in self._early or self._booked.has_reversed(key):
             return None
         why = self.why_irreversible(report)
         if why:
@@ -352,7 +368,7 @@ class Account:
     def has_reversed(self, report: FillReversed) -> bool:
         """Return whether the execution was taken back, or will be once it is booked."""
         key = self._id_of_reversed(report)
-        return key in self._reversed or key in self._early
+        return key in self._early or self._booked.has_reversed(key)
 
     def why_irreversible(self, report: FillReversed) -> str:
         """Return why an execution that was not taken back before cannot be; "" when it can.
@@ -365,7 +381,7 @@ class Account:
             return (
                 f"{MAX_EARLY} reversals wait for fills that are not known" if len(self._early) >= MAX_EARLY else ""
             )
-        if self._is_in_opening(key) and key not in self._seen:
+        if self._is_in_opening(key) and not self._booked.has_fill(key):
             return (
                 f"execution {report.execution_id} is from before the account was adopted: book what is due by hand"
             )
@@ -390,7 +406,7 @@ class Account:
             raise ContractError(f"{row.kind.value} {row.reference!r}: shares are taken over, not booked one-sided")
         if row.account != self.name:
             raise ContractError(f"the booking is of account {row.account!r}, not {self.name!r}")
-        if booking_id(row) in self._bookings:
+        if self._booked.has_booking(booking_id(row)):
             return None
         if row.kind is BookingKind.WITHDRAWAL:
             has = self.external.cash if row.pool is None else self.available(row.pool)
@@ -406,7 +422,7 @@ class Account:
         Raises ContractError for an amount that is not whole quanta above 0, or weights that divide nothing.
         """
         positive_quanta(amount, self.quantum, f"deposit {note.reference!r}")
-        if self._has_noted(BookingKind.DEPOSIT, note):
+        if self._booked.has_noted(BookingKind.DEPOSIT, note):
             return ()
         shares = split(amount, {pool: weights.get(pool, ZERO) for pool in Pool}, self.quantum, remainder)
         return self._book_money(BookingKind.DEPOSIT, shares, note)
@@ -420,7 +436,7 @@ class Account:
         what it has; the others give the rest. Raises ContractError like :meth:`deposit`.
         """
         positive_quanta(amount, self.quantum, f"withdrawal {note.reference!r}")
-        if self._has_noted(BookingKind.WITHDRAWAL, note):
+        if self._booked.has_noted(BookingKind.WITHDRAWAL, note):
             return ()
         available = {pool: self.available(pool) for pool in Pool}
         shares = shares_of_withdrawal(amount, available, weights, self.quantum, remainder)
@@ -443,9 +459,9 @@ class Account:
         ContractError when the pools have opened with more than ``cash``, StateError when anything was booked
         before.
         """
-        if self._has_noted(BookingKind.OPENING, note):
+        if self._booked.has_noted(BookingKind.OPENING, note):
             return ()
-        if self._seen or self._actions or self._transfers or self._bookings:
+        if self._booked.marks != BookMarks():
             raise StateError("holdings of a broker are adopted before anything else is booked")
         if self.opening > cash:
             raise ContractError(f"the broker has {cash} of settled cash, the pools cannot open with {self.opening}")
@@ -459,7 +475,7 @@ class Account:
             check_booking(row, self.quantum)
         self._opened_on = self._trade_date(note.ts_ns)
         self._before_opening = {self._id_of(fill) for fill in executions}
-        return tuple(self._book_row(row, self.external.holding(row.symbol) if row.symbol else None) for row in rows)
+        return tuple(self._book_row(row, self._holding_of(row) if row.symbol else None) for row in rows)
 
     def take_over(
         self, symbol: str, qty: Decimal, note: Note, *, strategy: str, pool: Pool, price: Decimal
@@ -470,7 +486,7 @@ class Account:
         it. They come after every fill that is booked of them. Raises ContractError, before anything changes, for
         more than EXTERNAL holds, or a strategy that belongs to another pool.
         """
-        if self._has_noted(BookingKind.DEPOSIT, note):
+        if self._booked.has_noted(BookingKind.DEPOSIT, note):
             return ()
         held = self.external.qty(symbol)
         if not (is_bounded(qty) and 0 < qty <= held):
@@ -499,7 +515,7 @@ class Account:
         Raises ContractError for an amount that is not whole quanta, or 0.
         """
         comes = amount > 0
-        if self._has_noted(_IN if comes else _OUT, note):
+        if self._booked.has_noted(_IN if comes else _OUT, note):
             return ()
         if comes:
             if amount > self.external.cash:
@@ -559,7 +575,7 @@ class Account:
         return FillId(self.name, fill.broker, day, fill.client_order_id, fill.execution_id)
 
     def _is_booked(self, key: FillId) -> bool:
-        return key in self._seen or self.external.has_booked(key) or self._is_in_opening(key)
+        return self._is_in_opening(key) or self._booked.has_fill(key)
 
     def _is_in_opening(self, key: FillId) -> bool:
         """Return whether the execution is part of what the broker had when its account was adopted."""
@@ -584,7 +600,7 @@ class Account:
             raise ContractError(
                 f"transfer {transfer.transfer_id}: amount must be whole units of {self.quantum}, got {amount}"
             )
-        if transfer.transfer_id in self._transfers:
+        if self._booked.has_transfer(transfer.transfer_id):
             return TransferOutcome.SEEN_BEFORE
         if amount > self.available(transfer.source):
             return TransferOutcome.EXCEEDS_AVAILABLE
@@ -680,12 +696,12 @@ class Account:
     @property
     def actions_applied(self) -> int:
         """Return how many rows of splits and dividends were booked."""
-        return len(self._actions)
+        return self._booked.marks.actions
 
     @property
     def bookings_applied(self) -> int:
         """Return how many bookings were made."""
-        return len(self._bookings)
+        return self._booked.marks.bookings
 
     @property
     def capital_paid_in(self) -> Decimal:
@@ -708,7 +724,7 @@ class Account:
     @property
     def fills_applied(self) -> int:
         """Return how many fills were booked."""
-        return len(self._seen)
+        return self._booked.marks.fills
 
     def pool(self, pool: Pool, mark: Mark, target: Decimal = ZERO) -> CapitalPool:
         """Return a snapshot of one pool; ``target`` is its share of equity by rule (0..1)."""
@@ -743,6 +759,133 @@ class Account:
             for (strategy, symbol), h in self._holdings.items()
         )
 
+    # -- opening balances --------------------------------------------------------------------------------------
+
+    def read_past_with(self, past: PastFacts) -> None:
+        """Look up facts of closed days with ``past``. Called once, before the first close or a restart from one."""
+        self._booked.past = past
+
+    @property
+    def last_close(self) -> DayCloseRow | None:
+        """Return the newest close, also while its rows are not stored yet; None before the first."""
+        return self._last_close
+
+    @property
+    def has_news(self) -> bool:
+        """Return whether anything was booked since the last close."""
+        closed = BookMarks() if self._last_close is None else self._last_close.marks
+        return self._booked.marks != closed
+
+    def begin_close(
+        self, day: str, ts_ns: int, *, equity: Decimal, orders: int = 0, causes: int = 0
+    ) -> tuple[DayCloseRow | HoldingCloseRow, ...]:
+        """Return the rows of the close of ``day``: the balances of this moment, and the holdings that changed.
+
+        Arguments are those of the row. Memory is let go by :meth:`finish_close`, when the rows are stored. Raises
+        StateError for a day that is closed already, or is before one that is.
+        """
+        if self._last_close is not None and day <= self._last_close.day:
+            raise StateError(f"{day} cannot be closed: {self._last_close.day} is")
+        close = self._last_close = self._close_row(day, ts_ns, equity, orders, causes)
+        ours = [(name, held) for name, held in self._holdings.items() if name in self._touched]
+        theirs = [
+            (symbol, held) for symbol, held in self.external.holdings.items() if symbol in self.external.touched
+        ]
+        rows = [close_of_holding(self.name, day, self._pool_of[name[0]], *name, held.last) for name, held in ours]
+        rows += [close_of_holding(self.name, day, None, "", symbol, held.last) for symbol, held in theirs]
+        changed = [held for _, held in (*ours, *theirs)]
+        for held in changed:
+            held.begin_close()
+        waiting = () if self._closing is None else self._closing[1]
+        self._closing = close, [*waiting, *changed]
+        self._touched, self.external.touched = set(), set()
+        return (close, *rows)
+
+    def finish_close(self) -> None:
+        """Hold in memory no more what the rows of the newest close cover: they, and all they cover, are stored.
+
+        Nothing happens when there is none to finish.
+        """
+        if self._closing is not None:
+            close, holdings = self._closing
+            self._closing = None
+            self._booked.forget(close.marks, close.newest_trade_date)
+            for held in holdings:
+                held.finish_close(close.marks)
+
+    def _close_row(self, day: str, ts_ns: int, equity: Decimal, orders: int, causes: int) -> DayCloseRow:
+        marks, scalp, swing, portfolio = self._booked.marks, Pool.SCALP, Pool.SWING, Pool.PORTFOLIO
+        return DayCloseRow(
+            account=self.name,
+            day=day,
+            ts_ns=ts_ns,
+            fills=marks.fills,
+            actions=marks.actions,
+            transfers=marks.transfers,
+            bookings=marks.bookings,
+            orders=orders,
+            causes=causes,
+            newest_trade_date=self._booked.newest_trade_date,
+            equity=equity,
+            scalp_cash=self._cash[scalp],
+            scalp_realized=self._realized[scalp],
+            scalp_ns=self._pool_ts[scalp],
+            swing_cash=self._cash[swing],
+            swing_realized=self._realized[swing],
+            swing_ns=self._pool_ts[swing],
+            portfolio_cash=self._cash[portfolio],
+            portfolio_realized=self._realized[portfolio],
+            portfolio_ns=self._pool_ts[portfolio],
+            fees=self.fees_total,
+            taxes=self.taxes_total,
+            dividends=self.dividends_total,
+            dividend_taxes=self.dividend_taxes_total,
+            fractions=self.fractions_total,
+            deposits=self.deposits_total,
+            withdrawals=self.withdrawals_total,
+            adjustments=self.adjustments_total,
+            external_cash=self.external.cash,
+            external_realized=self.external.realized,
+        )
+
+    def _open(self, opening: OpeningBalances) -> None:
+        """Begin with the balances of a close."""
+        close = self._last_close = opening.close
+        self._booked.open(opening)
+        self._cash, self._realized, self._pool_ts = dict(close.cash), dict(close.realized), dict(close.pool_ns)
+        self.fees_total, self.taxes_total = close.fees, close.taxes
+        self.dividends_total, self.dividend_taxes_total = close.dividends, close.dividend_taxes
+        self.fractions_total, self.adjustments_total = close.fractions, close.adjustments
+        self.deposits_total, self.withdrawals_total = close.deposits, close.withdrawals
+        self.external.cash, self.external.realized = close.external_cash, close.external_realized
+        for row in opening.holdings:
+            if row.pool is None:
+                held = self.external.holding(row.symbol)
+            else:
+                self._bind(row.strategy, row.pool)
+                held = self._holdings[row.strategy, row.symbol] = Holding(self.quantum)
+            held.open(opening_step(row), close.marks)
+
+    def _recall(self, strategy: str, symbol: str, held: Holding) -> None:
+        """Read the steps of ``held`` before its opening again: something of then has come."""
+        rows = self._booked.asked().holding(strategy, symbol, held.marks)
+        whole = Holding(self.quantum)
+        for fill in rows.ledger:
+            signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
+            key = fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.order_id)
+            whole.apply(key, signed, fill.price, fill.fee, fill.tax)
+        for action in rows.actions:
+            if action.kind is ActionKind.SPLIT:
+                self._split(whole, action)
+        for booking in rows.bookings:
+            if booking.kind is not BookingKind.REVERSAL and booking.pool is None:
+                change_at_broker(whole, booking)
+            elif booking.kind is not BookingKind.REVERSAL:
+                whole.add_at_cost(key_of_booking(booking), booking.qty, booking.cost)
+            elif (step := self._step_of(whole, fill_id_of(booking))) is not None:
+                whole.remove(step)
+        held.recall(whole)
+
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def export_state(self) -> dict[str, Any]:
@@ -750,14 +893,15 @@ class Account:
 
         The first division, the reservations, and totals to check the rows by.
         """
+        marks = self._booked.marks
         state: dict[str, Any] = {
             "version": EXPORT_VERSION,
             "opening": str(self.opening),
             "quantum": str(self.quantum),
             "initial": {pool.value: str(self.initial[pool]) for pool in Pool},
-            "fills": len(self._seen),
-            "actions": len(self._actions),
-            "transfers": len(self._transfers),
+            "fills": marks.fills,
+            "actions": marks.actions,
+            "transfers": marks.transfers,
             "cash": dict(zip(_POOL_NAMES, map(str, self._cash.values()), strict=True)),
             "realized": dict(zip(_POOL_NAMES, map(str, self._realized.values()), strict=True)),
             "reservations": [
@@ -772,8 +916,8 @@ class Account:
                 for r in self._reservations.values()
             ],
         }
-        if self._bookings or self._early:
-            state["bookings"] = len(self._bookings)
+        if marks.bookings or self._early:
+            state["bookings"] = marks.bookings
             state["external"] = {
                 "cash": str(self.external.cash),
                 "positions": {symbol: str(qty) for symbol, qty in self.external.positions().items()},
@@ -791,13 +935,15 @@ class Account:
         transfers: Iterable[Transfer] = (),
         actions: Iterable[ActionRow] = (),
         bookings: Iterable[BookingRow] = (),
+        opening: OpeningBalances | None = None,
     ) -> None:
         """Restore what :meth:`export_state` saw, from the rows stored up to that moment.
 
-        Only on an account that has done nothing yet, else StateError. Raises StorageError when rows and totals
-        disagree: the store was damaged or belongs to another checkpoint.
+        With ``opening`` the rows are those behind its marks; None: all of them. Only on an account that has done
+        nothing yet, else StateError. Raises StorageError when rows and totals disagree: the store was damaged or
+        belongs to another checkpoint.
         """
-        if self._seen or self._actions or self._transfers or self._reservations or self._bookings:
+        if self._booked.marks != BookMarks() or self._reservations:
             raise StateError("only a fresh account can take over a stored state")
         if state.get("version") != EXPORT_VERSION or state.get("opening") != str(self.opening):
             raise StorageError(
@@ -807,6 +953,8 @@ class Account:
         if "initial" in state:  # the targets that divided it may have been reloaded since
             self.initial = {pool: Decimal(state["initial"][pool.value]) for pool in Pool}
             self._cash = dict(self.initial)
+        if opening is not None:
+            self._open(opening)
         adopted = state.get("adopted")
         if adopted is not None:
             self._opened_on = adopted["day"]
@@ -834,20 +982,23 @@ class Account:
         transfers: Sequence[Transfer] = (),
         actions: Sequence[ActionRow] = (),
         bookings: Sequence[BookingRow] = (),
+        opening: OpeningBalances | None = None,
     ) -> list[FillEffect]:
         """Restore what :meth:`export_state` saw and apply what the rows behind it show of the time since.
 
-        Rows are in the order of booking; those that ``state`` knows come first. Return what each fill behind them
-        has changed. Raises like :meth:`import_state`.
+        Rows are in the order of booking, those behind the marks of ``opening``; the ones that ``state`` knows come
+        first. Return what each fill behind them has changed. Raises like :meth:`import_state`.
         """
-        fills, moved, acted = state["fills"], state["transfers"], state.get("actions", 0)
-        booked = state.get("bookings", 0)
+        closed = BookMarks() if opening is None else opening.close.marks
+        fills, moved = state["fills"] - closed.fills, state["transfers"] - closed.transfers
+        acted, booked = state.get("actions", 0) - closed.actions, state.get("bookings", 0) - closed.bookings
         self.import_state(
             state,
             ledger=ledger[:fills],
             transfers=transfers[:moved],
             actions=actions[:acted],
             bookings=bookings[:booked],
+            opening=opening,
         )
         for transfer in transfers[moved:]:
             self._move(transfer)
@@ -885,10 +1036,15 @@ class Account:
         if bound is not pool:
             raise ContractError(f"strategy {strategy!r} belongs to pool {bound.value}, not {pool.value}")
 
-    def _holding(self, strategy: str, symbol: str) -> Holding:
-        held = self._holdings.get((strategy, symbol))
+    def _holding_at(self, strategy: str, symbol: str, key: FillKey) -> Holding:
+        """Return the holding, to be changed at ``key``, with the steps that this needs."""
+        name = (strategy, symbol)
+        held = self._holdings.get(name)
         if held is None:
-            held = self._holdings[strategy, symbol] = Holding(self.quantum)
+            held = self._holdings[name] = Holding(self.quantum)
+        if held.is_before_opening(key):
+            self._recall(strategy, symbol, held)
+        self._touched.add(name)
         return held
 
     def _consume(self, order_id: str, qty: Decimal) -> bool:
@@ -921,10 +1077,11 @@ class Account:
     def _apply_action(self, row: ActionRow) -> ActionEffect | None:
         """Book one row; None when it was booked before."""
         identity = action_id(row)
-        if identity in self._actions:
+        if self._booked.has_action(identity):
             return None
-        holding = self._holding(row.strategy, row.symbol)
+        holding = self._holdings[row.strategy, row.symbol]
         if row.kind is ActionKind.SPLIT:
+            holding = self._holding_at(row.strategy, row.symbol, action_key(row))
             before = holding.realized
             self._split(holding, row)
             row = msgspec.structs.replace(row, realized_pnl=minus(holding.realized, before))
@@ -935,14 +1092,14 @@ class Account:
     def _replay_action(self, row: ActionRow) -> None:
         self._bind(row.strategy, row.pool)
         if row.kind is ActionKind.SPLIT:
-            self._split(self._holding(row.strategy, row.symbol), row)
+            self._split(self._holding_at(row.strategy, row.symbol, action_key(row)), row)
         self._book_action(action_id(row), row)
 
     def _split(self, holding: Holding, row: ActionRow) -> None:
-        holding.split(fill_key(row.ts_ns, "", "", row.ex_date), row.change, row.amount, kept_share(row))
+        holding.split(action_key(row), row.change, row.amount, kept_share(row))
 
     def _book_action(self, identity: ActionId, row: ActionRow) -> None:
-        self._actions.add(identity)
+        self._booked.actions[identity] = None
         if row.kind is ActionKind.DIVIDEND:
             self.dividends_total = plus(self.dividends_total, row.amount)
             self.dividend_taxes_total = plus(self.dividend_taxes_total, row.tax)
@@ -988,20 +1145,35 @@ class Account:
     def _find(self, key: FillId, symbol: str) -> tuple[str, Holding, Step] | None:
         """Return the strategy ("": EXTERNAL), the holding and the step of a booked fill; None for none of it."""
         named = [(strategy, held) for (strategy, name), held in self._holdings.items() if name == symbol]
-        if self.external.has_booked(key):
+        if key in self._booked.external:
             named = [("", self.external.holding(symbol))]
         for strategy, held in named:
-            for step in held.fills(key.broker, key.execution_id, key.order_id):
-                if self._trade_date(step.key[0]) == key.trade_date:
-                    return strategy, held, step
+            step = self._step_of(held, key)
+            if step is not None:
+                return strategy, held, step
+        row = self._booked.stored(key)
+        if row is None or row.symbol != symbol:
+            return None
+        held = self._holdings[row.strategy, symbol] if row.strategy else self.external.holding(symbol)
+        if held.opening is not None:
+            self._recall(row.strategy, symbol, held)
+        step = self._step_of(held, key)
+        return None if step is None else (row.strategy, held, step)
+
+    def _step_of(self, held: Holding, key: FillId) -> Step | None:
+        for step in held.fills(key.broker, key.execution_id, key.order_id):
+            if self._trade_date(step.key[0]) == key.trade_date:
+                return step
         return None
 
     def _holding_of(self, row: BookingRow) -> Holding:
-        """Return the holding that a booking of shares changes: a strategy's, or that of EXTERNAL."""
-        return self.external.holding(row.symbol) if row.pool is None else self._holding(row.strategy, row.symbol)
-
-    def _has_noted(self, kind: BookingKind, note: Note) -> bool:
-        return any(one.kind is kind and one.reference == note.reference for one in self._bookings)
+        """Return the holding that a booking of shares changes, of a strategy or EXTERNAL, with what it needs."""
+        if row.pool is not None:
+            return self._holding_at(row.strategy, row.symbol, key_of_booking(row))
+        held = self.external.holding(row.symbol)
+        if held.is_before_opening(place_at_broker(row)):
+            self._recall("", row.symbol, held)
+        return held
 
     def _book_money(
         self, kind: BookingKind, shares: Mapping[Pool, Decimal], note: Note
@@ -1025,11 +1197,13 @@ class Account:
             position = PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns)
         return BookingEffect(row, position, self.pool_row(row.pool))
 
-    def _change_shares(self, row: BookingRow, holding: Holding) -> None:
+    def _change_shares(self, row: BookingRow, holding: Holding | None) -> None:
+        """Change ``holding`` by ``row``; a reversal changes that of the execution it names."""
         if row.kind is not BookingKind.REVERSAL:
             if row.pool is None:
                 self.external.change_shares(row)
             else:
+                assert holding is not None  # its own
                 holding.add_at_cost(key_of_booking(row), row.qty, row.cost)
             return
         key = fill_id_of(row)
@@ -1039,13 +1213,19 @@ class Account:
                 f"the reversal of execution {row.reference} names no booked fill; the store is damaged, restore it "
                 "from a backup or start a new run"
             )
-        holding.remove(found[2])
-        self._reversed.add(key)
+        found[1].remove(found[2])
+        if row.strategy:
+            self._touched.add((row.strategy, row.symbol))
+        else:
+            self.external.touched.add(row.symbol)
+        self._booked.reversed.add(key)
         self._early.pop(key, None)
 
     def _book_booking(self, row: BookingRow) -> None:
         """Add the money of ``row`` to its owner and to the totals."""
-        self._bookings.add(booking_id(row))
+        self._booked.bookings[booking_id(row)] = None
+        if row.kind is BookingKind.EXTERNAL_FILL:
+            self._booked.external.add(fill_id_of(row))
         if row.pool is None:
             self.external.add_money(row)
             return
@@ -1064,9 +1244,7 @@ class Account:
 
     def _replay_booking(self, row: BookingRow) -> None:
         if row.kind is BookingKind.REVERSAL:
-            found = self._find(fill_id_of(row), row.symbol)
-            holding = found[1] if found is not None else self.external.holding(row.symbol)
-            self._change_shares(row, holding)
+            self._change_shares(row, None)
         elif row.symbol:
             if row.pool is not None:
                 self._bind(row.strategy, row.pool)
@@ -1085,7 +1263,7 @@ class Account:
         self.taxes_total = plus(self.taxes_total, fill.tax)
 
     def _move(self, transfer: Transfer) -> None:
-        self._transfers.add(transfer.transfer_id)
+        self._booked.transfers[transfer.transfer_id] = None
         self._cash[transfer.source] = minus(self._cash[transfer.source], transfer.amount)
         self._cash[transfer.target] = plus(self._cash[transfer.target], transfer.amount)
         for pool in (transfer.source, transfer.target):
@@ -1113,10 +1291,10 @@ class Account:
 
     def _replay(self, row: LedgerRow) -> None:
         self._bind(row.strategy, row.pool)
-        self._seen.add(id_of_row(row))
+        self._booked.fills[id_of_row(row)] = None
         signed = row.qty if row.side is Side.BUY else negated(row.qty)
         key = fill_key(row.ts_ns, row.broker, row.execution_id, row.order_id)
-        self._holding(row.strategy, row.symbol).apply(key, signed, row.price, row.fee, row.tax)
+        self._holding_at(row.strategy, row.symbol, key).apply(key, signed, row.price, row.fee, row.tax)
         self._book(row.pool, cash_of(signed, row), row.realized_pnl, row)
 
     def _follow(self, row: LedgerRow) -> FillEffect:
@@ -1124,7 +1302,7 @@ class Account:
         held = self.holding(row.strategy, row.symbol)
         self._replay(row)
         overfilled = self._consume(row.order_id, row.qty)
-        holding = self._holding(row.strategy, row.symbol)
+        holding = self._holdings[row.strategy, row.symbol]
         return FillEffect(
             ledger=row,
             position=PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns),
@@ -1149,11 +1327,12 @@ class Account:
 
     def _check_against(self, state: Mapping[str, Any]) -> None:
         """Check that the rows give the totals of the checkpoint, and the holdings the results the rows claim."""
+        marks = self._booked.marks
         for name, now, then in (
-            ("fills", len(self._seen), state["fills"]),
-            ("transfers", len(self._transfers), state["transfers"]),
-            ("splits and dividends", len(self._actions), state.get("actions", 0)),
-            ("bookings", len(self._bookings), state.get("bookings", 0)),
+            ("fills", marks.fills, state["fills"]),
+            ("transfers", marks.transfers, state["transfers"]),
+            ("splits and dividends", marks.actions, state.get("actions", 0)),
+            ("bookings", marks.bookings, state.get("bookings", 0)),
             *((f"cash of {p.value}", self._cash[p], Decimal(state["cash"][p.value])) for p in Pool),
             *((f"result of {p.value}", self._realized[p], Decimal(state["realized"][p.value])) for p in Pool),
             ("result of all", self._recomputed_result(), sum_of(self._realized.values())),

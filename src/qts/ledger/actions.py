@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from qts.capital.contracts import Pool
 from qts.ledger.contracts import ActionKind, ActionRow
+from qts.ledger.holding import FillKey, fill_key
 from qts.market.actions import Dividend, Split
 from qts.market.contracts import Instrument
 from qts.money import ONE, ZERO, minus, multiple_of, plus, times, truncate_to, whole_steps
@@ -41,6 +42,11 @@ class Holder(NamedTuple):
 def action_id(row: ActionRow) -> ActionId:
     """Return the identity of a row."""
     return ActionId(row.account, row.kind, row.symbol, row.ex_date, row.strategy)
+
+
+def action_key(row: ActionRow) -> FillKey:
+    """Return the place of an action among the fills of its holding."""
+    return fill_key(row.ts_ns, "", "", row.ex_date)
 
 
 def split_row(

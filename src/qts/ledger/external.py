@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
-from qts.ledger.bookings import cash_change, fill_id_of, key_of_booking
+from qts.ledger.bookings import cash_change, key_of_booking
 from qts.ledger.contracts import BookingKind, BookingRow
-from qts.ledger.fills import FillId
-from qts.ledger.holding import Holding, fill_key
+from qts.ledger.holding import FillKey, Holding, fill_key
 from qts.money import ZERO, plus
 
 
@@ -20,7 +20,8 @@ class External:
     def __init__(self, quantum: Decimal) -> None:
         self._quantum = quantum
         self._holdings: dict[str, Holding] = {}
-        self._fills: set[FillId] = set()
+        self.touched: set[str] = set()
+        """Symbols of the holdings that have changed since the last close."""
         self.cash = ZERO
         self.realized = ZERO
 
@@ -42,9 +43,10 @@ class External:
         """Return the cost by symbol of everything that was ever held."""
         return {symbol: held.cost for symbol, held in self._holdings.items()}
 
-    def has_booked(self, fill: FillId) -> bool:
-        """Return whether this execution was booked here."""
-        return fill in self._fills
+    @property
+    def holdings(self) -> Mapping[str, Holding]:
+        """Return the holdings by symbol, flat ones too, in the order of their first facts."""
+        return self._holdings
 
     def holding(self, symbol: str) -> Holding:
         """Return the holding of ``symbol``, which begins flat."""
@@ -55,15 +57,26 @@ class External:
 
     def change_shares(self, row: BookingRow) -> None:
         """Change the holding by ``row``: an opening, a split, an execution, or shares taken over from it."""
-        if row.kind is BookingKind.EXTERNAL_FILL:
-            self._fills.add(fill_id_of(row))
-            key = fill_key(row.ts_ns, row.broker, row.reference, row.order_id)
-            self.holding(row.symbol).apply(key, row.qty, row.price, row.fee, row.tax)
-        else:
-            is_split = row.kind is BookingKind.ADJUSTMENT
-            self.holding(row.symbol).add_at_cost(key_of_booking(row), row.qty, row.cost, is_split=is_split)
+        self.touched.add(row.symbol)
+        change_at_broker(self.holding(row.symbol), row)
 
     def add_money(self, row: BookingRow) -> None:
         """Add what ``row`` changes in cash and result."""
         self.cash = plus(self.cash, cash_change(row))
         self.realized = plus(self.realized, row.realized_pnl)
+
+
+def place_at_broker(row: BookingRow) -> FillKey:
+    """Return the place of a booking of EXTERNAL among the facts of its holding."""
+    if row.kind is BookingKind.EXTERNAL_FILL:
+        return fill_key(row.ts_ns, row.broker, row.reference, row.order_id)
+    return key_of_booking(row)
+
+
+def change_at_broker(holding: Holding, row: BookingRow) -> None:
+    """Change a holding of EXTERNAL by ``row``: an opening, a split, an execution, or shares taken over from it."""
+    if row.kind is BookingKind.EXTERNAL_FILL:
+        holding.apply(place_at_broker(row), row.qty, row.price, row.fee, row.tax)
+    else:
+        is_split = row.kind is BookingKind.ADJUSTMENT
+        holding.add_at_cost(place_at_broker(row), row.qty, row.cost, is_split=is_split)

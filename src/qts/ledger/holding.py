@@ -11,7 +11,8 @@ taken from an average kept a million times finer, so that neither the sums nor t
 A split changes the quantity and leaves the cost, but for the part of a fraction that was paid in cash. A fill that
 the broker takes back leaves no trace in the totals: they are those of the fills without it.
 
-A holding keeps every fill of the run (about 700 bytes each): a late fill may be older than any bound.
+At a day's close the fills so far become one opening step. A fill that belongs before it needs those fills again:
+they are read from the store and put back (:meth:`Holding.recall`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from bisect import insort
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple, TypeAlias
 
+from qts.capital.contracts import Pool
+from qts.errors import StateError, StorageError
+from qts.ledger.closes import BookMarks, HoldingCloseRow
 from qts.money import ZERO, minus, multiple_of, plus, ratio, times, whole_steps
 
 FillKey: TypeAlias = tuple[int, str, int, str, str]
@@ -58,12 +62,17 @@ def fill_key(ts_ns: int, broker: str, execution_id: str, order_id: str = "") -> 
 class Holding:
     """The fills of one (strategy, symbol) and what they add up to."""
 
-    __slots__ = ("_grain", "_quantum", "_steps", "cost", "qty", "realized", "ts_ns")
+    __slots__ = ("_closing", "_grain", "_quantum", "_steps", "cost", "marks", "opening", "qty", "realized", "ts_ns")
 
     def __init__(self, quantum: Decimal) -> None:
         self._quantum = quantum
         self._grain = times(quantum, _FINER)
         self._steps: list[Step] = []
+        self._closing = 0
+        self.opening: Step | None = None
+        """The last of the steps that are in memory no more; None when all are."""
+        self.marks = BookMarks()
+        """The stored rows among which those steps are: they have these numbers or lower ones."""
         self.qty = ZERO
         self.cost = ZERO
         self.realized = ZERO
@@ -72,7 +81,12 @@ class Holding:
     @property
     def average_cost(self) -> Decimal | None:
         """Return the average price paid (or received, when short), without fees; None when flat."""
-        return ratio(self._steps[-1].basis, self.qty) if self.qty else None
+        return ratio(self.last.basis, self.qty) if self.qty else None
+
+    @property
+    def last(self) -> Step:
+        """Return the newest step; one of nothing, at the time 0, when there is none."""
+        return self._steps[-1] if self._steps else self.opening or _NO_STEP
 
     def value(self, mark: Decimal | None) -> Decimal:
         """Return the value at ``mark``; at cost when there is no mark."""
@@ -102,16 +116,10 @@ class Holding:
 
     def remove(self, step: Step) -> None:
         """Take a fill out: every total becomes what it is without it."""
-        steps = self._steps
-        at = steps.index(step)
-        del steps[at]
+        at = self._steps.index(step)
+        del self._steps[at]
         self._total_from(at)
-        if steps:
-            last = steps[-1]
-            self.qty, self.cost, self.realized, self.ts_ns = last.qty, last.cost, last.realized, last.key[0]
-        else:
-            self.qty = self.cost = self.realized = ZERO
-            self.ts_ns = 0
+        self._stand()
 
     def split(self, key: FillKey, change: Decimal, cash: Decimal, kept: tuple[Decimal, Decimal]) -> None:
         """Put a split in its place: the quantity changes by ``change``, ``cash`` was paid for a fraction.
@@ -123,25 +131,77 @@ class Holding:
     def _add(self, step: Step) -> bool:
         """Put ``step`` in its place; True when it was a late one."""
         steps = self._steps
-        late = bool(steps) and step.key < steps[-1].key
+        before = steps[-1] if steps else self.opening
+        late = before is not None and step.key < before.key
         if late:
             self._insert(step)
         else:
-            steps.append(self._after(steps[-1] if steps else None, step))
+            steps.append(self._after(before, step))
         last = steps[-1]
         self.qty, self.cost, self.realized, self.ts_ns = last.qty, last.cost, last.realized, last.key[0]
         return late
 
+    def _stand(self) -> None:
+        """Stand as after the newest step."""
+        last = self.last
+        self.qty, self.cost, self.realized, self.ts_ns = last.qty, last.cost, last.realized, last.key[0]
+
+    # -- opening balances --------------------------------------------------------------------------------------
+
+    def is_before_opening(self, key: FillKey) -> bool:
+        """Return whether a step with ``key`` belongs among steps that are in memory no more."""
+        return self.opening is not None and key < self.opening.key
+
+    def open(self, opening: Step, marks: BookMarks) -> None:
+        """Begin with ``opening``, whose facts are among the stored rows up to ``marks``."""
+        self.opening, self.marks = opening, marks
+        self._stand()
+
+    def begin_close(self) -> None:
+        """Note the steps so far: they become the opening when their rows are stored."""
+        self._closing = len(self._steps)
+
+    def finish_close(self, marks: BookMarks) -> None:
+        """Hold the noted steps in memory no more, but for those that a late fact has changed since.
+
+        ``marks`` are the last rows that were booked when they were noted.
+        """
+        if self._closing:
+            self.opening, self.marks = self._steps[self._closing - 1], marks
+            del self._steps[: self._closing]
+            self._closing = 0
+
+    def recall(self, whole: Holding) -> None:
+        """Take the steps before the opening from ``whole``, a holding made of the stored rows up to :attr:`marks`.
+
+        Raises StorageError when they do not lead to the opening.
+        """
+        opening = self.opening
+        assert opening is not None  # else nothing is missing
+        steps = [step for step in whole._steps if step.key <= opening.key]
+        found = steps[-1] if steps else _NO_STEP
+        if found.key != opening.key or found[3:7] != opening[3:7]:
+            raise StorageError(
+                f"the stored rows give {found.qty} shares that cost {found.cost} and a result of {found.realized}, "
+                f"the opening has {opening.qty}, {opening.cost} and {opening.realized}; the store is damaged, "
+                "restore it from a backup or start a new run"
+            )
+        self._steps[:0] = steps
+        self.opening, self._closing = None, 0
+
     def _insert(self, step: Step) -> None:
         """Insert in order and make every total from there on again."""
         steps = self._steps
+        if self.is_before_opening(step.key):
+            raise StateError("a fact of a closed day needs the steps of then: recall them first")
         insort(steps, step, key=_key_of)
         self._total_from(next(i for i in range(len(steps) - 1, -1, -1) if steps[i] is step))
 
     def _total_from(self, at: int) -> None:
         """Make the totals of all steps from ``at`` on again."""
         steps = self._steps
-        before = steps[at - 1] if at else None
+        self._closing = min(self._closing, at)
+        before = steps[at - 1] if at else self.opening
         for i in range(at, len(steps)):
             before = steps[i] = self._after(before, steps[i])
 
@@ -188,7 +248,23 @@ class Holding:
         return multiple_of(finer, self._quantum, ROUND_HALF_EVEN), finer
 
 
+def close_of_holding(
+    account: str, day: str, pool: Pool | None, strategy: str, symbol: str, last: Step
+) -> HoldingCloseRow:
+    """Return the row of a holding whose newest step is ``last`` at the close of ``day``."""
+    ts_ns, broker, _, execution_id, order_id = last.key
+    totals = last.qty, last.cost, last.basis, last.realized
+    return HoldingCloseRow(account, day, pool, strategy, symbol, *totals, ts_ns, broker, execution_id, order_id)
+
+
+def opening_step(row: HoldingCloseRow) -> Step:
+    """Return the step that a holding begins with after the close of ``row``."""
+    key = fill_key(row.ts_ns, row.broker, row.execution_id, row.order_id)
+    return Step(key, ZERO, ZERO, row.qty, row.cost, row.basis, row.realized)
+
+
 _NONE: Final = (ZERO, ZERO, ZERO, ZERO)
+_NO_STEP: Final = Step((0, "", 0, "", ""), ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 
 
 def _key_of(step: Step) -> FillKey:

@@ -13,6 +13,7 @@ from qts.errors import StateError, StorageError
 from qts.execution.contracts import ExecutionReport, Order, OrderState
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds
+from qts.ledger.closes import BookMarks
 from qts.ledger.contracts import ActionRow, BookingRow
 from qts.risk.sizing import cost_of
 from qts.runtime.orders.broker_queries import answered
@@ -85,15 +86,19 @@ class RewindAndReplay:
         """Restore all components from ``checkpoint``, to which :func:`resume_point` has rewound the store."""
         if checkpoint is None:
             raise StateError("a session at a simulated broker without a checkpoint is not resumed: start it")
-        share = self._checkpoints.share
+        share, opening = self._checkpoints.share, store.opening()
+        marks, since_ns = (BookMarks(), 0) if opening is None else (opening.close.marks, opening.close.ts_ns)
         self._shared.account.import_state(
             share(checkpoint, "account"),
-            ledger=store.ledger(),
-            transfers=store.transfers(),
-            actions=store.actions(),
-            bookings=store.bookings(),
+            ledger=store.ledger(marks.fills),
+            transfers=store.transfers(marks.transfers),
+            actions=store.actions(marks.actions),
+            bookings=store.bookings(marks.bookings),
+            opening=opening,
         )
-        self._shared.orders.import_state(in_book_order(store.orders(), share(checkpoint, "orders")))
+        orders = {order.client_order_id: order for order in (*store.open_orders(), *store.orders(since_ns))}
+        by_id = sorted(orders.values(), key=lambda order: order.client_order_id)
+        self._shared.orders.import_state(in_book_order(by_id, share(checkpoint, "orders")))
         self._checkpoints.restore(checkpoint)
 
     def follow(self, now_ns: int) -> None:
@@ -149,6 +154,7 @@ class RollForward:
             transfers=facts.transfers,
             actions=facts.actions,
             bookings=facts.bookings,
+            opening=facts.opening,
         )
         p.orders.import_state(self._in_book_order(facts.orders, was_open))
         if checkpoint is not None:
@@ -159,13 +165,14 @@ class RollForward:
         new = [key for key in facts.orders if _number(key, ids.prefix) > ids.last]
         behind = self._behind = _Behind(
             happened_since(facts, effects, new, was_open),
-            facts.actions[account.get("actions", 0) :],
-            facts.bookings[account.get("bookings", 0) :],
+            facts.actions[account.get("actions", 0) - facts.marks.actions :],
+            facts.bookings[account.get("bookings", 0) - facts.marks.bookings :],
             decided_since(facts, new, share("clock")),
         )
         # An audit that trusts what was proven before has to see that the book has moved.
         rows = len(behind.happened) + len(behind.actions) + len(behind.bookings)
-        p.record.continue_after(p.record.book_revision + rows + len(facts.transfers) - account["transfers"])
+        moved = facts.marks.transfers + len(facts.transfers) - account["transfers"]
+        p.record.continue_after(p.record.book_revision + rows + moved)
         self._continue_ids(facts)
         self._continue_histories(facts)
 

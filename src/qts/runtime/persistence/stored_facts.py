@@ -26,14 +26,20 @@ from qts.db.contracts import (
 from qts.db.session import SessionStore
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.execution.working import FINAL_STATES, in_order_of_intent
+from qts.ledger.closes import BookMarks, OpeningBalances
 from qts.ledger.contracts import FillEffect
 from qts.ledger.fills import fill_of_row
 from qts.money import ZERO, minus, plus
 
 
 class StoredFacts(NamedTuple):
-    """The rows of a run from which a session at a real broker goes on; ``orders`` by client order id."""
+    """The rows of a run from which a session at a real broker goes on; ``orders`` by client order id.
 
+    With an ``opening`` the rows of the book are those behind its marks, and the orders those that are open or have
+    changed since. None: no day was closed, and the rows are all there are.
+    """
+
+    opening: OpeningBalances | None
     ledger: Sequence[LedgerRow]
     transfers: Sequence[Transfer]
     actions: Sequence[ActionRow]
@@ -44,15 +50,23 @@ class StoredFacts(NamedTuple):
     states: Sequence[StateRow]
     safety: Sequence[SafetyRow]
 
+    @property
+    def marks(self) -> BookMarks:
+        """Return the numbers of the rows before those that are here."""
+        return BookMarks() if self.opening is None else self.opening.close.marks
+
 
 def read_facts(store: SessionStore) -> StoredFacts:
     """Read everything from which a session at a real broker goes on. Raises StorageError."""
+    opening = store.opening()
+    marks, since_ns = (BookMarks(), 0) if opening is None else (opening.close.marks, opening.close.ts_ns)
     return StoredFacts(
-        store.ledger(),
-        store.transfers(),
-        store.actions(),
-        store.bookings(),
-        {order.client_order_id: order for order in store.orders()},
+        opening,
+        store.ledger(marks.fills),
+        store.transfers(marks.transfers),
+        store.actions(marks.actions),
+        store.bookings(marks.bookings),
+        {order.client_order_id: order for order in (*store.open_orders(), *store.orders(since_ns))},
         store.decisions(),
         store.refusals(),
         store.state_history(),

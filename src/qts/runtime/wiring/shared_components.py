@@ -67,6 +67,7 @@ def make_shared_components(
         remainder=config.capital.remainder,
         trade_date=lambda ns: calendar.local_date(from_ns(ns)).isoformat(),
     )
+    account.read_past_with(store.past())
     day = TradingDay(config.runtime.equity_start)
     orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
     extremes = Extremes(account, last, clock.time_ns())

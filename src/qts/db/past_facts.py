@@ -1,0 +1,122 @@
+"""Finds facts of closed days in the store of a running session, one at a time, on a connection that only reads.
+
+What is looked up was stored before it left the memory, so the connection need not see what is being written.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from qts.db import tables
+from qts.db.decoding import records
+from qts.db.failures import BUSY_S, explanation
+from qts.execution.contracts import Order
+from qts.ledger.actions import ActionId
+from qts.ledger.bookings import BookingId
+from qts.ledger.closes import BookMarks
+from qts.ledger.contracts import BookingKind, BookingRow, LedgerRow
+from qts.ledger.fills import FillId
+from qts.ledger.past import HoldingRows
+
+_EXTERNAL: Final = "EXTERNAL"
+
+
+class StoredPast:
+    """The :class:`~qts.ledger.past.PastFacts` and :class:`~qts.execution.past.PastOrders` of the file ``path``.
+
+    The file is opened with the first question and stays open until :meth:`close`. For the session's thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def execution(self, fill: FillId) -> LedgerRow | BookingRow | None:
+        """Return the row of a booked execution, a booking for one of EXTERNAL; None when it is not stored."""
+        key = (fill.account, fill.broker, fill.trade_date, fill.order_id, fill.execution_id)
+        where = "account = ? AND broker = ? AND trade_date = ? AND order_id = ? AND execution_id = ?"
+        found: list[LedgerRow | BookingRow] = self._read(tables.LEDGER, where, key)
+        return (found or self._of_execution(BookingKind.EXTERNAL_FILL, fill) or [None])[0]
+
+    def has_action(self, action: ActionId) -> bool:
+        """Return whether a split or dividend is stored for its holding."""
+        where = "account = ? AND kind = ? AND symbol = ? AND ex_date = ? AND strategy = ?"
+        key = (action.account, action.kind.value, action.symbol, action.ex_date, action.strategy)
+        return self._has(tables.ACTIONS, where, key)
+
+    def has_transfer(self, transfer_id: str) -> bool:
+        """Return whether a transfer is stored."""
+        return self._has(tables.TRANSFERS, "transfer_id = ?", (transfer_id,))
+
+    def has_booking(self, booking: BookingId) -> bool:
+        """Return whether a booking is stored."""
+        where = (
+            "account = ? AND kind = ? AND owner = ? AND symbol = ? AND broker = ? AND day = ? AND order_id = ?"
+            " AND reference = ?"
+        )
+        owner = _EXTERNAL if booking.pool is None else booking.pool.value
+        rest = (booking.symbol, booking.broker, booking.day, booking.order_id, booking.reference)
+        return self._has(tables.BOOKINGS, where, (booking.account, booking.kind.value, owner, *rest))
+
+    def has_noted(self, account: str, kind: BookingKind, reference: str) -> bool:
+        """Return whether any booking of ``kind`` bears ``reference``."""
+        where = "account = ? AND kind = ? AND reference = ?"
+        return self._has(tables.BOOKINGS, where, (account, kind.value, reference))
+
+    def has_reversed(self, fill: FillId) -> bool:
+        """Return whether the reversal of an execution is stored."""
+        return bool(self._of_execution(BookingKind.REVERSAL, fill))
+
+    def holding(self, strategy: str, symbol: str, marks: BookMarks) -> HoldingRows:
+        """Return the facts of a holding whose rows have the numbers of ``marks`` or lower."""
+        owner = "owner = 'EXTERNAL'" if not strategy else "owner <> 'EXTERNAL'"
+        whose = (strategy, symbol)
+        return HoldingRows(
+            self._read(tables.LEDGER, "strategy_tag = ? AND symbol = ? AND id <= ?", (*whose, marks.fills)),
+            self._read(tables.ACTIONS, "strategy = ? AND symbol = ? AND id <= ?", (*whose, marks.actions)),
+            self._read(
+                tables.BOOKINGS, f"strategy = ? AND symbol = ? AND id <= ? AND {owner}", (*whose, marks.bookings)
+            ),
+        )
+
+    def order(self, client_order_id: str) -> Order | None:
+        """Return an order as it last stood; None when it is not stored."""
+        found: list[Order] = self._read(tables.ORDERS, "client_order_id = ?", (client_order_id,))
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is asked again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _of_execution(self, kind: BookingKind, fill: FillId) -> list[BookingRow]:
+        where = "account = ? AND kind = ? AND broker = ? AND day = ? AND order_id = ? AND reference = ?"
+        key = (fill.account, kind.value, fill.broker, fill.trade_date, fill.order_id, fill.execution_id)
+        return self._read(tables.BOOKINGS, where, key)
+
+    def _has(self, table: tables.Table, where: str, key: Sequence[Any]) -> bool:
+        return bool(self._rows(table.name, f"SELECT 1 FROM {table.name} WHERE {where} LIMIT 1", key))  # noqa: S608
+
+    def _read(self, table: tables.Table, where: str, key: Sequence[Any]) -> list[Any]:
+        sql = table.select.replace(" ORDER BY", f" WHERE {where} ORDER BY")
+        return records(self._path, table, self._rows(table.name, sql, key))
+
+    def _rows(self, name: str, sql: str, key: Sequence[Any]) -> list[Any]:
+        try:
+            if self._connection is None:
+                self._connection = sqlite3.connect(
+                    f"file:{quote(os.fsencode(self._path.absolute()))}?mode=ro",
+                    uri=True,
+                    timeout=BUSY_S,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+            return self._connection.execute(sql, key).fetchall()
+        except sqlite3.Error as error:
+            raise explanation(self._path, f"read {name}", error) from error

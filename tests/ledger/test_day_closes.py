@@ -1,0 +1,343 @@
+"""Closing days: opening balances, and late news of closed days: the book is as if no day had been closed."""
+
+from __future__ import annotations
+
+import random
+from datetime import date
+from decimal import Decimal as D
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qts.capital.contracts import Pool
+from qts.errors import StateError, StorageError
+from qts.execution.contracts import Fill
+from qts.ledger.account import Account
+from qts.ledger.bookings import booking_row
+from qts.ledger.closes import BookMarks
+from qts.ledger.contracts import BookingKind, FillEffect, TransferOutcome
+from qts.ledger.fills import FillId
+from qts.market.actions import Dividend, Split
+
+from .book import BALANCED, SAMSUNG, account, at, bust, fill, note, transfer
+from .past import Closing, Shelf
+
+HYNIX = "000660"
+POOL_OF = {"ema": Pool.SCALP, "turtle": Pool.SWING}
+FIFTEEN_MINUTES = 900 * 10**9
+DAY = 86_400 * 10**9
+
+
+class Books:
+    """A book whose days are closed, its rows, and one that is told the same and never closed."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+        self.closing = Closing(self.shelf)
+        self.closed, self.open = account(), account()
+        self.closed.read_past_with(self.shelf)
+
+    def tell(self, what: str, one: object) -> None:
+        for book in (self.closed, self.open):
+            rows = told(book, what, one)
+            if book is self.closed:
+                for row in rows:
+                    self.keep(row)
+
+    def keep(self, row: object) -> None:
+        kind = type(row).__name__
+        kept = {"LedgerRow": self.shelf.ledger, "ActionRow": self.shelf.actions, "BookingRow": self.shelf.bookings}
+        if kind in kept:
+            kept[kind].append(row)  # type: ignore[attr-defined]
+        elif isinstance(row, str):
+            self.shelf.transfers.append(row)
+
+    def close(self, *, stored: bool = True) -> None:
+        self.closing.begin(self.closed)
+        if stored:
+            self.closed.finish_close()
+
+    def restart(self) -> None:
+        """Begin the closed book again with its newest opening balances and the rows since."""
+        opening = self.shelf.opening()
+        marks = BookMarks() if opening is None else opening.close.marks
+        again = account()
+        again.read_past_with(self.shelf)
+        again.import_state(
+            self.closed.export_state(),
+            ledger=self.shelf.ledger[marks.fills :],
+            actions=self.shelf.actions[marks.actions :],
+            bookings=self.shelf.bookings[marks.bookings :],
+            opening=opening,
+        )
+        self.closed = again
+
+    def are_the_same(self) -> None:
+        assert self.closed.export_state() == self.open.export_state()
+        assert self.closed.pools(at(777), BALANCED) == self.open.pools(at(777), BALANCED)
+        assert self.closed.position_rows() == self.open.position_rows()
+        assert self.closed.pool_rows() == self.open.pool_rows()
+        assert self.closed.external.costs() == self.open.external.costs()
+        assert self.closed.external.realized == self.open.external.realized
+        for row in self.open.position_rows():
+            cost = self.open.average_cost(row.strategy, row.symbol)
+            assert self.closed.average_cost(row.strategy, row.symbol) == cost
+        for name in ("fees", "taxes", "dividends", "dividend_taxes", "fractions", "deposits", "withdrawals"):
+            assert getattr(self.closed, f"{name}_total") == getattr(self.open, f"{name}_total")
+
+
+def told(book: Account, what: str, one: object) -> list[object]:
+    """Tell ``book`` one piece of news; return the rows that it leaves."""
+    if what == "deposit":
+        effects = book.deposit(D(5_001), note("d"), weights=BALANCED, remainder=Pool.SCALP)
+        return [effect.booking for effect in effects]
+    if what == "fee":
+        row = booking_row(BookingKind.FEE, "main", note("f"), Pool.SCALP, fee=D(13), day="1970-01-01")
+        effect = book.book(row)
+        return [] if effect is None else [effect.booking]
+    assert isinstance(one, Fill)
+    if what == "bust":
+        taken = book.reverse(bust(one))
+        return [] if taken is None else [taken.booking]
+    if what == "by hand":
+        return [effect.booking for effect in book.book_external(one, actor="rule", reason="")]
+    filled = book.apply_fill(one, strategy=what, pool=POOL_OF[what])
+    if filled is None:
+        return []
+    return [filled.ledger] if filled.reversal is None else [filled.ledger, filled.reversal.booking]
+
+
+FILLS = st.lists(
+    st.tuples(
+        st.sampled_from(["by hand", *sorted(POOL_OF)]),
+        st.sampled_from([SAMSUNG, HYNIX]),
+        st.sampled_from(["BUY", "SELL"]),
+        st.integers(1, 40),
+        st.integers(1, 5_000),
+        st.integers(0, 60),
+        st.integers(0, 5),
+    ),
+    min_size=3,
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FILLS, st.sets(st.integers(0, 13)), st.integers(0, 2**32))
+def test_a_book_whose_days_are_closed_is_the_one_that_never_is(
+    fills: list[tuple[str, str, str, int, int, int, int]], taken_back: set[int], seed: int
+) -> None:
+    # Given fills of a few days of ours and of others, some taken back, a deposit and a true-up, in any order, some
+    # of them twice
+    news: list[tuple[str, object]] = [("deposit", None), ("fee", None)]
+    for number, (owner, symbol, side, qty, price, charge, day) in enumerate(fills):
+        ts = day * DAY + number % 3
+        one = fill(str(number), side, qty, price, fee=charge, tax=charge // 2, symbol=symbol, ts=ts)
+        news.append((owner, one))
+        if number in taken_back:
+            news.append(("bust", one))
+    news += news[::2]
+    rng = random.Random(seed)
+    rng.shuffle(news)
+    # When days are closed at any places, some closes are stored late, and the session restarts now and then
+    books = Books()
+    for what, one_ in news:
+        books.tell(what, one_)
+        place = rng.random()
+        if place < 0.4:
+            books.close(stored=place < 0.3)
+        elif place < 0.5:
+            books.restart()
+        # Then the book is the one that never was closed
+        books.are_the_same()
+
+
+def bought(books: Books, execution_id: str = "x-1", *, ts: int = 0, price: int = 1_000) -> Fill:
+    one = fill(execution_id, "BUY", 10, price, fee=3, ts=ts)
+    books.tell("ema", one)
+    return one
+
+
+def test_a_closed_day_is_a_balance_in_memory_and_its_fills_are_in_the_store() -> None:
+    # Given a day with two buys of 10 shares at 1,000 and 1,200, for a fee of 3 each
+    books = Books()
+    first = bought(books)
+    bought(books, "x-2", price=1_200)
+
+    # When it is closed
+    rows = books.closing.begin(books.closed)
+    books.closed.finish_close()
+
+    # Then its rows are what stood at the close: 400,000 − 22,006 of cash, 20 shares that cost 22,000
+    close, holding = rows
+    assert (close.marks, close.scalp_cash, close.fees) == (BookMarks(fills=2), D(377_994), D(6))  # type: ignore[union-attr]
+    assert (holding.strategy, holding.qty, holding.cost) == ("ema", 20, 22_000)  # type: ignore[union-attr]
+    # And memory holds neither the fills nor their keys
+    booked = books.closed._booked
+    assert (len(booked.fills), len(books.closed._holdings["ema", SAMSUNG]._steps)) == (0, 0)
+    assert (books.closed.fills_applied, books.closed.average_cost("ema", SAMSUNG)) == (2, D(1_100))
+    # And a duplicate is found in the store, and booked never again
+    assert books.closed.has_booked(first)
+    assert books.closed.apply_fill(first, strategy="ema", pool=Pool.SCALP) is None
+
+
+def test_a_fill_of_a_later_date_than_any_closed_one_is_new_without_a_look_into_the_store() -> None:
+    books = Books()
+    bought(books)
+    books.close()
+    bought(books, "x-2", ts=DAY)
+    assert books.shelf.asked == 0
+
+
+def test_a_close_has_the_holdings_that_changed_since_the_one_before() -> None:
+    # Given a close after buys of two symbols
+    books = Books()
+    bought(books)
+    books.tell("ema", fill("x-2", "BUY", 1, 500, symbol=HYNIX))
+    assert [getattr(row, "symbol", "") for row in books.closing.begin(books.closed)] == ["", SAMSUNG, HYNIX]
+    # When only one of them is traded, and then none
+    bought(books, "x-3", ts=DAY)
+    assert [getattr(row, "symbol", "") for row in books.closing.begin(books.closed)] == ["", SAMSUNG]
+    assert not books.closed.has_news
+    assert len(books.closing.begin(books.closed)) == 1
+
+
+def test_a_late_fill_values_the_closed_ones_again_and_the_closed_rows_stay() -> None:
+    # Given a closed day: 10 bought at 1,000 and 10 sold at 1,500 for 5,000
+    books = Books()
+    bought(books)
+    books.tell("ema", fill("x-2", "SELL", 10, 1_500, ts=20))
+    books.close()
+    before = list(books.shelf.closes)
+
+    # When a buy of 10 at 1,200 between the two is reported ten days late
+    late = fill("x-3", "BUY", 10, 1_200, ts=10)
+    effect = books.closed.apply_fill(late, strategy="ema", pool=Pool.SCALP)
+
+    # Then the sale has cost 1,100 a share: 1,000 less was earned, as an entry of today
+    assert isinstance(effect, FillEffect)
+    assert (effect.late, effect.ledger.realized_pnl, effect.position.cost) == (True, D(-1_000), D(11_000))
+    assert books.shelf.closes == before
+    # And the next day opens with it
+    books.keep(effect.ledger)
+    books.close()
+    opening = books.shelf.opening()
+    assert opening is not None
+    assert (opening.close.scalp_realized, opening.holdings[0].cost) == (D(3_997), D(11_000))
+
+
+def test_a_fill_of_a_closed_day_is_taken_back() -> None:
+    # Given a closed day and one after it
+    books = Books()
+    first = bought(books)
+    bought(books, "x-2", price=1_200)
+    books.close()
+    bought(books, "x-3", ts=DAY, price=1_300)
+    books.close()
+
+    # When the broker takes the first back, and says so twice
+    books.tell("bust", first)
+    books.tell("bust", first)
+
+    # Then 20 shares are left that cost 25,000, and it is taken back once
+    assert (books.closed.holding("ema", SAMSUNG), books.closed.average_cost("ema", SAMSUNG)) == (20, 1_250)
+    books.are_the_same()
+    books.close()
+    assert books.closed.has_reversed(bust(first))
+    books.tell("bust", first)
+    books.are_the_same()
+
+
+def test_what_was_booked_on_a_closed_day_counts_once() -> None:
+    # Given a split, a dividend, a transfer, a deposit and a true-up of a closed day
+    books = Books()
+    bought(books)
+    split, dividend = Split(SAMSUNG, date(2018, 5, 4), D(2), D(1)), Dividend(SAMSUNG, date(2018, 5, 5), D(10))
+    moved = transfer("t-1", Pool.SCALP, Pool.SWING, 100)
+
+    def untaxed(amount: D) -> D:
+        return D(0)
+
+    for book in (books.closed, books.open):
+        effects = (*book.apply_split(split, ts_ns=1, lot=D(1), price=D(1_000)),)
+        paid = book.pay_dividend(dividend, ts_ns=2, tax=untaxed)
+        assert book.transfer(moved) is TransferOutcome.APPLIED
+        if book is books.closed:
+            books.shelf.actions += [one.action for one in (*effects, *paid)]
+            books.shelf.transfers.append("t-1")
+    books.tell("deposit", None)
+    books.tell("fee", None)
+    books.close()
+
+    # When all of it is told again
+    books.tell("deposit", None)
+    books.tell("fee", None)
+    book = books.closed
+    assert book.apply_split(split, ts_ns=1, lot=D(1), price=D(1_000)) == ()
+    assert book.pay_dividend(dividend, ts_ns=2, tax=untaxed) == ()
+    assert book.transfer(moved) is TransferOutcome.SEEN_BEFORE
+
+    # Then nothing has changed
+    books.are_the_same()
+    with pytest.raises(StateError, match="before anything else"):
+        book.adopt(D(10**7), {}, note("opening"))
+
+
+class Unreadable(Shelf):
+    def execution(self, fill: FillId) -> None:
+        raise StorageError("the disk does not answer")
+
+    def has_reversed(self, fill: FillId) -> bool:
+        raise StorageError("the disk does not answer")
+
+
+def test_what_cannot_be_looked_up_is_not_new_and_changes_nothing() -> None:
+    # Given a closed day, whose store cannot be read any more
+    books = Books()
+    one = bought(books)
+    books.close()
+    books.closed.read_past_with(Unreadable())
+    before = books.closed.export_state()
+
+    # When news of it comes
+    for news in (one, fill("x-9", "BUY", 1, 900)):
+        with pytest.raises(StorageError, match="does not answer"):
+            books.closed.apply_fill(news, strategy="ema", pool=Pool.SCALP)
+        with pytest.raises(StorageError, match="does not answer"):
+            books.closed.book_external(news, actor="rule", reason="")
+        with pytest.raises(StorageError, match="does not answer"):
+            books.closed.reverse(bust(news))
+
+    # Then nothing is booked, and nothing is taken for known
+    assert books.closed.export_state() == before
+
+
+def test_a_store_that_has_lost_a_fill_of_a_closed_day_is_refused() -> None:
+    # Given a closed day of two fills, one of which is gone from the store
+    books = Books()
+    bought(books)
+    bought(books, "x-2", ts=2)
+    books.close()
+    del books.shelf.ledger[0]
+
+    # When a fill between them arrives late
+    with pytest.raises(StorageError, match=r"the stored rows give 10 shares .* the opening has 20"):
+        books.closed.apply_fill(fill("x-3", "BUY", 1, 900, ts=1), strategy="ema", pool=Pool.SCALP)
+
+
+def test_closed_facts_without_a_store_to_read_them_from_are_a_defect() -> None:
+    book = account()
+    book.apply_fill(fill("x-1", "BUY", 1, 900), strategy="ema", pool=Pool.SCALP)
+    book.begin_close("2026-01-02", 5, equity=D(1))
+    book.finish_close()
+    with pytest.raises(StateError, match="no store is given"):
+        book.has_booked(fill("x-1", "BUY", 1, 900))
+
+
+def test_a_day_is_closed_once_and_in_order() -> None:
+    book = account()
+    book.begin_close("2026-01-02", 5, equity=D(1))
+    for day in ("2026-01-02", "2026-01-01"):
+        with pytest.raises(StateError, match="2026-01-02 is"):
+            book.begin_close(day, 6, equity=D(1))
