@@ -9,9 +9,9 @@ from decimal import Decimal
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from qts.market.bars.columns import BarColumns
 
 from qts.clock import to_ns
-from qts.market.bars.series import BarSeries
 from qts.market.contracts import Bar, MarketValue, Quote
 from qts.market.generic import AlwaysOpen
 from qts.performance import RoundTrip
@@ -146,7 +146,7 @@ def test_a_series_taken_at_once_gives_what_its_bars_give_one_by_one(
 ) -> None:
     # Given bars two nanoseconds apart, and trips that begin and end at their times and between them
     lows, highs = [low for low, _, _ in ranges], [low + size for low, size, _ in ranges]
-    series = BarSeries(
+    series = BarColumns(
         symbol="A",
         interval="1d",
         known_ns=array("q", range(0, 2 * len(ranges), 2)),

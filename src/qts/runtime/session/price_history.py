@@ -15,7 +15,7 @@ from operator import add
 from typing import Final, NamedTuple
 
 from qts.clock import NS_PER_S, from_ns
-from qts.market.bars.series import BarSeries
+from qts.market.bars.columns import BarColumns
 from qts.market.contracts import Bar, Calendar, MarketValue, Quote, Tick
 from qts.performance import Prices, RoundTrip
 from qts.runtime.persistence.charts_file import Candles
@@ -59,7 +59,7 @@ class CandleSeries:
         row[1], row[2], row[3] = max(row[1], high), min(row[2], low), close
         row[4] += volume
 
-    def add_bars(self, bars: BarSeries) -> None:
+    def add_bars(self, bars: BarColumns) -> None:
         """Add all bars of a symbol at once, each as a base candle of its own; for a series that has none yet."""
         opened, high, low, close = (_floats(column, bars.price_decimals) for column in bars.prices)
         volume = _floats(bars.volume, bars.size_decimals)
@@ -170,7 +170,7 @@ class PriceHistory:
                 self._keep(value.symbol, value, prices)
                 yield LastPrice(value.ts_ns, value.symbol, prices[3])
 
-    def take_bars(self, series: Iterable[BarSeries]) -> None:
+    def take_bars(self, series: Iterable[BarColumns]) -> None:
         """Take an input that is bars alone, of each symbol one series; in place of :meth:`take`, and faster."""
         for bars in series:
             candles = self._candles.get(bars.symbol)
@@ -245,7 +245,7 @@ def prices_by_session(
         yield Prices(day, closes)
 
 
-def _range_in(bars: BarSeries, begun_ns: int, ended_ns: int) -> tuple[Decimal, Decimal] | None:
+def _range_in(bars: BarColumns, begun_ns: int, ended_ns: int) -> tuple[Decimal, Decimal] | None:
     """Return the lowest and the highest price of a trip; of the bar in which it ends only the open counts.
 
     Of a trip that begins and ends in one bar it is the range of that bar; None: no bar is known after its begin.
