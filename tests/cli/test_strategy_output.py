@@ -124,12 +124,16 @@ def test_a_strategy_is_not_halted_because_its_output_is_not_read(
 def test_what_is_printed_aside_never_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sys, "stderr", Gone())
+    gone, output = Gone(), sys.stdout
+    monkeypatch.setattr(sys, "stderr", gone)
 
     with redirected_output():
         print("to standard output")
         print("to standard error", file=sys.stderr, flush=True)
+    assert "to standard output" in "".join(gone.refused), "standard output is the session's"
+    assert (sys.stdout, sys.stderr) == (output, gone), "both are as they were"
 
     monkeypatch.setattr(sys, "stderr", None)
     with redirected_output():
         print("to nowhere")
+    assert (sys.stdout, sys.stderr) == (output, None)

@@ -57,8 +57,12 @@ def test_a_second_instance_is_refused_with_the_pid_of_the_first(tmp_path: Path) 
 
 
 def test_a_killed_instance_leaves_no_lock(tmp_path: Path) -> None:
-    kill(holder(tmp_path))
-    DataDir(tmp_path).close()
+    child = holder(tmp_path)
+    with pytest.raises(StateError, match=f"pid {child.pid}"):
+        DataDir(tmp_path)
+    kill(child)
+    with DataDir(tmp_path), pytest.raises(StateError, match=f"pid {os.getpid()}"):
+        DataDir(tmp_path)
 
 
 def test_the_same_process_cannot_hold_it_twice_either(tmp_path: Path) -> None:
@@ -69,8 +73,10 @@ def test_the_same_process_cannot_hold_it_twice_either(tmp_path: Path) -> None:
 def test_letting_go_makes_room_and_may_be_repeated(tmp_path: Path) -> None:
     first = DataDir(tmp_path)
     first.close()
-    first.close()
-    DataDir(tmp_path).close()
+    with DataDir(tmp_path):
+        first.close()
+        with pytest.raises(StateError, match=f"pid {os.getpid()}"):  # what it let go is not let go for another
+            DataDir(tmp_path)
 
 
 def test_clearing_removes_the_database_with_its_log_and_nothing_else(tmp_path: Path) -> None:
@@ -110,7 +116,9 @@ signal.pause()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     try:
-        DataDir(tmp_path).close()
+        os.kill(worker, 0)  # it lives
+        with DataDir(tmp_path), pytest.raises(StateError, match=f"pid {os.getpid()}"):
+            DataDir(tmp_path)
     finally:
         os.kill(worker, signal.SIGKILL)
         parent.stdout.close()

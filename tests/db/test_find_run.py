@@ -122,10 +122,11 @@ def test_a_session_begins_however_often_others_look(tmp_path: Path) -> None:
     # Given a reader that looks without a pause
     ended(tmp_path, 100)
     over = threading.Event()
+    seen: set[Path] = set()
 
     def look() -> None:
         while not over.is_set():
-            run_in(tmp_path)
+            seen.add(run_in(tmp_path).directory)
 
     lookers = [threading.Thread(target=look) for _ in range(3)]
     for each in lookers:
@@ -138,3 +139,5 @@ def test_a_session_begins_however_often_others_look(tmp_path: Path) -> None:
         over.set()
         for each in lookers:
             each.join()
+    assert seen == {tmp_path}
+    assert not run_in(tmp_path).live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,12 @@ def test_tables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("CREATE TABLE notes (text)")
     other.execute("CREATE VIEW fills AS SELECT * FROM t_ledger")
+    other.execute("INSERT INTO notes VALUES ('mine')")
     other.close()
     opened(path).close()
+    with closing(sqlite3.connect(path)) as left:
+        assert left.execute("SELECT text FROM notes").fetchall() == [("mine",)]
+        assert left.execute("SELECT count(*) FROM fills").fetchall() == [(0,)]
 
 
 def test_a_trigger_is_one_statement() -> None:

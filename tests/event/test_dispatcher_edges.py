@@ -46,6 +46,12 @@ async def test_an_async_handler_that_awaits_what_was_cancelled_fails_like_any_ot
         dispatcher.register_handler(P3, waits)
         dispatcher.publish(LOG)
         await until(lambda: len(dispatcher.dead_letter_queue) == 1)
+        letter = dispatcher.dead_letter_queue[0]
+        assert (letter.error.partition(":")[0], letter.attempts) == ("CancelledError", 2)
+        seen = Recorder()  # the loop goes on
+        dispatcher.register_handler(P0, seen)
+        dispatcher.dispatch_nowait(event_of(P0, n=1))
+        await until(lambda: seen.numbers == [1])
 
 
 @pytest.mark.parametrize("lane", [Lane.LOOP, Lane.THREAD])

@@ -102,6 +102,7 @@ async def test_an_async_handler_that_fails_at_its_first_step_after_waiting_once(
             dispatcher.publish(TICK, {"n": n})
         await until(lambda: calls == [0, 1, 1])
         await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 2)
+        assert len(dispatcher.dead_letter_queue) == 0
 
 
 class OwnError(BaseException):
@@ -220,6 +221,8 @@ async def test_a_plain_function_may_return_a_coroutine_that_waits() -> None:
         for n in range(3):
             dispatcher.publish(TICK, {"n": n})
         await until(lambda: done == [0, 1, 2])
+        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 3)
+        assert len(dispatcher.dead_letter_queue) == 0
 
 
 async def test_a_coroutine_that_waits_in_a_retry_goes_on_like_any_other() -> None:
@@ -240,6 +243,7 @@ async def test_a_coroutine_that_waits_in_a_retry_goes_on_like_any_other() -> Non
         dispatcher.publish(TICK, {"symbol": "A"})
         await until(lambda: calls == ["call", "call", "done"])
         await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 1)
+        assert len(dispatcher.dead_letter_queue) == 0
 
 
 async def test_thousands_behind_an_async_handler_that_waited_are_all_done_and_p0_comes_between_them() -> None:

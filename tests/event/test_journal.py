@@ -395,10 +395,12 @@ def sleep_without_limit(journal: Journal, events: int) -> CountedLock:
 
 def test_a_mark_that_comes_late_is_written_without_any_event(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        sleep_without_limit(journal, 1)
+        wakeup = sleep_without_limit(journal, 1)
+        assert read_journal(tmp_path).count(Mark.APPLIED) == 0
         journal.mark_done(1, Mark.APPLIED)
         while read_journal(tmp_path).count(Mark.APPLIED) == 0:
-            pass
+            os.sched_yield()
+        assert wakeup.rung == 1, "the mark has woken the writer, for no event came"
 
 
 def test_only_the_first_of_many_marks_wakes_the_writer(tmp_path: Path) -> None:

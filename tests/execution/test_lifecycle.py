@@ -194,9 +194,16 @@ def test_a_cancel_that_lost_the_race_changes_nothing() -> None:
     assert apply_cancelled(order(S.FILLED, filled="100"), CANCELLED).state is S.FILLED
 
 
-@pytest.mark.parametrize("changes", [{"symbol": "000660"}, {"side": Side.SELL}, {"client_order_id": "p"}])
-def test_a_fill_of_something_else_is_not_booked(changes: dict[str, object]) -> None:
-    with pytest.raises(ContractError):
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"symbol": "000660"}, "is BUY 000660; order .* is BUY"),
+        ({"side": Side.SELL}, "is SELL .*; order .* is BUY"),
+        ({"client_order_id": "p"}, "report of order p applied to order"),
+    ],
+)
+def test_a_fill_of_something_else_is_not_booked(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ContractError, match=told):
         apply_fill(order(S.WORKING), fill(**changes))
 
 

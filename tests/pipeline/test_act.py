@@ -234,6 +234,7 @@ async def test_the_other_side_of_that_key_is_free() -> None:
     rig.broker.answer = AckStatus.ACCEPTED
 
     assert isinstance(await rig.run(Side.SELL, strategy="holder"), Acted)
+    assert [approved.request.side for approved in rig.broker.placed] == [Side.BUY, Side.SELL]
 
 
 def _filled(rig: PipelineRig, approved: Approved, qty: int) -> None:

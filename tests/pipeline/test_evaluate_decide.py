@@ -36,6 +36,7 @@ async def test_an_exit_is_not_asked_for_confidence(state: OperatingState) -> Non
     rig.hold(10)
 
     assert isinstance(await rig.run(Side.SELL, 0.0), Acted)
+    assert [(one.request.side, one.request.qty) for one in rig.broker.placed] == [(Side.SELL, 10)]
 
 
 async def test_a_strong_buy_in_defensive_is_refused_as_such() -> None:
@@ -51,7 +52,10 @@ async def test_a_strong_buy_in_defensive_is_refused_as_such() -> None:
 
 
 async def test_the_same_buy_in_balanced_leaves() -> None:
-    assert isinstance(await PipelineRig(B).run(confidence=1.0, pool=Pool.PORTFOLIO, strategy="p"), Acted)
+    rig = PipelineRig(B)
+
+    assert isinstance(await rig.run(confidence=1.0, pool=Pool.PORTFOLIO, strategy="p"), Acted)
+    assert [one.request.strategy for one in rig.broker.placed] == ["p"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,7 @@ async def test_an_exit_leaves_in_fail_and_in_lockdown(code: str) -> None:
     rig.safety.apply_code(code)
 
     assert isinstance(await rig.run(Side.SELL), Acted)
+    assert [(one.request.side, one.request.qty) for one in rig.broker.placed] == [(Side.SELL, 10)]
 
 
 async def test_the_account_s_open_orders_have_a_limit() -> None:

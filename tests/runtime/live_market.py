@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
 from qts.market.contracts import FeedGap, Instrument, MarketValue
 from qts.market.krx import krx_instrument
+from qts.runtime.control.kill_switch import Press
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.live_driver import run_live
 from qts.runtime.kernel import Kernel
@@ -86,6 +87,8 @@ class LiveSession:
     polls: int = 0
     fail_with: Exception | None = None
     """Raised by the next poll of operators' commands while the kill switch is pressed."""
+    taken: list[Press] = field(default_factory=list)
+    """The presses of the kill switch that a poll has taken."""
 
     async def run(self, *steps: Step, max_waiting: int = 1_000) -> bool:
         self.feed.steps = list(steps)
@@ -94,7 +97,7 @@ class LiveSession:
             self.polls += 1
             if self.fail_with is not None and self.kernel.shared.kill.is_pressed():
                 raise self.fail_with
-            self.kernel.shared.kill.take()
+            self.taken += self.kernel.shared.kill.take()
 
         async with asyncio.timeout(60):
             return await run_live(

@@ -34,7 +34,7 @@ async def test_a_broker_that_never_answers_counts_as_not_available() -> None:
 
 
 async def test_a_broker_s_own_limit_counts_likewise() -> None:
-    with pytest.raises(BrokerUnavailable):
+    with pytest.raises(BrokerUnavailable, match="the broker has not answered a query within"):
         await answered(gives_up())
 
 

@@ -11,6 +11,7 @@ import pytest
 from qts.errors import DataError
 from qts.execution.contracts import OrderState
 from qts.market.contracts import BookUpdate, FeedGap, Quote
+from qts.runtime.control.kill_switch import Press
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.session.run_identity import live_source_id
@@ -196,7 +197,7 @@ async def test_a_pressed_kill_switch_takes_effect_while_nothing_comes(tmp_path: 
 
         await session.run(quote(), presses, once(lambda: not kill.is_pressed()))
 
-        assert session.polls >= 1
+        assert session.taken == [Press(liquidate=True, by="test")]
 
 
 async def test_a_feed_that_fails_stops_the_session_in_order(tmp_path: Path) -> None:

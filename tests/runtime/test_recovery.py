@@ -348,7 +348,7 @@ def test_an_order_at_the_broker_that_is_not_ours_is_named(session: Session) -> N
 def test_a_session_does_not_begin_when_the_broker_cannot_be_asked(session: Session) -> None:
     placed(session)
     session.broker.is_up = False
-    with pytest.raises(BrokerUnavailable):
+    with pytest.raises(BrokerUnavailable, match="not connected"):
         session.restart()
 
 

@@ -169,7 +169,11 @@ def test_a_directory_that_takes_no_file_does_not_end_the_session(rig_of: MakeRig
     rig = rig_of(ScriptedStrategy())
     file = ViewFile(tmp_path / "missing", rig.kernel, RUN, "paper", MACHINE)
     file.write_if_due()
-    run_to_completion(file.end("stopped"))
+
+    last = run_to_completion(file.end("stopped"))
+
+    assert (last.ended, last.run_id) == ("stopped", RUN.run_id)  # it is told all the same
+    assert not (tmp_path / "missing").exists()
 
 
 async def test_the_last_view_stands_whatever_was_still_being_written(rig_of: MakeRig, tmp_path: Path) -> None:

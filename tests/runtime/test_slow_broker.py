@@ -237,7 +237,7 @@ async def test_what_work_beside_the_prices_raises_ends_the_session(tmp_path: Pat
 
         broker.before_query = fail
         rig.kernel.due.audit_soon()
-        with pytest.raises(MemoryError):
+        with pytest.raises(MemoryError, match="none left"):
             await rig.until(lambda: False)
 
     await in_session(tmp_path, body)

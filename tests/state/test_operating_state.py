@@ -171,9 +171,10 @@ class TestHoldAndCooldown:
     def test_hold_and_cooldown_do_not_reset_the_window(self) -> None:
         """The window opened on day 1; on day 7 the hold is over and the first evaluation applies."""
         governor = Governor(A)
-        governor.after(NERVOUS, days=1)
-        governor.after(NERVOUS, days=3)
-        assert governor.after(NERVOUS, days=3).applied
+        before = [governor.after(NERVOUS, days=days) for days in (1, 3)]
+        result = governor.after(NERVOUS, days=3)
+        assert [one.applied for one in before] == [False, False]
+        assert (result.applied, result.to_state) == (True, B)
 
     def test_held_days_of_a_rule_belong_to_the_condition(self) -> None:
         """Rule 3 wants 5 days held: at day 5 the window only opens, two hours later it applies."""

@@ -125,8 +125,10 @@ def test_a_state_that_cannot_be_read_is_an_error(stored: dict[str, Any]) -> None
 def test_safety_and_operating_state_share_the_directory(tmp_path: Path) -> None:
     clock = ManualClock(START)
     SafetyStateManager(clock=clock, store=FileStateStore(tmp_path / "safety.json")).apply_fail_safe("FS104")
-    OperatingStateManager(clock=clock, store=FileStateStore(tmp_path / "state.json"))
+    state = OperatingStateManager(clock=clock, store=FileStateStore(tmp_path / "state.json"))
     assert SafetyStateManager(clock=clock, store=FileStateStore(tmp_path / "safety.json")).is_lockdown
+    again = OperatingStateManager(clock=clock, store=FileStateStore(tmp_path / "state.json"))
+    assert again.current_state is state.current_state
 
 
 _GOVERNOR = """

@@ -154,8 +154,9 @@ def test_another_format_is_refused(path: Path) -> None:
     path.parent.mkdir()
     body = b'{"format":"qts-state/9","version":1,"records":0,"snapshot":{},"record":null}'
     path.write_bytes(b'{"crc":%d,"body":%s}\n' % (zlib.crc32(body), body))
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=r"is damaged \(checksum or format\)"):
         FileStateStore(path).load()
+    assert body in path.read_bytes(), "it is left as it was"
 
 
 def test_what_cannot_be_read_or_written_is_a_storage_error(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_what_cannot_be_read_or_written_is_a_storage_error(tmp_path: Path) -> No
     with pytest.raises(StorageError, match="cannot read"):
         store.load()
     (tmp_path / "dir.json").mkdir()
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=r"dir\.json"):
         FileStateStore(tmp_path / "dir.json").save({"n": 1})
 
 

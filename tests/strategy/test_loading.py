@@ -86,7 +86,9 @@ def test_dataclasses_are_strategies_too(tmp_path: Path) -> None:
     text = "from __future__ import annotations\nfrom dataclasses import dataclass\n" + GOOD.replace(
         "class Mine:", "@dataclass\nclass Mine:\n    window: int = 3"
     )
-    assert isinstance(load_strategy(written(tmp_path, text) + ":Mine"), Strategy)
+    made = load_strategy(written(tmp_path, text) + ":Mine")
+    assert isinstance(made, Strategy)
+    assert (made.name, made.window) == ("mine", 3)  # type: ignore[attr-defined]
 
 
 def test_a_class_whose_signature_cannot_be_read_is_simply_made(tmp_path: Path) -> None:
@@ -204,7 +206,8 @@ def test_a_method_that_would_never_run_is_named(tmp_path: Path, more: str, says:
 
 @pytest.mark.parametrize("name", ["on_bar_closed", "on_signal", "once", "_on_bras", "on_stop", "is_on_bar"])
 def test_methods_of_a_strategy_s_own_may_have_other_names(tmp_path: Path, name: str) -> None:
-    load_strategy(written(tmp_path, f"{GOOD}\n    def {name}(self): ...\n") + ":Mine")
+    made = load_strategy(written(tmp_path, f"{GOOD}\n    def {name}(self): return 7\n") + ":Mine")
+    assert getattr(made, name)() == 7
 
 
 def test_all_breaches_are_told_at_once(tmp_path: Path) -> None:

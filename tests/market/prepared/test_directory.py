@@ -81,15 +81,20 @@ def test_the_same_content_under_another_name_has_the_same_capture(
     record(path, captures)
     other = tmp_path / "other"
     path.rename(other)
+    kept = file_in(captures)
 
     assert isinstance(record(other, captures), PreparedFeed)
+    assert file_in(captures) == kept, "no second one was made"
 
 
 def test_another_content_has_another_capture(path: Path, captures: CaptureDirectory) -> None:
     record(path, captures)
     write(path, [*ROWS, quote(99)])
 
-    assert not isinstance(open_feed(path, captures=captures), PreparedFeed)
+    feed = open_feed(path, captures=captures)
+
+    assert not isinstance(feed, PreparedFeed)
+    assert len(list(feed.values())) == len(ROWS) + 1
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
