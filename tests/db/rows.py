@@ -153,6 +153,8 @@ def day_close(day: str = "2018-05-04", **changes: Any) -> DayCloseRow:
         deposits=D("4"),
         withdrawals=D("5"),
         adjustments=D("-6"),
+        contributions=D(750_000),
+        contributed_value=D(800_000),
         external_cash=D("8"),
         external_realized=D("9"),
     )

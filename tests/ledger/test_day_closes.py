@@ -83,7 +83,16 @@ class Books:
         for row in self.open.position_rows():
             cost = self.open.average_cost(row.strategy, row.symbol)
             assert self.closed.average_cost(row.strategy, row.symbol) == cost
-        for name in ("fees", "taxes", "dividends", "dividend_taxes", "fractions", "deposits", "withdrawals"):
+        for name in (
+            "fees",
+            "taxes",
+            "dividends",
+            "dividend_taxes",
+            "fractions",
+            "deposits",
+            "withdrawals",
+            "contributions",
+        ):
             assert getattr(self.closed, f"{name}_total") == getattr(self.open, f"{name}_total")
 
 

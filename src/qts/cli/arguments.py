@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 from datetime import date
+from decimal import Decimal
+from typing import Final
+
+_NUMBER: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,12})?", re.ASCII)
 
 
 def day_of(text: str) -> date:
@@ -22,6 +27,14 @@ def count_of(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
     return int(text)
+
+
+def amount_of(text: str) -> Decimal:
+    """Return the number of an option, above 0, such as 1,000,000. Raises ArgumentTypeError for anything else."""
+    digits = text.replace(",", "").replace("_", "")
+    if not _NUMBER.fullmatch(digits) or not Decimal(digits):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 such as 1000000")
+    return Decimal(digits)
 
 
 def terminal_width() -> int:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from qts.cli import (
+    capital_cmd,
     check_cmd,
     config_cmd,
     data_cmd,
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         status_cmd,
         ledger_cmd,
         stop_cmd,
+        capital_cmd,
         state_cmd,
         safety_cmd,
         events_cmd,

@@ -1,6 +1,7 @@
 """Commands to a running session: a command file in its data directory, and the wait for the answer.
 
-The base of ``qts safety release``, ``qts state override``, ``qts state clear-override`` and ``qts config reload``.
+The base of ``qts safety release``, ``qts state override``, ``qts state clear-override``, ``qts config reload``,
+``qts adopt`` and ``qts capital``.
 """
 
 from __future__ import annotations
@@ -22,18 +23,31 @@ ANSWER_OF_LIVE_WITHIN = timedelta(seconds=30)
 
 
 def add_command(
-    verbs: Any, name: str, made_from: Callable[[argparse.Namespace], Command], help_text: str
+    verbs: Any,
+    name: str,
+    made_from: Callable[[argparse.Namespace], Command],
+    help_text: str,
+    *,
+    description: str = "",
+    reason: str = "",
 ) -> argparse.ArgumentParser:
-    """Add a verb that sends the command ``made_from`` its arguments, with operator and reason."""
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=help_text)
+    """Add a verb that sends the command ``made_from`` its arguments, with operator and reason.
+
+    ``reason`` is recorded where none is given, and the login name as the operator; "": both have to be given.
+    """
+    text = description or help_text
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=text)
     parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
         help="the session's directory (default: the newest running session in ./qts-data)",
     )
-    parser.add_argument("--operator", required=True, metavar="WHO", help="who gives the command; recorded")
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
+    who, why = "who gives the command; recorded", "why; recorded"
+    if reason:
+        who, why = f"{who} (default: the login name)", f"{why} (default: {reason})"
+    parser.add_argument("--operator", required=not reason, metavar="WHO", help=who)
+    parser.add_argument("--reason", required=not reason, default=reason, metavar="TEXT", help=why)
     parser.set_defaults(func=_send, made_from=made_from)
     return parser
 
@@ -52,6 +66,8 @@ def _send(args: argparse.Namespace) -> int:
     from qts.db.find_run import runs_under
     from qts.runtime.control.command_files import write_command
 
+    if args.operator is None:
+        args.operator = _login_name()
     directory = args.data_dir or _running_session()
     answer = write_command(directory, args.made_from(args))
     begun = SystemClock().now()
@@ -68,6 +84,18 @@ def _send(args: argparse.Namespace) -> int:
     given = json.loads(answer.read_text(encoding="utf-8"))
     print(given["answer"])
     return 0 if given["done"] else 2
+
+
+def _login_name() -> str:
+    """Return the name under which the user is logged in. Raises InputError where there is none."""
+    import getpass
+
+    from qts.errors import InputError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise InputError("this user has no login name; say who gives the command with --operator WHO") from None
 
 
 def _running_session() -> Path:

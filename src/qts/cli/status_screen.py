@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -131,7 +132,7 @@ def status_lines(status: RunStatus, width: int) -> list[str]:
 
 
 def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
-    result = view.equity - view.equity_start
+    result = view.equity - view.paid_in
     counts = view.counts
     facts = [
         ("clock", time.second(view.clock_ns)),
@@ -149,6 +150,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         *_rules(view, time),
         ("equity", f"{amount(view.equity)} {view.currency}, result {amount(result)}"),
         ("cash", f"{amount(view.cash)} {view.currency}"),
+        *_capital(view),
         (
             "orders",
             f"{counts.orders:,} sent, {len(view.orders):,} working, "
@@ -163,6 +165,24 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
     return facts
+
+
+def _capital(view: SessionView) -> Iterator[tuple[str, str]]:
+    """Yield what was paid in and out since the start, and what is at the broker and not ours."""
+    one = view.bookings
+    if one is None:
+        return
+    moved = {"deposited": one.deposits, "taken over": one.contributions, "withdrawn": one.withdrawals}
+    if any(moved.values()):
+        yield "capital", ", ".join(f"{amount(value)} {what}" for what, value in moved.items() if value)
+    if one.external_cash or one.external_positions:
+        costs = one.external_costs
+        held = [f"{amount(qty)} {symbol}{_at(costs.get(symbol))}" for symbol, qty in one.external_positions.items()]
+        yield "not ours", ", ".join((f"cash {amount(one.external_cash)}", *held))
+
+
+def _at(cost: Decimal | None) -> str:
+    return "" if cost is None else f" that cost {amount(cost)}"
 
 
 def _rules(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:

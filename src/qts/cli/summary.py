@@ -121,7 +121,9 @@ def _account(values: ResultValues) -> Table:
     paid_in, paid_out = Decimal(booked.get("deposits", 0)), Decimal(booked.get("withdrawals", 0))
     if paid_in or paid_out:
         table.add_row("deposits, less withdrawals", rounded(paid_in - paid_out))
-    capital = start + paid_in - paid_out
+    if taken := Decimal(booked.get("contributions", 0)):
+        table.add_row("shares taken over, at their value", rounded(taken))
+    capital = start + paid_in - paid_out + taken
     table.add_row("result", f"{rounded(end - capital)} ({(end / capital - 1):+.2%})")
     if extremes := values.extremes:
         for label, key in (("max drawdown", "deepest_drawdown"), ("worst day, at its lowest", "worst_day")):

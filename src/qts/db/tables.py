@@ -435,6 +435,7 @@ DAY_CLOSES: Final = Table(
         " scalp_cash scalp_realized scalp_at swing_cash swing_realized swing_at"
         " portfolio_cash portfolio_realized portfolio_at"
         " fees taxes dividends dividend_taxes fractions deposits withdrawals adjustments"
+        " contributions contributed_value"
         " external_cash external_realized"
     ),
     (),

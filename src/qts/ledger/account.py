@@ -529,6 +529,16 @@ class Account:
         row = booking_row(_OUT if comes else _IN, self.name, note, None, amount=negated(amount))
         return (*ours, self._book_row(row, None))
 
+    def follow_external_cash(self, change: Decimal, note: Note) -> BookingEffect | None:
+        """Book what the broker's settled cash has gained (below 0: lost) by nothing that is booked, as EXTERNAL's.
+
+        None for 0, and when ``note`` was booked before. Raises ContractError, before anything changes, for an
+        amount that is not whole quanta, or where EXTERNAL has less than was lost.
+        """
+        if not change:
+            return None
+        return self.book(booking_row(_IN if change > 0 else _OUT, self.name, note, None, amount=change))
+
     def split_external(
         self, split: Split, note: Note, *, lot: Decimal, price: Decimal | None
     ) -> BookingEffect | None:
@@ -561,6 +571,10 @@ class Account:
             self._reservations[order_id] = Reservation(
                 r.order_id, r.strategy, r.pool, r.symbol, r.side, left, r.cash, left, r.cash
             )
+
+    def has_noted(self, kind: BookingKind, note: Note) -> bool:
+        """Return whether any booking of ``kind`` bears the reference of ``note``."""
+        return self._booked.has_noted(kind, note)
 
     def has_booked(self, fill: Fill) -> bool:
         """Return whether this execution, whatever else the notice has, is in the book."""
@@ -618,6 +632,10 @@ class Account:
         """Return the average price of the strategy's holding, without fees; None when flat."""
         held = self._holdings.get((strategy, symbol))
         return held.average_cost if held is not None else None
+
+    def pool_of(self, strategy: str) -> Pool | None:
+        """Return the pool that a strategy pays from; None before its first order, fill or holding."""
+        return self._pool_of.get(strategy)
 
     def held_by(self, strategy: str) -> list[str]:
         """Return the symbols in which the strategy's holding is not flat."""
@@ -844,6 +862,8 @@ class Account:
             deposits=self.deposits_total,
             withdrawals=self.withdrawals_total,
             adjustments=self.adjustments_total,
+            contributions=self.contributions_total,
+            contributed_value=self.contributions_value,
             external_cash=self.external.cash,
             external_realized=self.external.realized,
         )
@@ -857,6 +877,7 @@ class Account:
         self.dividends_total, self.dividend_taxes_total = close.dividends, close.dividend_taxes
         self.fractions_total, self.adjustments_total = close.fractions, close.adjustments
         self.deposits_total, self.withdrawals_total = close.deposits, close.withdrawals
+        self.contributions_total, self.contributions_value = close.contributions, close.contributed_value
         self.external.cash, self.external.realized = close.external_cash, close.external_realized
         for row in opening.holdings:
             if row.pool is None:

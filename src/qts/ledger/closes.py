@@ -63,6 +63,8 @@ class DayCloseRow(msgspec.Struct, frozen=True):
     deposits: Decimal
     withdrawals: Decimal
     adjustments: Decimal
+    contributions: Decimal
+    contributed_value: Decimal
     external_cash: Decimal
     external_realized: Decimal
 
@@ -91,8 +93,8 @@ class DayCloseRow(msgspec.Struct, frozen=True):
         return {Pool.SCALP: self.scalp_ns, Pool.SWING: self.swing_ns, Pool.PORTFOLIO: self.portfolio_ns}
 
     def paid_in(self, opening: Decimal) -> Decimal:
-        """Return the capital that the pools had received, of which ``opening`` is the first."""
-        return minus(plus(opening, self.deposits), self.withdrawals)
+        """Return the capital that the pools had received, shares at cost, of which ``opening`` is the first."""
+        return minus(plus(plus(opening, self.deposits), self.contributions), self.withdrawals)
 
 
 class HoldingCloseRow(msgspec.Struct, frozen=True):

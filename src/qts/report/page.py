@@ -184,8 +184,8 @@ def _cards(data: ReportData) -> Html:
     cards = (
         _card(
             (
-                f"Result on {rounded(data.start)} {data.currency}",
-                f"손익(시작 총자산 {rounded(data.start)}{korean_currency(data.currency)})",
+                f"Result on {rounded(data.paid_in)} {data.currency}",
+                f"손익({_of_capital(data)} {rounded(data.paid_in)}{korean_currency(data.currency)})",
             ),
             tables.signed(data.gain, rounded),
             join(
@@ -247,6 +247,11 @@ def _actions_card(data: ReportData) -> Iterator[Html]:
     )
 
 
+def _of_capital(data: ReportData) -> str:
+    """Return the Korean name of what the result is measured against."""
+    return "시작 총자산" if data.paid_in == data.start else "투입 원금"
+
+
 def _bookings_card(data: ReportData) -> Iterator[Html]:
     """Yield the card of money that came in and went out, and of what is at the broker and not ours, if any."""
     booked = data.values.bookings
@@ -255,6 +260,16 @@ def _bookings_card(data: ReportData) -> Iterator[Html]:
     paid_in, paid_out = Decimal(booked["deposits"]), Decimal(booked["withdrawals"])
     held = ", ".join(f"{symbol} {qty}" for symbol, qty in booked["external_positions"].items())
     cash = rounded(Decimal(booked["external_cash"]))
+    taken = Decimal(booked.get("contributions", 0))
+    if taken:
+        yield _card(
+            ("Shares taken over", "편입한 보유 주식"),
+            rounded(taken),
+            en_ko(
+                "from EXTERNAL, at the market price of that moment; no result",
+                "EXTERNAL에서 편입, 편입 시점의 시가 기준이며 손익에 포함하지 않음",
+            ),
+        )
     yield _card(
         ("Deposits, less withdrawals", "순입금"),
         rounded(paid_in - paid_out),

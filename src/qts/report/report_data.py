@@ -6,7 +6,7 @@ Nothing here knows HTML or matplotlib. Amounts stay Decimal; only what is handed
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -18,6 +18,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S, from_ns, to_ns, zone_of
 from qts.db.contracts import EquityRow
+from qts.ledger.bookings import FROM_OUTSIDE, value_of
 from qts.ledger.contracts import ActionKind, ActionRow, BookingRow, LedgerRow
 from qts.money import ZERO
 from qts.report.meanings import Bilingual
@@ -100,7 +101,9 @@ class ReportData:
         self.currency = str(self.values.currency)
         self.start = Decimal(self.values.equity_start)
         self.end = Decimal(self.values.equity_end)
-        self.drawdowns = running_drawdowns(facts.equity, self.start)
+        self.paid_in = paid_in(self.start, self.values.bookings)
+        """Opening, deposits and shares taken over, less withdrawals."""
+        self.drawdowns = running_drawdowns(facts.equity, self.start, moves_of(facts.bookings))
         self.deepest = drawdown_seen(self.values.extremes) or deepest_drawdown(facts.equity, self.start)
         self.states = spans([(row.state, row.ts_ns) for row in facts.equity])
         self.safety = spans([(row.safety, row.ts_ns) for row in facts.equity])
@@ -167,11 +170,11 @@ class ReportData:
 
     @property
     def gain(self) -> Decimal:
-        return self.end - self.start
+        return self.end - self.paid_in
 
     @property
     def gain_share(self) -> Decimal | None:
-        return None if self.start == 0 else self.gain / self.start
+        return None if self.paid_in == 0 else self.gain / self.paid_in
 
     def shares_of_time(self) -> dict[str, float]:
         """Return the share of the sampled time in each operating state."""
@@ -182,10 +185,34 @@ class ReportData:
         return {name: spent / whole for name, spent in seconds.items()} if whole else {}
 
 
-def running_drawdowns(rows: Sequence[EquityRow], start: Decimal) -> list[Decimal]:
-    """Return how far each sample lies under the highest equity so far, as a fraction of it (≥ 0)."""
-    peak, found = start, []
+def paid_in(start: Decimal, booked: Mapping[str, Any] | None) -> Decimal:
+    """Return ``start`` with what ``booked``, the bookings of a result, brought in and took out."""
+    came, went = ("deposits", "contributions"), "withdrawals"
+    values = booked or {}
+    return start + sum((Decimal(values.get(name, 0)) for name in came), ZERO) - Decimal(values.get(went, 0))
+
+
+def moves_of(bookings: Iterable[BookingRow]) -> list[tuple[int, Decimal]]:
+    """Return when (ns) capital came into the pools, or left them (below 0), by its worth then."""
+    return sorted(
+        (row.ts_ns, value_of(row)) for row in bookings if row.pool is not None and row.kind in FROM_OUTSIDE
+    )
+
+
+def running_drawdowns(
+    rows: Sequence[EquityRow], start: Decimal, moves: Sequence[tuple[int, Decimal]] = ()
+) -> list[Decimal]:
+    """Return how far each sample lies under the highest equity so far, as a fraction of it (≥ 0).
+
+    Capital that came or went (``moves``) makes no drawdown: the highest equity changes in the proportion of equity.
+    """
+    peak, found, equity, waiting = start, [], start, list(moves)[::-1]
     for row in rows:
+        while waiting and waiting[-1][0] <= row.ts_ns:
+            amount = waiting.pop()[1]
+            peak = peak * (equity + amount) / equity if equity > 0 else peak + amount
+            equity += amount
+        equity = row.equity
         peak = max(peak, row.equity)
         found.append(1 - row.equity / peak if peak > 0 else ZERO)
     return found

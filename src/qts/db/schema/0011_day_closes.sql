@@ -33,6 +33,8 @@ CREATE TABLE day_closes (
     deposits           TEXT NOT NULL,
     withdrawals        TEXT NOT NULL,
     adjustments        TEXT NOT NULL,
+    contributions      TEXT NOT NULL,
+    contributed_value  TEXT NOT NULL,
     external_cash      TEXT NOT NULL,
     external_realized  TEXT NOT NULL,
     digest             TEXT NOT NULL,

@@ -1,9 +1,9 @@
 """Writes commands for a running session as small files into its data directory.
 
-``qts stop``, ``qts safety release``, ``qts state override`` and ``clear-override`` and ``qts config reload`` write
-one file each into ``<data-dir>/operator``; the session executes it between two handlers and writes the answer
-beside it (:mod:`qts.runtime.control.operator_inbox`). Write access to that directory is the permission to give
-commands, so it is created for its owner alone.
+``qts stop``, ``qts safety release``, ``qts state override`` and ``clear-override``, ``qts config reload``, ``qts
+adopt`` and ``qts capital`` write one file each into ``<data-dir>/operator``; the session executes it between two
+handlers and writes the answer beside it (:mod:`qts.runtime.control.operator_inbox`). Write access to that directory
+is the permission to give commands, so it is created for its owner alone.
 """
 
 from __future__ import annotations

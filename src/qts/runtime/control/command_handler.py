@@ -6,7 +6,20 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from qts.errors import InputError, StorageError
-from qts.runtime.control.commands import Answer, ClearOverride, Command, Override, Release, Reload, Stop, StopReport
+from qts.runtime.control.capital_commands import CapitalCommands
+from qts.runtime.control.commands import (
+    Adopt,
+    Answer,
+    ClearOverride,
+    Command,
+    Deposit,
+    Override,
+    Release,
+    Reload,
+    Stop,
+    StopReport,
+    Withdraw,
+)
 from qts.runtime.control.config_reload import ConfigReloader
 from qts.runtime.control.stops import StopProgress
 from qts.runtime.kernel import Kernel
@@ -27,6 +40,7 @@ class CommandHandler:
     def __init__(self, kernel: Kernel, reloader: ConfigReloader | None = None) -> None:
         self._kernel = kernel
         self._reloader = reloader
+        self._capital = CapitalCommands(kernel)
         self._begun: dict[int, tuple[Stop, StopProgress]] = {}
         """Stops that were sent and not yet executed, by the identity of their command object."""
         self._last: tuple[Stop, StopProgress] | None = None
@@ -35,7 +49,8 @@ class CommandHandler:
         """Execute ``command`` and return its answer; ``done`` False is a refusal by the rules.
 
         Raises InputError when it names something that this session does not have, ContractError when no rule allows
-        it in any session, StorageError when the store has failed.
+        it in any session, BrokerUnavailable when a broker has to be asked and does not answer, StorageError when
+        the store has failed.
         """
         match command:
             case Stop():
@@ -51,6 +66,8 @@ class CommandHandler:
                 if self._reloader is None:
                     return Answer(done=False, answer="this session was given no configuration files to reload")
                 return await self._reloader.reload(command)
+            case Adopt() | Deposit() | Withdraw():
+                return await self._capital.execute(command)
 
     def begin(self, command: Stop) -> None:
         """Send a stop ahead of all other events, without waiting; :meth:`execute` of the same object completes it.

@@ -6,6 +6,7 @@ The JSON of a command names it in the field ``command``, whatever its source: a 
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from qts.safety.scoped_stops import Scope, scope_of
 MAX_CHARACTERS: Final = 500
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
+Id = Annotated[str, msgspec.Meta(min_length=8, max_length=100)]
 
 
 class _Attributed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="command"):
@@ -67,7 +69,33 @@ class Reload(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True,
     """A reload of the configuration files: what may change while the session runs is put in force."""
 
 
-Command = Stop | Release | Override | ClearOverride | Reload
+class _Capital(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command that moves capital. ``id`` identifies it: however often it comes, it is booked once."""
+
+    id: Id
+
+
+class Adopt(_Capital, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="adopt"):
+    """A transfer of ``qty`` shares of ``symbol`` (None: all) from EXTERNAL to a strategy, at their cost."""
+
+    symbol: Text
+    strategy: Text
+    qty: Decimal | None = None
+
+
+class Deposit(_Capital, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="deposit"):
+    """Money, in the account's currency, that the pools get."""
+
+    amount: Decimal
+
+
+class Withdraw(_Capital, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="withdraw"):
+    """Money, in the account's currency, that leaves the pools."""
+
+    amount: Decimal
+
+
+Command = Stop | Release | Override | ClearOverride | Reload | Adopt | Deposit | Withdraw
 
 _FIELD_DEFAULTS: Final[dict[str, Any]] = {
     "liquidate": True,

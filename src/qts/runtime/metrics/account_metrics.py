@@ -17,6 +17,7 @@ from qts.capital.contracts import Pool
 from qts.clock import NEVER_NS, NS_PER_S
 from qts.market.contracts import IndexLevel
 from qts.money import ONE, ZERO, minus, ratio
+from qts.runtime.metrics.capital_move import CapitalMove
 from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 from qts.runtime.metrics.volatility import VolatilitySource
 from qts.state.contracts import TransitionMetrics
@@ -50,6 +51,13 @@ class MetricsSource(Protocol):
         """Accept the equity at the close of a trading day, in the account's currency.
 
         Called once for each trading day, at ``now_ns`` (ns of the session's clock).
+        """
+        ...
+
+    def on_capital_moved(self, move: CapitalMove) -> None:
+        """Accept that capital came into the account or left it, without any result.
+
+        Called when it has, before anything else is asked. Equity before it is compared by ``move.carried``.
         """
         ...
 
@@ -192,6 +200,11 @@ class AccountMetrics:
         earned = equity > self._day_open() or (is_rebased and equity == self._day_open())
         self._profitable_days = self._profitable_days + 1 if earned else 0
         self._closes.append(equity)
+
+    def on_capital_moved(self, move: CapitalMove) -> None:
+        """Carry peak and closes over: neither a drawdown nor growth comes from capital that moved."""
+        self._peak, self._ignored_peak = move.carried(self._peak), move.carried(self._ignored_peak)
+        self._closes = deque(map(move.carried, self._closes), maxlen=_YEAR_DAYS + 1)
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
         """Return the metrics of the account; those of equity are None while prices of what is held are too old."""

@@ -16,6 +16,7 @@ from qts.ledger.account import Account
 from qts.market.contracts import Quote
 from qts.market.last_values import LastValues
 from qts.money import ONE, ZERO, minus, plus, ratio, times
+from qts.runtime.metrics.capital_move import CapitalMove
 
 _ROUND_DOWN: Final = Decimal("0.999999999999")
 """A factor that lowers a quotient by more than any rounding can have raised it."""
@@ -169,6 +170,20 @@ class Extremes:
         self._revalue()
         self.values.book_changed = True
         self._record(ts_ns)
+
+    def on_capital_moved(self, move: CapitalMove, ts_ns: int) -> None:
+        """Compare with what equity was before in the proportion in which capital came or went.
+
+        Called when it has come or gone, before anything else values the account. Points that have become records
+        stay as they were.
+        """
+        record = self.values
+        for name in ("highest", "trough", "day_open", "day_low"):
+            point = getattr(record, name)
+            setattr(record, name, Point(move.carried(point.amount), point.ts_ns))
+        look = record.look
+        record.look = WorstSinceCheck(move.carried(look.lowest_equity), look.exposure, look.equity)
+        self.book_changed(ts_ns)
 
     def on_split(self) -> None:
         """Value what is held again after a split: no extreme changes, because the account is worth the same."""

@@ -10,6 +10,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.market.contracts import IndexLevel
 from qts.runtime.metrics.account_metrics import METRIC_MAX_AGE_NS
+from qts.runtime.metrics.capital_move import CapitalMove
 from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 from qts.runtime.metrics.volatility import VolatilitySource
 from qts.state.contracts import UNKNOWN_METRICS, TransitionMetrics
@@ -37,6 +38,9 @@ class IndexMetrics:
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None:
         """Ignore the account's day: the index alone counts."""
+
+    def on_capital_moved(self, move: CapitalMove) -> None:
+        """Ignore capital that moved: the index judges."""
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
         vix = self._volatility.reading(now_ns).value

@@ -46,7 +46,7 @@ from qts.execution.triggers import (
     wider,
 )
 from qts.execution.working import FINAL_STATES
-from qts.ledger.contracts import FillEffect
+from qts.ledger.contracts import BookingKind, BookingRow, FillEffect
 from qts.market.actions import CorporateAction, Split
 from qts.market.contracts import Bar, Instrument, MarketValue, Phase, Quote, Tick
 from qts.money import minus
@@ -177,6 +177,18 @@ class PositionTriggers:
             bound = added(bound, minus(held, fill.qty), fill.qty)
             bound = replace(bound, takes_since_ns=max(bound.takes_since_ns, since_ns))
         self._put(strategy, symbol, self._measured(bound, cost, instrument, now_ns))
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Measure levels from the cost of a holding to which shares were added that nobody has bought."""
+        bound = self.of(row.strategy, row.symbol)
+        cost = self._shared.account.average_cost(row.strategy, row.symbol)
+        if bound is None or row.kind is not BookingKind.DEPOSIT or cost is None:
+            return
+        if bound.since_ns is not None:
+            held = self._shared.account.holding(row.strategy, row.symbol)
+            bound = added(bound, minus(held, row.qty), row.qty)
+        instrument, now_ns = self._shared.feed.instruments[row.symbol], self._shared.clock.time_ns()
+        self._put(row.strategy, row.symbol, self._bound_to_holding(bound, bound, cost, instrument, now_ns))
 
     def on_sent(self, request: OrderRequest) -> None:
         """Do nothing: an order that was sent changes no holding yet."""

@@ -14,7 +14,7 @@ from qts.clock import from_ns
 from qts.db.contracts import ActionRow, EquityRow
 from qts.errors import ContractError
 from qts.ledger.actions import Holder, dividend_row, dividend_tax, split_row
-from qts.ledger.bookings import FROM_OUTSIDE, fill_id_of
+from qts.ledger.bookings import FROM_OUTSIDE, fill_id_of, value_of
 from qts.ledger.contracts import BookingKind, BookingRow, LedgerRow
 from qts.ledger.fills import id_of_row
 from qts.market.actions import Dividend, Split, actions_of
@@ -62,9 +62,9 @@ class Books(msgspec.Struct, frozen=True):
         return [row for row in self.ledger if id_of_row(row) not in back] if back else self.ledger
 
     def flows(self, calendar: Calendar) -> list[Flow]:
-        """Return the money that came into the pools and went out, by the market's day."""
+        """Return what came into the pools and went out, money and shares at their value, by the market's day."""
         return [
-            Flow(calendar.local_date(from_ns(row.ts_ns)), row.amount)
+            Flow(calendar.local_date(from_ns(row.ts_ns)), value_of(row))
             for row in self.bookings
             if row.pool is not None and row.kind in FROM_OUTSIDE
         ]
@@ -197,7 +197,10 @@ def sessions_a_year(calendar: Calendar, last: date) -> int:
 
 
 def _events(books: Books, ledger: Sequence[LedgerRow]) -> Iterator[TripFill | TripAction]:
-    """Return fills and corporate actions in the order of their times, an action before fills of its moment."""
+    """Return fills and corporate actions in the order of their times, an action before fills of its moment.
+
+    Shares that a strategy took over are as if bought at the market, without a cost: so much came in as capital.
+    """
     actions = [
         TripAction(row.ts_ns, row.strategy, row.symbol, row.change, row.amount, row.tax) for row in books.actions
     ]
@@ -214,7 +217,12 @@ def _events(books: Books, ledger: Sequence[LedgerRow]) -> Iterator[TripFill | Tr
         )
         for row in ledger
     ]
-    both: list[TripFill | TripAction] = [*actions, *fills]
+    taken = [
+        TripFill(row.ts_ns, row.strategy, row.symbol, True, row.qty, row.price, ZERO)
+        for row in books.bookings
+        if row.kind is BookingKind.DEPOSIT and row.symbol
+    ]
+    both: list[TripFill | TripAction] = [*actions, *taken, *fills]
     return iter(sorted(both, key=lambda event: event.ts_ns))  # stable: actions stand first
 
 

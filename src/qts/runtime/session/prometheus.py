@@ -32,8 +32,10 @@ class SessionMetrics:
         yield self._gauge("qts_session_time_seconds", "The session's own clock.", view.clock_ns / 1e9)
         yield self._gauge("qts_equity", "Equity, in the account's currency.", view.equity)
         yield self._gauge("qts_cash", "Cash, in the account's currency.", view.cash)
+        yield self._gauge("qts_paid_in", "Opening, deposits and shares taken over, less withdrawals.", view.paid_in)
         yield from self._pools(view)
         yield from self._positions(view)
+        yield from self._external(view)
         yield self._one_of("qts_safety_state", "1 for the safety state in force.", view.safety.state)
         yield self._by("qts_open_orders", "Orders that can still change.", "state", _counted(view.orders))
         counts = view.counts
@@ -68,6 +70,12 @@ class SessionMetrics:
             ("qts_pool_realized_pnl", "Realised result of the pool.", "realized_pnl"),
         ):
             yield self._by(name, text, "pool", ((pool.pool, getattr(pool, field)) for pool in view.pools))
+
+    def _external(self, view: SessionView) -> Iterator[Any]:
+        booked = view.bookings
+        cash, held = (0, {}) if booked is None else (booked.external_cash, booked.external_positions)
+        yield self._gauge("qts_external_cash", "Cash at the broker that is not ours.", cash)
+        yield self._by("qts_external_position", "Held at the broker and not ours.", "symbol", held.items())
 
     def _positions(self, view: SessionView) -> Iterator[Any]:
         labels = ["strategy", "pool", "symbol"]

@@ -352,6 +352,8 @@ def _bookings_of(view: SessionView) -> dict[str, Any] | None:
         "adjustments": text_of(one.adjustments),
         "external_cash": text_of(one.external_cash),
         "external_positions": {symbol: text_of(qty) for symbol, qty in one.external_positions.items()},
+        "contributions": text_of(one.contributions),
+        "external_costs": {symbol: text_of(cost) for symbol, cost in one.external_costs.items()},
     }
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from qts.errors import StorageError
+from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
 from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.safety.scoped_stops import ScopedStop
@@ -255,7 +256,8 @@ class BookingsView(msgspec.Struct, frozen=True):
     """The bookings of the session beside fills, splits and dividends; amounts in the account's currency.
 
     ``deposits`` came into the pools, ``withdrawals`` went out, both 0 or above; ``adjustments`` are other results.
-    ``external_cash`` and ``external_positions`` are at the broker and not ours.
+    ``external_cash`` and ``external_positions`` are at the broker and not ours; ``external_costs`` is what those
+    positions have cost. ``contributions`` is what shares were worth when strategies took them over from there.
     """
 
     rows: int
@@ -264,6 +266,8 @@ class BookingsView(msgspec.Struct, frozen=True):
     adjustments: Decimal
     external_cash: Decimal
     external_positions: dict[str, Decimal]
+    contributions: Decimal = ZERO
+    external_costs: dict[str, Decimal] = {}
 
 
 class ActionsView(msgspec.Struct, frozen=True):
@@ -342,6 +346,14 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """The English texts of what a reader must know to judge the rest."""
     note_values: tuple[Note, ...] = ()
     """The same notes as codes and parameters, in the same order."""
+
+    @property
+    def paid_in(self) -> Decimal:
+        """Return opening, deposits and shares taken over, less withdrawals; what is above it was earned."""
+        one = self.bookings
+        if one is None:
+            return self.equity_start
+        return sum_of((self.equity_start, one.deposits, one.contributions, negated(one.withdrawals)))
 
 
 def read_view(directory: Path) -> SessionView | None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from qts.money import ZERO
+from qts.runtime.metrics.capital_move import CapitalMove
 
 _KEPT_SENDS = 1_000
 
@@ -26,6 +27,10 @@ class TradingDay:
         self.open_equity = equity
         self.entries = 0
         self.moved = ZERO
+
+    def on_capital_moved(self, move: CapitalMove) -> None:
+        """Measure the day's result from an opening that has the capital that came, or lacks what left."""
+        self.open_equity = move.carried(self.open_equity)
 
     def count_order(self, now_ns: int, *, is_entry: bool) -> None:
         """Count an order sent at ``now_ns``."""

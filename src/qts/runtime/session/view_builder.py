@@ -450,4 +450,6 @@ def _bookings(account: Account) -> BookingsView | None:
         account.adjustments_total,
         external.cash,
         external.positions(),
+        account.contributions_value,
+        {symbol: external.cost(symbol) for symbol in external.positions()},
     )

@@ -498,7 +498,7 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
     wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
     c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
-    c.listeners.bookings = (c.auditor, counts)
+    c.listeners.bookings = (c.auditor, counts, c.triggers)
     c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
     c.listeners.states = (
         StateHistory(p, c.counters, say),

@@ -1,0 +1,213 @@
+"""Executes the commands that move capital: deposits, withdrawals, shares of EXTERNAL that a strategy takes over.
+
+Each is booked whole and once, with a checkpoint that is on disk before it is answered. At a real broker money comes
+to the pools from EXTERNAL cash and goes back to it, and nothing is booked unless the broker's books are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from qts.capital.contracts import Pool
+from qts.errors import InputError
+from qts.event.contracts import EventPriority
+from qts.ledger.bookings import Note, positive_quanta
+from qts.ledger.contracts import BookingEffect, BookingKind
+from qts.money import ZERO, floor_to, is_bounded, is_multiple, minus, negated, plus, sum_of
+from qts.runtime.control.commands import Adopt, Answer, Deposit, Withdraw, name_of
+from qts.runtime.kernel import Kernel
+from qts.runtime.metrics.capital_move import CapitalMove
+from qts.runtime.orders.broker_books import BrokerBooks, read_books, settled_cash
+
+CapitalCommand = Adopt | Deposit | Withdraw
+_SETTLED = " cash"
+"""Ends the reference of what a broker's cash had gained or lost when a command was executed."""
+
+
+class CapitalCommands:
+    """An executor of one command at a time, between two handlers, on the session's thread."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._shared = kernel.shared
+        self._account = kernel.shared.account
+
+    async def execute(self, command: CapitalCommand) -> Answer:
+        """Book ``command`` and return what was booked; raise what it is refused for.
+
+        Raises InputError, with nothing booked, for values that are not allowed or while capital may not move,
+        BrokerUnavailable when the broker does not answer, StorageError when the store has failed.
+        """
+        if self._is_booked(command):
+            return Answer(done=True, answer=f"this {name_of(command)} was booked before; it is booked once")
+        if not isinstance(command, Adopt):
+            positive_quanta(command.amount, self._account.quantum, name_of(command))
+        books = await self._broker_books()
+        if not self._shared.safety.is_trading_allowed:
+            state = self._shared.safety.current_state.value
+            raise InputError(f"safety is {state}: no capital moves before it is released; nothing was booked")
+        note = Note(command.id, self._shared.clock.time_ns(), f"operator:{command.operator}", command.reason)
+        if isinstance(command, Adopt):
+            return await self._adopt(command, note)
+        return await self._move_cash(command, note, books)
+
+    def _is_booked(self, command: CapitalCommand) -> bool:
+        kind = BookingKind.WITHDRAWAL if isinstance(command, Withdraw) else BookingKind.DEPOSIT
+        return self._account.has_noted(kind, Note(command.id, 0, "", ""))
+
+    async def _broker_books(self) -> BrokerBooks | None:
+        """Return the books of a real broker, which are ours; None at a simulated one.
+
+        Raises InputError when they are not ours: news of executions is missing here, or waits to be booked.
+        """
+        if self._kernel.venue.is_simulated:
+            return None
+        books = await read_books(self._kernel.broker)
+        if not books.are_in(self._account) or self._kernel.dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL):
+            raise InputError(
+                f"not everything that was executed at {self._kernel.broker.name} is booked here: nothing was "
+                "booked; ask again when it is, or look at 'qts safety show'"
+            )
+        return books
+
+    # -- shares ------------------------------------------------------------------------------------------------
+
+    async def _adopt(self, command: Adopt, note: Note) -> Answer:
+        pool, price = self._pool_for(command), self._shared.last.mark(command.symbol)
+        qty = self._qty_of(command)
+        if price is None or price <= 0:
+            raise InputError(
+                f"no price of {command.symbol} is known yet, so its value cannot be counted as capital; ask again "
+                "when there is one"
+            )
+        before = self._shared.equity()
+        with self._shared.record.whole(f"adopt {command.id}"):
+            effects = self._account.take_over(
+                command.symbol, qty, note, strategy=command.strategy, pool=pool, price=price
+            )
+            self._book(effects, before)
+        await self._shared.record.checkpoint()
+        (taken,) = [one.booking for one in effects if one.booking.pool is not None]
+        left = self._account.external.qty(command.symbol)
+        return Answer(
+            done=True,
+            answer=f"{command.strategy} ({pool.value}) has {qty:f} {command.symbol} that cost {taken.cost:f} and "
+            f"are worth {price:f} each; {left:f} stay EXTERNAL",
+        )
+
+    def _pool_for(self, command: Adopt) -> Pool:
+        """Return the pool of the strategy that takes over. Raises InputError unless it can hold the shares."""
+        p, name, symbol = self._shared, command.strategy, command.symbol
+        contexts = {context.strategy.name: context for context in self._kernel.host.contexts}
+        if name not in contexts:
+            raise InputError(f"there is no strategy {name!r} in this run; allowed: {', '.join(contexts)}")
+        if symbol not in p.feed.instruments:
+            allowed = ", ".join(sorted(p.feed.instruments))
+            raise InputError(f"this session has no prices of {symbol!r}; allowed: {allowed}")
+        pool = p.config.capital.paying_pool(contexts[name].strategy.pool)
+        bound = self._account.pool_of(name)
+        if bound is not None and bound is not pool:
+            raise InputError(f"strategy {name} belongs to pool {bound.value}, and pays from {pool.value} now")
+        if contexts[name].halted:
+            raise InputError(f"strategy {name} is halted and would not look after {symbol}")
+        stop = p.stops.covering(name, symbol, pool.value)
+        if stop is not None:
+            raise InputError(f"{stop}; no shares come there before it is released")
+        if (name, symbol) in p.forced_exit_reasons:
+            raise InputError(f"{name} is selling all its {symbol}: {p.forced_exit_reasons[name, symbol]}")
+        return pool
+
+    def _qty_of(self, command: Adopt) -> Decimal:
+        """Return the shares that ``command`` means. Raises InputError for more than there are, or part of a lot."""
+        external, symbol = self._account.external, command.symbol
+        held, lot = external.qty(symbol), self._shared.feed.instruments[symbol].lot
+        if held <= 0:
+            there = ", ".join(f"{qty:f} {name}" for name, qty in external.positions().items())
+            raise InputError(f"EXTERNAL holds {held:f} {symbol}; it holds: {there or 'nothing'}")
+        qty = held if command.qty is None else command.qty
+        if not (is_bounded(qty) and 0 < qty <= held and is_multiple(qty, lot)):
+            raise InputError(
+                f"quantity {qty}: EXTERNAL holds {held:f} {symbol}; allowed: above 0, at most "
+                f"{floor_to(held, lot):f}, in lots of {lot:f}"
+            )
+        return qty
+
+    # -- money -------------------------------------------------------------------------------------------------
+
+    async def _move_cash(self, command: Deposit | Withdraw, note: Note, books: BrokerBooks | None) -> Answer:
+        comes = isinstance(command, Deposit)
+        signed = command.amount if comes else negated(command.amount)
+        gained = ZERO if books is None else self._gained(books)
+        if comes and books is not None:
+            self._require(command, plus(self._account.external.cash, gained), "EXTERNAL cash")
+        elif not comes:
+            free = (max(ZERO, floor_to(self._account.available(pool), self._account.quantum)) for pool in Pool)
+            self._require(command, sum_of(free), "free cash in the pools")
+        before = self._shared.equity()
+        with self._shared.record.whole(f"{name_of(command)} {command.id}"):
+            effects = self._moved(signed, gained, note, is_simulated=books is None)
+            self._book(effects, before)
+        await self._shared.record.checkpoint()
+        shares = {one.booking.pool: one.booking.amount for one in effects if one.booking.pool is not None}
+        divided = ", ".join(f"{pool.value} {amount:+f}" for pool, amount in shares.items())
+        what = "deposited" if comes else "withdrawn"
+        return Answer(done=True, answer=f"{command.amount:f} {what}: {divided}{self._external_text(books)}")
+
+    def _moved(
+        self, signed: Decimal, gained: Decimal, note: Note, *, is_simulated: bool
+    ) -> Sequence[BookingEffect]:
+        """Book money that comes to the pools (below 0: leaves them), all of which is there."""
+        account, remainder = self._account, self._shared.config.capital.remainder
+        weights: Mapping[Pool, Decimal] = self._kernel.capital.targets
+        if not is_simulated:
+            settled = account.follow_external_cash(
+                gained, note._replace(reference=f"{note.reference}{_SETTLED}", reason="the broker's settled cash")
+            )
+            moved = account.move_external_cash(signed, note, weights=weights, remainder=remainder)
+            assert moved is not None  # that much is there
+            return moved if settled is None else (settled, *moved)
+        if signed > 0:
+            return account.deposit(signed, note, weights=weights, remainder=remainder)
+        taken = account.withdraw(negated(signed), note, weights=weights, remainder=remainder)
+        assert taken is not None  # that much is there
+        return taken
+
+    def _gained(self, books: BrokerBooks) -> Decimal:
+        """Return what the broker's settled cash is above what is booked; EXTERNAL has at least what it is below.
+
+        Raises InputError where the broker has less than the pools.
+        """
+        account, broker = self._account, self._kernel.broker
+        cash, _ = settled_cash(broker, books.balance, self._shared.config.runtime.currency)
+        whole = floor_to(cash, account.quantum)
+        if whole < account.cash:
+            raise InputError(
+                f"{broker.name} has {whole:f} of settled cash, the pools {account.cash:f}: nothing was booked; "
+                "find out what is missing there"
+            )
+        return minus(whole, account.broker_cash)
+
+    def _require(self, command: Deposit | Withdraw, most: Decimal, what: str) -> None:
+        if command.amount > most:
+            raise InputError(
+                f"{name_of(command)} of {command.amount:f}: there are {most:f} of {what}; allowed: that"
+            )
+
+    def _external_text(self, books: BrokerBooks | None) -> str:
+        return "" if books is None else f"; EXTERNAL cash is {self._account.external.cash:f}"
+
+    # -- both --------------------------------------------------------------------------------------------------
+
+    def _book(self, effects: Sequence[BookingEffect], before: Decimal) -> None:
+        """Store the rows with the next checkpoint; what equity was ``before`` is no measure of results any more."""
+        p, now_ns = self._shared, self._shared.clock.time_ns()
+        move = CapitalMove(before, p.equity(), self._account.quantum)
+        p.day.on_capital_moved(move)
+        p.metrics.on_capital_moved(move)
+        p.extremes.on_capital_moved(move, now_ns)
+        for effect in effects:
+            for record in effect.records:
+                p.record.write_later(record)
+            self._kernel.components.listeners.on_booking(effect.booking)
+        self._kernel.due.audit_soon()
