@@ -9,9 +9,9 @@ from decimal import Decimal
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from qts.market.bars.columns import BarColumns
 
 from qts.clock import to_ns
+from qts.market.bars.columns import BarColumns
 from qts.market.contracts import Bar, MarketValue, Quote
 from qts.market.generic import AlwaysOpen
 from qts.performance import RoundTrip
