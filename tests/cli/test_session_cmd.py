@@ -306,13 +306,13 @@ def test_a_paper_session_recomputes_its_whole_book_from_the_start_on(
 ) -> None:
     """Every 5 s of real time; here more often, to keep the test short."""
     monkeypatch.setattr("qts.runtime.drivers.loop_session._AUDIT_NS", 50_000_000)
-    write(Path("tape.csv"), walk(300))
+    write(Path("tape.csv"), walk(2_160)[:60])  # ten minutes, a quote every ten seconds
 
     out = run_qts(capsys, "run", "--feed", "tape.csv", "--speed", "300", "--json", "--data-dir", "run")[1]
 
     invariants = json.loads(out)["invariants"]
     assert invariants["inv25"]["ok"]
-    assert invariants["inv25"]["checks"] >= 5  # about one second; at the close and at the end alone it would be 2
+    assert invariants["inv25"]["checks"] >= 5  # about two seconds; at the close and at the end alone it would be 2
 
 
 # -- bad settings ------------------------------------------------------------------------------------------------

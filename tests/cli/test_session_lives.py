@@ -18,6 +18,7 @@ import pytest
 from tests.cli.command_line import own_directory, run_qts, tape
 from tests.sim.recordings import walk, write
 from tests.sim.sessions import book_of, comparable
+from tests.sim.test_kill import EVERY_KILL
 
 __all__ = ["own_directory", "tape"]
 DEADLINE_S = 60
@@ -138,16 +139,17 @@ def test_a_second_instance_in_the_same_directory_is_refused(
 def test_kill_9_at_random_moments_changes_nothing(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], started: Any
 ) -> None:
-    """A real process is killed from outside after random times that grow, until one life is long enough."""
+    """A real process is killed from outside again and again, after random shares of the time that a run takes."""
     rng = random.Random(seed)
     tape = write(tmp_path / "long.csv", walk(3_000, days=3, seed=seed))
-    whole = whole_run(capsys, tape)
+    began = time.monotonic()
+    whole = json.loads(started("replay", str(tape), "--json", "--data-dir", "whole").ended()[1])
+    took_s = time.monotonic() - began
     kills = 0
-    for life in range(40):
+    for _ in range(30 if EVERY_KILL else 4):
         process = started("replay", str(tape), "--json", "--data-dir", "run", "--resume")
         try:
-            process.process.communicate(timeout=rng.uniform(0.15, 0.4 + 0.03 * life))
-            break
+            process.process.communicate(timeout=rng.uniform(0.4, 0.9) * took_s)
         except subprocess.TimeoutExpired:
             os.kill(process.process.pid, signal.SIGKILL)
             assert process.ended()[0] == -signal.SIGKILL

@@ -46,7 +46,7 @@ class Raw(Loud):
 @pytest.fixture
 def loud(own_directory: None) -> tuple[str, ...]:
     """A command with a strategy that prints 1.5 MB in all, more than a pipe and all that may wait for it."""
-    write(Path("tape.csv"), walk(QUOTES))
+    write(Path("tape.csv"), walk(2_160)[:QUOTES])  # fifty minutes, a quote every ten seconds
     Path("loud.py").write_text(LOUD, encoding="utf-8")
     return "run", "--feed", "tape.csv", "--strategy", "loud.py:Loud", "--data-dir", "run", "--json"
 
@@ -76,7 +76,7 @@ def result() -> dict[str, Any]:
 
 @pytest.mark.parametrize("lane", ["loop", "process"])
 def test_a_pipe_that_is_not_read_does_not_stop_trading(lane: str, loud: tuple[str, ...], started: Any) -> None:
-    more = ("--speed", "3000", "--set", f"runtime.strategy_lane={lane}", "--set", "risk.approval_ttl_ms=60000")
+    more = ("--speed", "1000", "--set", f"runtime.strategy_lane={lane}", "--set", "risk.approval_ttl_ms=60000")
     process = started(*loud, *more, stderr=subprocess.PIPE)
 
     assert process.wait(timeout=DEADLINE_S) == 0
@@ -111,7 +111,7 @@ def test_the_first_signal_stops_a_session_whose_output_is_not_read(loud: tuple[s
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_standard_error_is_no_failure(loud: tuple[str, ...], started: Any) -> None:
     with open("/dev/full", "wb") as full:
-        process = started(*loud, "--speed", "3000", stderr=full)
+        process = started(*loud, "--speed", "1000", stderr=full)
         assert process.wait(timeout=DEADLINE_S) == 0
 
     assert result()["rows"] == QUOTES
@@ -124,7 +124,7 @@ def test_no_file_of_a_session_gets_the_number_of_a_closed_standard_error(
 ) -> None:
     raw = ["loud.py:Raw" if word == "loud.py:Loud" else word for word in loud]
 
-    process = started(*raw, "--speed", "3000", preexec_fn=lambda: os.close(2))
+    process = started(*raw, "--speed", "1000", preexec_fn=lambda: os.close(2))
 
     assert process.wait(timeout=DEADLINE_S) == 0
     assert result()["rows"] == QUOTES

@@ -45,9 +45,9 @@ class InAndOut:
 
     def on_fill(self, ctx, fill): ...
 """
-ROWS = 120
+ROWS = 60
 SPEED = 15
-"""Two minutes of quotes, one a second, in eight seconds: slow enough for a machine that is busy."""
+"""A minute of quotes, one a second, in four seconds: slow enough for a machine that is busy."""
 
 
 def needed(program: str) -> str:
