@@ -170,6 +170,8 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
 def _capital(view: SessionView) -> Iterator[tuple[str, str]]:
     """Yield what was paid in and out since the start, and what is at the broker and not ours."""
     one = view.bookings
+    if view.charges_due:
+        yield "estimates", f"fees and taxes of {', '.join(view.charges_due)}: the broker has not told them"
     if one is None:
         return
     moved = {"deposited": one.deposits, "taken over": one.contributions, "withdrawn": one.withdrawals}

@@ -37,6 +37,7 @@ from qts.runtime.persistence.session_log import Notices
 from qts.runtime.session.account_opening import AccountOpening
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.corporate_actions import CorporateActions
+from qts.runtime.session.day_charges import DayCharges
 from qts.runtime.session.day_cycle import DayCycle
 from qts.runtime.session.equity_curve import EquityCurve
 from qts.runtime.session.schedule import Schedule
@@ -90,6 +91,7 @@ class Components:
     monitor: RiskMonitor
     capital: CapitalTransfers
     curve: EquityCurve
+    charges: DayCharges
     days: DayCycle
     opening: AccountOpening
     actions: CorporateActions | None

@@ -26,6 +26,7 @@ class DueWork:
         "_next_checkpoint_row",
         "_sample_ns",
         "audit",
+        "charges",
         "checkpoint",
         "daily_audit",
         "done",
@@ -40,7 +41,7 @@ class DueWork:
     def __init__(self, config: RuntimeConfig, now_ns: int) -> None:
         self.pending = False
         """Whether any work is due before the next handler."""
-        self.checkpoint = self.audit = self.daily_audit = self.unresolved = False
+        self.checkpoint = self.audit = self.daily_audit = self.unresolved = self.charges = False
         self.next_guard_ns = self.next_sample_ns = now_ns
         self.wake_ns = 0
         """Time of the next scheduled task; it runs before any value from then on."""
@@ -85,6 +86,10 @@ class DueWork:
     def audit_day_soon(self) -> None:
         """Request an audit of what is new in the books."""
         self.pending = self.daily_audit = True
+
+    def charges_soon(self) -> None:
+        """Request a query of the broker for the fees and taxes of days that are over."""
+        self.pending = self.charges = True
 
     def resolve_soon(self) -> None:
         """Request a query of the broker for unknown orders."""

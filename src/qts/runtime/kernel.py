@@ -104,6 +104,8 @@ class Kernel:
             due.wake_ns = min(due.wake_ns, self.moments.due_ns)
         if due.unresolved:
             await self._do("unknown-orders", partial(self._resolve, now_ns))
+        if due.charges:
+            await self._do("charges", partial(self._ask_charges, now_ns))
         if due.audit or due.daily_audit:
             await self._do("audit", partial(self._audit, now_ns))
         if due.checkpoint:
@@ -119,6 +121,11 @@ class Kernel:
     async def _resolve(self, now_ns: int) -> None:
         self.due.unresolved = False
         await self.unresolved.resolve(now_ns)
+
+    async def _ask_charges(self, now_ns: int) -> None:
+        self.due.charges = False
+        if not await self.components.charges.ask(now_ns):
+            self.due.charges = True  # repeated with the next due work
 
     async def _audit(self, now_ns: int) -> None:
         due, auditor = self.due, self.auditor
@@ -292,6 +299,7 @@ class Kernel:
         self.monitor.check_limits_if_moved()
         if kind is ScheduledTask.DAY_START:
             self.days.day_start(due_ns)
+            self.components.charges.ask_again()
             if self.actions is not None:
                 self.actions.prepare(due_ns)
         elif kind is ScheduledTask.EVALUATE:
@@ -306,6 +314,7 @@ class Kernel:
         else:
             self.counters.metrics_fed += 1
             self.days.day_close(due_ns)
+            self.components.charges.on_day_over(self.shared.calendar.local_date(from_ns(due_ns)))
             self._request_audit(due_ns)
 
     def _request_audit(self, day_ns: int) -> None:
@@ -366,6 +375,7 @@ class Kernel:
         self.components.report_relay.release()
         await recovery.catch_up(self.shared.clock.time_ns())
         if not self.venue.is_simulated:
+            self.components.charges.ask_again()
             self.due.audit_soon()  # all books are compared before anything is built on them
             self.due.resolve_soon()
 

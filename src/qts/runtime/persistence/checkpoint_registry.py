@@ -72,6 +72,8 @@ def register_components(c: Components) -> None:
         register("corporate_actions", c.actions)
     if c.moments is not None:
         register("moments", c.moments)
+    if not c.venue.is_simulated:
+        register("charges", c.charges)
 
 
 def decode_pending_value(share: Any) -> MarketValue | None:

@@ -76,6 +76,7 @@ class SessionMetrics:
         cash, held = (0, {}) if booked is None else (booked.external_cash, booked.external_positions)
         yield self._gauge("qts_external_cash", "Cash at the broker that is not ours.", cash)
         yield self._by("qts_external_position", "Held at the broker and not ours.", "symbol", held.items())
+        yield self._gauge("qts_charges_due", "Days whose fees and taxes are estimates.", len(view.charges_due))
 
     def _positions(self, view: SessionView) -> Iterator[Any]:
         labels = ["strategy", "pool", "symbol"]

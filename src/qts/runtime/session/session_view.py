@@ -332,6 +332,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """None: no split and no dividend was booked."""
     bookings: BookingsView | None = None
     """None: nothing else was booked."""
+    charges_due: tuple[str, ...] = ()
+    """Dates of which the broker has not told fees and taxes: those of their fills are estimates."""
     state_basis: StateBasisView
     overruns: dict[str, OverrunView] = msgspec.field(name="overstays")  # the key is kept for earlier views
     """Handlers that took longer than their limit, by name."""

@@ -154,6 +154,7 @@ def view_of(
         taxes=shared.account.taxes_total,
         actions=_actions(shared.account),
         bookings=_bookings(shared.account),
+        charges_due=kernel.components.charges.days,
         state_basis=_basis(kernel, ended),
         overruns={
             name: OverrunView(one.count, one.longest_us)

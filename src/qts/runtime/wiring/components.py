@@ -53,6 +53,7 @@ from qts.runtime.persistence.session_log import LogPosition, Notices
 from qts.runtime.session.account_opening import AccountOpening
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.corporate_actions import CorporateActions
+from qts.runtime.session.day_charges import DayCharges
 from qts.runtime.session.day_cycle import DayCycle
 from qts.runtime.session.equity_curve import EquityCurve
 from qts.runtime.session.schedule import Schedule
@@ -393,6 +394,7 @@ def _make_components(
         monitor=monitor,
         capital=capital,
         curve=curve,
+        charges=DayCharges(p, broker, venue, base.store, due, on_booking=listeners.on_booking, log=say),
         days=DayCycle(p, monitor=monitor, capital=capital, curve=curve, collect=partial(gc.collect, 1)),
         evaluation=StateEvaluation(p, base.counters, say),
         stops=_make_stops(base, exits, exit_requests, pools),
@@ -497,8 +499,10 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     p, say = c.shared, c.notices.say
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
     wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
-    c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
-    c.listeners.bookings = (c.auditor, counts, c.triggers)
+    fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
+    charges = () if c.venue.is_simulated else (c.charges,)  # a fill of a simulated venue has its exact charges
+    c.listeners.fills = (*fills, *charges)
+    c.listeners.bookings = (c.auditor, counts, c.triggers, *charges)
     c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
     c.listeners.states = (
         StateHistory(p, c.counters, say),

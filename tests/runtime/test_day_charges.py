@@ -1,0 +1,190 @@
+"""Fees and taxes of fills, trued up to the broker's totals of a day: once, and to the day that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+from decimal import Decimal as D
+from pathlib import Path
+
+import pytest
+
+from qts.clock import from_ns
+from qts.execution.contracts import Fill
+from qts.ledger.contracts import Charges
+from qts.market.contracts import Quote
+from qts.market.krx import KST
+from qts.strategy.contracts import Side
+from tests.broker.scripted import ScriptedBroker
+from tests.runtime.live_rig import LiveRig, live
+from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
+from tests.runtime.test_account_opening import agreed
+
+DAY_NS = 24 * 3_600 * 10**9
+DAY = from_ns(kst(9)).astimezone(KST).date()
+"""A Thursday."""
+NEXT = DAY + timedelta(days=1)
+
+
+def quote(at_ns: int) -> Quote:
+    return Quote(SYMBOL, at_ns, bid=D(150_000), ask=D(150_100), bid_size=D(10_000), ask_size=D(10_000))
+
+
+@asynccontextmanager
+async def session(directory: Path, broker: ScriptedBroker) -> AsyncIterator[LiveRig]:
+    async with live(directory, strategies=[ScriptedStrategy()], settings={}, broker=broker) as rig:
+        yield rig
+
+
+async def bought(rig: LiveRig, broker: ScriptedBroker, *, fee: int = 225) -> None:
+    """Ten shares of ours, and four of the owner's by hand, whose fees are estimates: 225 and 90."""
+    strategy = rig.kernel.host.contexts[0].strategy
+    assert isinstance(strategy, ScriptedStrategy)
+    await rig.show(quote(kst(9, 0, 5)))
+    strategy.wants(Side.BUY, qty=10)
+    await rig.show(quote(kst(9, 0, 6)))
+    key = broker.placed[-1].request.client_order_id
+    broker.trade_by_hand(fill_of(key, "s-1", 10, fee))
+    broker.trade_by_hand(fill_of("by hand", "x-1", 4, 90))
+    await rig.show(quote(kst(9, 0, 8)))
+
+
+def fill_of(order: str, execution: str, qty: int, fee: int, at_ns: int = kst(9, 0, 7)) -> Fill:
+    return Fill("scripted", execution, order, SYMBOL, Side.BUY, D(qty), D(150_100), D(fee), D(0), at_ns, last=True)
+
+
+def charged(rig: LiveRig) -> list[tuple[str, str, str, int]]:
+    """Return kind, owner, day and amount of the stored true-ups."""
+    return [
+        (row.kind.value, "EXTERNAL" if row.pool is None else row.pool.value, row.day, int(row.fee + row.tax))
+        for row in rig.store.bookings()
+        if row.kind.value in ("FEE", "TAX")
+    ]
+
+
+async def test_the_brokers_totals_are_booked_after_the_close_by_what_each_was_charged(tmp_path: Path) -> None:
+    # Given fees of 225 of ours and 90 of the owner's, and a broker that charges 350 in fees and 3 in tax that day
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        broker.charged[DAY] = Charges(D(350), D(3))
+        before, cash = rig.kernel.shared.equity(), rig.kernel.shared.account.external.cash
+        # When the day is over
+        await rig.show(quote(kst(9) + DAY_NS))
+        # Then 35 more are divided 225 : 90 in whole won, the tax is the named pool's, and both are of that day
+        assert broker.asked_charges == [DAY]
+        assert charged(rig) == [
+            ("FEE", "SCALP", DAY.isoformat(), 25),
+            ("FEE", "EXTERNAL", DAY.isoformat(), 10),
+            ("TAX", "PORTFOLIO", DAY.isoformat(), 3),
+        ]
+        account = rig.kernel.shared.account
+        assert (account.fees_total, account.taxes_total, account.external.cash) == (250, 3, cash - 10)
+        assert rig.kernel.shared.equity() == before - 28
+        stored = [row for row in rig.store.bookings() if row.day == DAY.isoformat() and row.kind.value == "FEE"]
+        assert {from_ns(row.ts_ns).astimezone(KST).date() for row in stored} == {DAY}
+        assert rig.kernel.components.charges.days == ()
+        # And the books agree
+        await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
+        assert agreed(rig.kernel) == [True] * 4
+
+
+async def test_a_broker_that_does_not_say_is_asked_the_next_days(tmp_path: Path) -> None:
+    # Given a broker that tells the charges of a day the morning after
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        await rig.show(quote(kst(16)))
+        assert (charged(rig), rig.kernel.components.charges.days) == ([], (DAY.isoformat(),))
+        broker.is_up = False
+        rig.kernel.components.charges.ask_again()
+        await rig.drain()
+        broker.is_up = True
+    # When the process was killed over night, and the next one starts
+    broker.charged[DAY] = Charges(D(350), D(0))
+    async with session(tmp_path, broker) as rig:
+        await rig.drain()
+        # Then they are booked to their day, once
+        assert charged(rig) == [("FEE", "SCALP", DAY.isoformat(), 25), ("FEE", "EXTERNAL", DAY.isoformat(), 10)]
+        await rig.show(quote(kst(10) + DAY_NS))
+        assert len(charged(rig)) == 2
+    async with session(tmp_path, broker) as rig:
+        rig.kernel.components.charges.on_day_over(DAY)
+        await rig.drain()
+        # And asked again they are what is booked
+        assert len(charged(rig)) == 2
+
+
+async def test_a_fill_that_comes_late_has_its_day_asked_for_again(tmp_path: Path) -> None:
+    # Given a day whose totals are booked, of which the broker had not reported one fill by hand
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        broker.charged[DAY] = Charges(D(350), D(0))
+        await rig.show(quote(kst(9) + DAY_NS))
+        assert [row[3] for row in charged(rig)] == [25, 10]
+        # When it reports it, with an estimate of 20
+        broker.trade_by_hand(fill_of("by hand", "x-2", 1, 20, kst(9, 0, 9)))
+        await rig.show(quote(kst(10) + DAY_NS))
+        # Then the 20 are taken back by what each was charged, 250 : 120 in whole won, the rest from the named pool
+        rest = charged(rig)[2:]
+        assert sum(row[3] for row in rest) == -20
+        assert {row[2] for row in rest} == {DAY.isoformat()}
+        assert rig.kernel.shared.account.fees_total + fees_of_external(rig) == 350
+
+
+def fees_of_external(rig: LiveRig) -> D:
+    return sum((row.fee for row in rig.store.bookings() if row.pool is None), D(0))
+
+
+@pytest.mark.parametrize("told", [Charges(D("NaN"), D(0)), Charges(D(1), D("Infinity"))])
+async def test_what_is_no_amount_is_not_booked(tmp_path: Path, told: Charges) -> None:
+    broker = ScriptedBroker()
+    broker.charged[DAY] = told
+    async with session(tmp_path, broker) as rig:
+        rig.kernel.components.charges.on_day_over(DAY)
+        await rig.drain()
+        assert (charged(rig), rig.kernel.components.charges.days) == ([], (DAY.isoformat(),))
+
+
+async def test_so_many_days_wait_and_no_more(tmp_path: Path) -> None:
+    async with session(tmp_path, ScriptedBroker()) as rig:
+        charges = rig.kernel.components.charges
+        for number in range(11):
+            charges.on_day_over(date(2026, 1, 1) + timedelta(days=number))
+        await rig.drain()
+        assert (len(charges.days), charges.days[0]) == (10, "2026-01-02")
+        assert any("has not told the fees and taxes of 2026-01-01" in line.message for line in rig.logged)
+
+
+async def test_nothing_is_booked_while_the_book_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a fill that is booked while the rows of the day are read
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        broker.charged[DAY] = Charges(D(350), D(0))
+        record, read = rig.kernel.shared.record, rig.kernel.shared.record.on_store
+
+        async def on_store(call):  # type: ignore[no-untyped-def]
+            found = await read(call)
+            broker.publish(fill_of("by hand", "x-7", 1, 5))
+            await rig.until(lambda: rig.kernel.shared.account.external.qty(SYMBOL) == 5)
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(record, "on_store", on_store)
+            assert not await rig.kernel.components.charges._true_up(DAY.isoformat(), broker.charged[DAY], kst(16))
+        # Then nothing is booked of what was read
+        assert charged(rig) == []
+
+
+async def test_the_exact_charges_of_a_simulated_exchange_are_not_asked_for(tmp_path: Path) -> None:
+    async with live(tmp_path, strategies=[ScriptedStrategy()], settings={}) as rig:
+        await rig.show(quote(kst(9, 0, 5)), quote(kst(9) + DAY_NS))
+        assert rig.kernel.components.charges.days == ()
+        assert not rig.kernel.due.charges
