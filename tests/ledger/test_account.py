@@ -422,16 +422,6 @@ class TestCheckpoint:
 
 
 class TestOtherQuestions:
-    def test_worth_and_totals_say_what_the_single_questions_say(self) -> None:
-        # Given 10 shares at 1,000, now 1,200, and a flat holding
-        book = account()
-        book.apply_fill(fill("1", "BUY", 10, 1_000), strategy="ema", pool=Pool.SCALP)
-        for number, side in (("2", "BUY"), ("3", "SELL")):
-            book.apply_fill(fill(number, side, 1, 1_000), strategy="turtle", pool=Pool.SWING)
-        mark = at(1_200)
-        assert book.worth(mark) == (book.equity(mark), book.exposure(mark)) == (1_002_000, 12_000)
-        assert book.pool_totals(mark) == {Pool.SCALP: 402_000, Pool.SWING: 350_000, Pool.PORTFOLIO: 250_000}
-
     def test_only_a_readable_fill_has_an_identity(self) -> None:
         book, one = account(), fill("1", "BUY", 10, 1_000, ts=1)
         assert book.identity_of(one) == ("main", "sim", "1970-01-01", "o-1", "1")

@@ -191,18 +191,6 @@ class AccountMachine(RuleBasedStateMachine):
             assert pool.available + pool.invested + pool.reserved == pool.total
         assert sum((row.realized_pnl for row in self.rows), D(0)) == sum(self.book.realized_by_pool.values())
 
-    @invariant()
-    def one_pass_says_what_the_single_questions_say_to_the_last_digit(self) -> None:
-        mark = at(str(self.mark))
-        for symbol in ("005930", "000660", "ignore_disconnect of"):
-            singly = (
-                self.book.equity(mark),
-                self.book.exposure(mark),
-                self.book.symbol_exposure(symbol, mark),
-                self.book.positions(),
-            )
-            assert repr(tuple(self.book.valued(mark, symbol))) == repr(singly)
-
     def teardown(self) -> None:
         """At the end of the session the independent audit agrees (pools may be overdrawn by fills without cash)."""
         mark = at(str(self.mark))

@@ -20,6 +20,7 @@ from qts.execution.contracts import Fill
 from qts.execution.working import WorkingOrders
 from qts.ids import CounterIds
 from qts.ledger.account import Account
+from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import Bar, Instrument, Quote
 from qts.market.last_values import LastValues
 from qts.pipeline.act import Act
@@ -102,6 +103,7 @@ class PipelineRig:
         )
         self.orders = WorkingOrders()
         self.last = LastValues()
+        self.worth = KeptValues(self.account, self.last)
         self.bases: dict[str, Decimal] = {SYMBOL: D(50_000)}
         self.safety = SafetyStateManager(clock=self.clock)
         self.state = OperatingStateManager(clock=self.clock, initial_state=state)
@@ -125,9 +127,8 @@ class PipelineRig:
             max_age_ns=lambda: self.feed.max_age_ns,
         )
         self.transform = Transform(
-            account=self.account,
+            worth=self.worth,
             orders=self.orders,
-            last_values=self.last,
             gate=self.gate,
             day=self.day,
             locked_pools={},
@@ -154,9 +155,8 @@ class PipelineRig:
         )
         self.resolve = Resolve(
             self.extract,
-            account=self.account,
+            worth=self.worth,
             orders=self.orders,
-            last_values=self.last,
             leaving=self.leaving,
             config=PipelineConfig(market_buy_collar=D(collar)),
             caps_cost=caps_cost,

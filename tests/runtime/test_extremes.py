@@ -19,6 +19,7 @@ from qts.capital.contracts import Pool
 from qts.clock import ManualClock, from_ns
 from qts.execution.contracts import Fill
 from qts.ledger.account import Account
+from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import Bar, Instrument, MarketValue, Quote, Tick
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.last_values import LastValues
@@ -56,7 +57,7 @@ class TrackedAccount:
             rng=random.Random(1),
             config=SimConfig(),
         )
-        self.extremes = Extremes(self.account, self.last, 0)
+        self.extremes = Extremes(KeptValues(self.account, self.last), 0)
         no_bands = PriceBands({}, {})
         triggers: Any = SimpleNamespace(bound={}, bounds={})  # no position has a level
         self.intake = Intake(

@@ -24,6 +24,7 @@ from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
 from qts.execution.contracts import OrderState
 from qts.ledger.account import Account
+from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import KrxTicks, krx_instrument
@@ -67,7 +68,7 @@ class BareIntake:
         self.bases: dict[str, D] = {} if base is None else {SYMBOL: base}
         self.bands = PriceBands(instruments, self.bases)
         self.alarms: list[tuple[str, str]] = []
-        extremes = Extremes(account, self.last, self.now_ns)
+        extremes = Extremes(KeptValues(account, self.last), self.now_ns)
         on_code = lambda code, detail: self.alarms.append((code, detail))  # noqa: E731 - one line of wiring
         triggers: Any = SimpleNamespace(bound={}, bounds={})  # no position has a level
         self.intake = Intake(self.last, extremes, exchange, self.clock, self.bands, on_code, triggers)

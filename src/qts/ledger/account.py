@@ -13,7 +13,7 @@ unique index is the last check behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Any, TypeAlias
 
@@ -65,7 +65,6 @@ from qts.ledger.contracts import (
     PositionRow,
     Reservation,
     TransferOutcome,
-    Valuation,
 )
 from qts.ledger.external import External, change_at_broker, place_at_broker
 from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, utc_date
@@ -131,6 +130,9 @@ class Account:
         self._pool_ts = dict.fromkeys(Pool, 0)
         self._pool_of: dict[str, Pool] = {}
         self._holdings: dict[tuple[str, str], Holding] = {}
+        self._of_symbol: dict[str, list[tuple[str, Holding]]] = {}
+        self.changed: set[str] = set()
+        """Symbols whose holdings may have changed since they were valued; who keeps their values clears it."""
         self._reservations: dict[str, Reservation] = {}
         self._touched: set[tuple[str, str]] = set()
         self._last_close: DayCloseRow | None = None
@@ -643,11 +645,7 @@ class Account:
 
     def position(self, symbol: str) -> Decimal:
         """Return the signed quantity over all strategies."""
-        total = ZERO
-        for (_, held_symbol), held in self._holdings.items():
-            if held_symbol == symbol:
-                total = plus(total, held.qty)
-        return total
+        return sum_of(held.qty for _, held in self._of_symbol.get(symbol, ()))
 
     def positions(self) -> dict[str, Decimal]:
         """Return the signed quantity by symbol, flat symbols left out."""
@@ -656,6 +654,15 @@ class Account:
             if held.qty:
                 total[symbol] = plus(total.get(symbol, ZERO), held.qty)
         return {symbol: qty for symbol, qty in total.items() if qty}
+
+    def symbols(self) -> Iterable[str]:
+        """Return the symbols in which there ever was a holding."""
+        return self._of_symbol.keys()
+
+    def holders(self, symbol: str) -> Iterator[tuple[str, Pool, Holding]]:
+        """Yield the strategies that ever held ``symbol``, with pool and holding, in the order of first fills."""
+        for strategy, held in self._of_symbol.get(symbol, ()):
+            yield strategy, self._pool_of[strategy], held
 
     @property
     def cash(self) -> Decimal:
@@ -670,37 +677,10 @@ class Account:
         """Return the marked value of all holdings, each by its size (a short holding counts like a long one)."""
         return sum_of(magnitude(h.value(mark(s))) for (_, s), h in self._holdings.items() if h.qty)
 
-    def worth(self, mark: Mark) -> tuple[Decimal, Decimal]:
-        """Return :meth:`equity` and :meth:`exposure` in one pass."""
-        equity, exposure = self.cash, ZERO
-        for (_, symbol), held in self._holdings.items():
-            if held.qty:
-                value = held.value(mark(symbol))
-                equity = plus(equity, value)
-                exposure = plus(exposure, magnitude(value))
-        return equity, exposure
-
     def symbol_exposure(self, symbol: str, mark: Mark) -> Decimal:
         """Return the :meth:`exposure` of one symbol."""
         price = mark(symbol)
-        return sum_of(magnitude(h.value(price)) for (_, s), h in self._holdings.items() if s == symbol)
-
-    def valued(self, mark: Mark, symbol: str) -> Valuation:
-        """Return :meth:`equity`, :meth:`exposure`, :meth:`symbol_exposure` and :meth:`positions` in one pass."""
-        worth = exposure = of_symbol = ZERO
-        positions: dict[str, Decimal] = {}
-        for (_, held_symbol), held in self._holdings.items():
-            if held.qty:
-                value = held.value(mark(held_symbol))
-                worth = plus(worth, value)
-                exposure = plus(exposure, magnitude(value))
-                positions[held_symbol] = plus(positions.get(held_symbol, ZERO), held.qty)
-            elif held_symbol == symbol:
-                value = held.value(mark(symbol))
-            if held_symbol == symbol:
-                of_symbol = plus(of_symbol, magnitude(value))
-        held_now = {name: qty for name, qty in positions.items() if qty}
-        return Valuation(plus(self.cash, worth), exposure, of_symbol, held_now)
+        return sum_of(magnitude(held.value(price)) for _, held in self._of_symbol.get(symbol, ()))
 
     def unmarked(self, mark: Mark) -> tuple[str, ...]:
         """Return the symbols held that have no mark and are therefore valued at cost."""
@@ -752,15 +732,6 @@ class Account:
         """Return snapshots of all pools; a pool missing in ``targets`` has target 0."""
         equity = self.equity(mark)
         return {pool: self._snapshot(pool, mark, targets.get(pool, ZERO), equity) for pool in Pool}
-
-    def pool_totals(self, mark: Mark) -> dict[Pool, Decimal]:
-        """Return cash plus holdings valued, by pool: the totals of :meth:`pools`."""
-        invested = dict.fromkeys(Pool, ZERO)
-        for (strategy, symbol), held in self._holdings.items():
-            if held.qty:
-                pool = self._pool_of[strategy]
-                invested[pool] = plus(invested[pool], held.value(mark(symbol)))
-        return {pool: plus(cash, invested[pool]) for pool, cash in self._cash.items()}
 
     def pool_row(self, pool: Pool) -> PoolRow:
         """Return the pool as it is stored."""
@@ -884,7 +855,7 @@ class Account:
                 held = self.external.holding(row.symbol)
             else:
                 self._bind(row.strategy, row.pool)
-                held = self._holdings[row.strategy, row.symbol] = Holding(self.quantum)
+                held = self._new_holding(row.strategy, row.symbol)
             held.open(opening_step(row), close.marks)
 
     def _recall(self, strategy: str, symbol: str, held: Holding) -> None:
@@ -1060,12 +1031,17 @@ class Account:
     def _holding_at(self, strategy: str, symbol: str, key: FillKey) -> Holding:
         """Return the holding, to be changed at ``key``, with the steps that this needs."""
         name = (strategy, symbol)
-        held = self._holdings.get(name)
-        if held is None:
-            held = self._holdings[name] = Holding(self.quantum)
+        held = self._holdings.get(name) or self._new_holding(strategy, symbol)
         if held.is_before_opening(key):
             self._recall(strategy, symbol, held)
         self._touched.add(name)
+        self.changed.add(symbol)
+        return held
+
+    def _new_holding(self, strategy: str, symbol: str) -> Holding:
+        held = self._holdings[strategy, symbol] = Holding(self.quantum)
+        self._of_symbol.setdefault(symbol, []).append((strategy, held))
+        self.changed.add(symbol)
         return held
 
     def _consume(self, order_id: str, qty: Decimal) -> bool:
@@ -1091,9 +1067,7 @@ class Account:
 
     def _holders_of(self, symbol: str) -> list[tuple[str, Holding]]:
         """Return the strategies that hold ``symbol``, with their holdings, in the order of their first fills."""
-        return [
-            (strategy, held) for (strategy, name), held in self._holdings.items() if name == symbol and held.qty
-        ]
+        return [(strategy, held) for strategy, held in self._of_symbol.get(symbol, ()) if held.qty]
 
     def _apply_action(self, row: ActionRow) -> ActionEffect | None:
         """Book one row; None when it was booked before."""
@@ -1165,7 +1139,7 @@ class Account:
 
     def _find(self, key: FillId, symbol: str) -> tuple[str, Holding, Step] | None:
         """Return the strategy ("": EXTERNAL), the holding and the step of a booked fill; None for none of it."""
-        named = [(strategy, held) for (strategy, name), held in self._holdings.items() if name == symbol]
+        named = self._of_symbol.get(symbol, [])
         if key in self._booked.external:
             named = [("", self.external.holding(symbol))]
         for strategy, held in named:
@@ -1239,6 +1213,7 @@ class Account:
             self._touched.add((row.strategy, row.symbol))
         else:
             self.external.touched.add(row.symbol)
+        self.changed.add(row.symbol)
         self._booked.reversed.add(key)
         self._early.pop(key, None)
 

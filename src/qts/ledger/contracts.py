@@ -5,6 +5,7 @@ The three row types are written by the store as they are; :mod:`qts.db.contracts
 
 from __future__ import annotations
 
+from collections.abc import Set
 from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple
@@ -240,12 +241,12 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class Valuation(NamedTuple):
-    """The account's value at the marks of one moment, and how much of it is at stake."""
+    """The account's value at the marks of one moment, how much of it is at stake, and the symbols held."""
 
     equity: Decimal
     exposure: Decimal
     symbol_exposure: Decimal
-    positions: dict[str, Decimal]
+    positions: Set[str]
 
 
 class TransferOutcome(str, Enum):

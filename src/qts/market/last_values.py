@@ -19,21 +19,24 @@ from qts.money import ZERO, minus, plus
 class LastValues:
     """The newest quote, trade and bar of every symbol, and when the feed last gave a value.
 
-    The dictionaries are public because the replay loop writes them once per row.
+    The dictionaries are public because the replay loop writes them once per row. ``changed`` are the symbols whose
+    prices may have changed since the holdings were valued, among them all that are held; who values them clears it.
     """
 
-    __slots__ = ("_paid", "bars", "feed_ts_ns", "quotes", "ticks")
+    __slots__ = ("_paid", "bars", "changed", "feed_ts_ns", "quotes", "ticks")
 
     def __init__(self) -> None:
         self.quotes: dict[str, Quote] = {}
         self.ticks: dict[str, Tick] = {}
         self.bars: dict[str, Bar] = {}
+        self.changed: set[str] = set()
         self.feed_ts_ns = 0
         self._paid: dict[str, tuple[Decimal, int]] = {}
         """Dividends paid since the newest price of a symbol, and that price's time; see :meth:`mark_down`."""
 
     def mark_down(self, symbol: str, amount: Decimal) -> None:
         """Value ``symbol`` at ``amount`` less until its next price: a dividend of so much a share was paid."""
+        self.changed.add(symbol)
         before, ts_ns = self._paid.get(symbol, (ZERO, -1))
         newest = self.last_value_ns(symbol)
         self._paid[symbol] = (plus(before, amount) if ts_ns == newest else amount, newest)
@@ -44,6 +47,7 @@ class LastValues:
         def converted(price: Decimal | None) -> Decimal | None:
             return None if price is None else convert(price)
 
+        self.changed.add(symbol)
         quote, tick, bar = self.quotes.get(symbol), self.ticks.get(symbol), self.bars.get(symbol)
         replace = msgspec.structs.replace
         if quote is not None:
@@ -74,7 +78,7 @@ class LastValues:
         self.quotes.update((v.symbol, v) for v in msgspec.convert(saved["quotes"], list[Quote], strict=False))
         self.ticks.update((v.symbol, v) for v in msgspec.convert(saved["ticks"], list[Tick], strict=False))
         self.bars.update((v.symbol, v) for v in msgspec.convert(saved["bars"], list[Bar], strict=False))
-
+        self.changed.update(self.symbols())
         paid = saved.get("paid", {})
         self._paid.update((symbol, (Decimal(amount), ts_ns)) for symbol, (amount, ts_ns) in paid.items())
 

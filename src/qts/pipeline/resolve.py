@@ -17,9 +17,8 @@ import msgspec
 
 from qts.execution.contracts import Order
 from qts.execution.working import WorkingOrders
-from qts.ledger.account import Account
+from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import Instrument, TickRule
-from qts.market.last_values import LastValues
 from qts.money import ZERO, magnitude, minus, multiple_of, plus, sum_of, times, whole_steps
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts
@@ -55,17 +54,17 @@ class Resolve:
         self,
         extract: Callable[[Signal], Facts],
         *,
-        account: Account,
+        worth: KeptValues,
         orders: WorkingOrders,
-        last_values: LastValues,
         leaving: Container[tuple[str, str]],
         config: PipelineConfig,
         caps_cost: bool,
     ) -> None:
         self._extract = extract
-        self._account = account
+        self._worth = worth
+        self._account = worth.account
         self._orders = orders
-        self._last = last_values
+        self._last = worth.last
         self._leaving = leaving
         self._config = config
         self._caps_cost = caps_cost
@@ -132,7 +131,7 @@ class Resolve:
             return Decimal(target.qty or 0)
         if target.is_flat:
             return ZERO
-        equity = self._account.pool_totals(self._last.mark)[signal.pool]
+        equity = self._worth.pool_totals()[signal.pool]
         if sized_at is None or not sized_at > 0 or not equity.is_finite():
             return None
         worth = times(max(equity, ZERO), Decimal(target.weight))

@@ -10,8 +10,7 @@ from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.execution.working import WorkingOrders
 from qts.ids import IdSource
-from qts.ledger.account import Account
-from qts.market.last_values import LastValues
+from qts.ledger.kept_values import KeptValues
 from qts.money import ZERO, minus, plus, times, truncate_to
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
@@ -54,9 +53,8 @@ class Transform:
     def __init__(
         self,
         *,
-        account: Account,
+        worth: KeptValues,
         orders: WorkingOrders,
-        last_values: LastValues,
         gate: RiskGate,
         day: DayCounters,
         locked_pools: Mapping[Pool, str],
@@ -69,9 +67,10 @@ class Transform:
         config: PipelineConfig,
         caps_cost: bool,
     ) -> None:
-        self._account = account
+        self._worth = worth
+        self._account = worth.account
         self._orders = orders
-        self._last = last_values
+        self._last = worth.last
         self._gate = gate
         self._day = day
         self._locked = locked_pools
@@ -93,9 +92,9 @@ class Transform:
 
     def _view(self, facts: Facts) -> AccountView:
         signal, side, account, orders = facts.signal, facts.intent.side, self._account, self._orders
-        symbol, mark = signal.symbol, self._last.mark
+        symbol = signal.symbol
         working_sides = {order.side for order in orders.of(signal.strategy, symbol)}
-        valued = account.valued(mark, symbol)
+        valued = self._worth.valued(symbol)
         stop = self._stops.covering(signal.strategy, symbol, signal.pool.value)
         in_doubt = self._in_doubt(symbol)
         return AccountView(
@@ -117,7 +116,7 @@ class Transform:
             symbol_exposure=plus(valued.symbol_exposure, orders.entry_value(symbol)),
             holding=account.holding(signal.strategy, symbol),
             holding_working_sells=orders.working_sells(signal.strategy, symbol),
-            open_positions=len(valued.positions.keys() | orders.entry_symbols()),
+            open_positions=len(valued.positions) + len(orders.entry_symbols() - valued.positions),
             has_position=symbol in valued.positions,
             working_same_side=side in working_sides,
             working_other_side=bool(working_sides - {side}),

@@ -9,6 +9,7 @@ from qts.clock import Clock
 from qts.config.tree import QtsConfig
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
+from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import Calendar, Feed, IndexLevel, LiveFeed, MarketValue, VolatilityLevel
 from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
@@ -41,6 +42,7 @@ class SharedComponents:
     base_prices: dict[str, Decimal]
     price_bands: PriceBands
     account: Account
+    worth: KeptValues
     orders: WorkingOrders
     safety: SafetyStateManager
     state: OperatingStateManager
@@ -62,7 +64,7 @@ class SharedComponents:
 
     def equity(self) -> Decimal:
         """Return cash plus holdings at the last price, in the account's currency."""
-        return self.account.equity(self.last.mark)
+        return self.worth.equity()
 
     def measure(self, value: MarketValue) -> None:
         """Pass an index or volatility level to the metrics of the operating state; ignore other values."""

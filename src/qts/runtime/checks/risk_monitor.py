@@ -31,7 +31,7 @@ class RiskMonitor:
         """Check the account's limits and report those that are reached to safety."""
         self._shared.safety.tick()
         book = self._shared.record.book_revision
-        if book == self._flat_revision and not (self._shared.extremes.held and self._shared.account.positions()):
+        if book == self._flat_revision and not (self._shared.worth.has_positions()):
             return  # flat and checked since the last fill: no price can change anything
         self._flat_revision = book
         self._check()
@@ -44,6 +44,8 @@ class RiskMonitor:
     def report_doubtful_holdings(self) -> None:
         """Report holdings in doubt to safety at the close: their last accepted price may not be their value."""
         p = self._shared
+        if not p.price_bands.doubts:
+            return
         for symbol, held in p.account.positions().items():
             if doubt := p.price_bands.doubt_reason(symbol):
                 self._on_code("AN001", f"{doubt}; the day closes with {held} held, valued at {p.last.mark(symbol)}")
@@ -84,7 +86,7 @@ class RiskMonitor:
             lowest_equity=worst.lowest_equity,
             highest_exposure=(worst.exposure, worst.equity),
             day_open_equity=p.day.open_equity,
-            exposure=p.account.exposure(mark),
+            exposure=p.worth.exposure(),
             symbol_values=tuple(
                 (symbol, p.account.symbol_exposure(symbol, mark)) for symbol in p.account.positions()
             ),

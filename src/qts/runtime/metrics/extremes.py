@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from qts.ledger.account import Account
+from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import Quote
-from qts.market.last_values import LastValues
 from qts.money import ONE, ZERO, minus, plus, ratio, times
 from qts.runtime.metrics.capital_move import CapitalMove
 
@@ -103,24 +102,26 @@ class Extremes:
     """
 
     __slots__ = (
-        "_account",
         "_are_bounds_due",
+        "_bounded",
         "_ceiling",
+        "_changed",
         "_equity",
         "_floor",
         "_last",
-        "_rows",
         "_unexposed",
+        "_worth",
         "held",
         "values",
     )
 
-    def __init__(self, account: Account, last: LastValues, now_ns: int) -> None:
-        self._account = account
-        self._last = last
+    def __init__(self, worth: KeptValues, now_ns: int) -> None:
+        self._worth = worth
+        self._last = worth.last
+        self._changed = worth.last.changed
         self._floor, self._ceiling, self._equity = ONE, ZERO, ZERO
         self._are_bounds_due = False
-        self._rows = 0
+        self._bounded: HeldSymbol | None = None
         self._unexposed: Decimal | None = None
         self.held: dict[str, HeldSymbol] = {}
         self._revalue()
@@ -152,7 +153,10 @@ class Extremes:
         """Value a held symbol at ``mark`` from now on; None: no price is known."""
         held = self.held[symbol]
         old = held.mark
-        if mark is old or mark == old:
+        if mark is old:
+            return
+        self._changed.add(symbol)
+        if mark == old:
             return
         if mark is None or old is None:
             self._revalue()
@@ -200,15 +204,11 @@ class Extremes:
         """Return the worst since the last call, this moment included, and start the next period."""
         record = self.values
         seen = record.look
-        if self._rows == self._booked_rows():
-            self._revalue_held()
-        else:
-            self._revalue()
+        self._revalue()
         record.look = WorstSinceCheck(self._equity, self._exposure(), self._equity)
         record.looked_ns, record.book_changed = self._last.feed_ts_ns, False
+        self._drop_bounds()
         self._floor, self._ceiling, self._are_bounds_due = ONE, ZERO, False  # any other price is a new extreme
-        for held in self.held.values():
-            held.low, held.high = ONE, ZERO
         return seen
 
     def export_state(self) -> ExtremesRecord:
@@ -222,44 +222,32 @@ class Extremes:
         self._update_bounds()
 
     def _exposure(self) -> Decimal:
-        return (
-            self._account.exposure(self._last.mark)
-            if self._unexposed is None
-            else minus(self._equity, self._unexposed)
-        )
+        return self._worth.exposure() if self._unexposed is None else minus(self._equity, self._unexposed)
 
     def _revalue(self) -> None:
         """Value the whole account; ``_unexposed`` becomes equity minus exposure, None while anything is short."""
-        mark = self._last.mark
-        self.held.clear()  # in place: the intake refers to it
-        long_only = True
-        for row in self._account.position_rows():
-            if row.qty:
-                held = self.held.setdefault(row.symbol, HeldSymbol(ZERO, mark(row.symbol)))
-                held.net = plus(held.net, row.qty)
-                long_only &= row.qty > 0
-        self._rows = self._booked_rows()
-        self._equity, exposure = self._account.worth(mark)
-        self._unexposed = minus(self._equity, exposure) if long_only else None
-
-    def _revalue_held(self) -> None:
-        """Do what :meth:`_revalue` does where no holding has changed since."""
-        mark = self._last.mark
-        for symbol, held in self.held.items():
-            held.mark = mark(symbol)
-        self._equity, exposure = self._account.worth(mark)
-        if self._unexposed is not None:
-            self._unexposed = minus(self._equity, exposure)
-
-    def _booked_rows(self) -> int:
-        account = self._account
-        return account.fills_applied + account.actions_applied + account.bookings_applied
+        worth, held = self._worth, self.held  # changed in place: the intake refers to it
+        for symbol in worth.take_news():
+            net = worth.nets.get(symbol)
+            if net is None:
+                held.pop(symbol, None)
+            elif symbol in held:
+                held[symbol].net, held[symbol].mark = net, worth.marks[symbol]
+            else:
+                held[symbol] = HeldSymbol(net, worth.marks[symbol])
+        self._equity = worth.equity()
+        self._unexposed = None if worth.is_short else minus(self._equity, worth.exposure())
 
     def _update_bounds(self) -> None:
         """Let the bounds be computed when the next price comes; checks that follow each other need none."""
         self._are_bounds_due = True
-        for held in self.held.values():
-            held.low, held.high = ONE, ZERO
+        self._drop_bounds()
+
+    def _drop_bounds(self) -> None:
+        """Let every price of the symbol that has bounds be evaluated."""
+        if self._bounded is not None:
+            self._bounded.low, self._bounded.high = ONE, ZERO
+            self._bounded = None
 
     def _compute_bounds(self) -> None:
         """Compute the bounds of equity, and of the price of the only symbol held, within which no extreme changes.
@@ -284,6 +272,7 @@ class Extremes:
         if held.mark is None or held.net <= 0 or not self._floor <= equity <= self._ceiling:
             held.low, held.high = ONE, ZERO
             return
+        self._bounded = held
         held.low = minus(held.mark, _ratio_rounded_down(minus(equity, self._floor), held.net))
         held.high = plus(held.mark, _ratio_rounded_down(minus(self._ceiling, equity), held.net))
 

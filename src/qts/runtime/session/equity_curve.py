@@ -19,7 +19,7 @@ class EquityCurve:
     def sample(self, now_ns: int) -> None:
         """Store one sample at ``now_ns``."""
         p = self._shared
-        totals = p.account.pool_totals(p.last.mark)
+        totals = p.worth.pool_totals()
         p.record.write_later(
             EquityRow(
                 ts_ns=now_ns,

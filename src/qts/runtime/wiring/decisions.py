@@ -47,9 +47,8 @@ def make_pipeline(
     return Pipeline(
         extract,
         Transform(
-            account=shared.account,
+            worth=shared.worth,
             orders=shared.orders,
-            last_values=shared.last,
             gate=shared.gate,
             day=shared.day,
             locked_pools={},
@@ -76,9 +75,8 @@ def make_pipeline(
         ),
         Resolve(
             extract,
-            account=shared.account,
+            worth=shared.worth,
             orders=shared.orders,
-            last_values=shared.last,
             leaving=shared.forced_exit_reasons,
             config=shared.config.pipeline,
             caps_cost=abilities.caps_cost,

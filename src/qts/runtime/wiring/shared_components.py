@@ -13,6 +13,7 @@ from qts.db.session import SessionStore
 from qts.execution.working import WorkingOrders
 from qts.ids import IdSource
 from qts.ledger.account import Account
+from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import (
     Calendar,
     Feed,
@@ -70,7 +71,8 @@ def make_shared_components(
     account.read_past_with(store.past())
     day = TradingDay(config.runtime.equity_start)
     orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
-    extremes = Extremes(account, last, clock.time_ns())
+    worth = KeptValues(account, last)
+    extremes = Extremes(worth, clock.time_ns())
     base_prices: dict[str, Decimal] = {}
     return SharedComponents(
         config=config,
@@ -81,11 +83,12 @@ def make_shared_components(
         base_prices=base_prices,
         price_bands=PriceBands(feed.instruments, base_prices),
         account=account,
+        worth=worth,
         orders=orders,
         safety=SafetyStateManager(config.safety, clock=clock),
         state=state,
         gate=RiskGate(config.risk, properties, config_hash, approval_ids),
-        metrics=_metrics(account, last, day, extremes, orders, state, volatility, judged_by_index=judged_by_index),
+        metrics=_metrics(worth, day, extremes, orders, state, volatility, judged_by_index=judged_by_index),
         volatility=volatility,
         basis=StateBasis(judged_by="index" if judged_by_index else "account"),
         day=day,
@@ -116,8 +119,7 @@ def max_age_ns(feed: MarketSource, freshness: FreshnessConfig) -> int:
 
 
 def _metrics(
-    account: Account,
-    last: LastValues,
+    worth: KeptValues,
     day: TradingDay,
     extremes: Extremes,
     orders: WorkingOrders,
@@ -130,12 +132,12 @@ def _metrics(
         return IndexMetrics(target_cagr=TARGET_CAGR, volatility=volatility)
     return AccountMetrics(
         target_cagr=TARGET_CAGR,
-        equity=lambda: account.equity(last.mark),
+        equity=worth.equity,
         highest=lambda: extremes.values.highest.amount,
         day_open=lambda: day.open_equity,
-        marks_ns=lambda: last.feed_ts_ns,
+        marks_ns=lambda: worth.last.feed_ts_ns,
         volatility=volatility,
-        is_flat=lambda: not account.positions() and not len(orders),
+        is_flat=lambda: not worth.has_positions() and not len(orders),
         may_enter=lambda: state.properties.new_entry_enabled,
         flat_rebase_days=lambda: state.config.flat_rebase_days,
     )
