@@ -63,6 +63,15 @@ def run_id_of(*parts: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def id_prefixes(run_id: str) -> tuple[str, str]:
+    """Return how the ids begin that a run makes: with a simulated broker, and with a real one.
+
+    What a simulated broker is told stays in the run, whose rows have its whole id in their keys. A real broker
+    knows the orders of all runs on its account, so there the whole id is in each.
+    """
+    return run_id[:8], run_id
+
+
 def seeded(seed: int, stream: str) -> random.Random:
     """Return an independent random stream for one purpose; the same seed and name give the same numbers."""
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()

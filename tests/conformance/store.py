@@ -36,6 +36,8 @@ def content(store: SessionStore) -> dict[str, list[Any]]:
 class StoreTests:
     """``opens`` opens the same store again and again, with ``rewindable`` as told (True); every one is closed.
 
+    It opens the run :data:`RUN` in a store that has none, unless ``begun`` is False.
+
     ``alters`` changes a stored row of the ledger behind the store's back.
     """
 
@@ -302,7 +304,7 @@ class StoreTests:
     # -- the run -------------------------------------------------------------------------------------------
 
     def test_the_run_is_kept_and_finished_with_its_result(self, opens: Opens) -> None:
-        store = opens()
+        store = opens(begun=False)
         assert store.run() is None
         store.open_run(RUN)
         store.open_run(msgspec.structs.replace(RUN, started_at="later"))
@@ -311,12 +313,67 @@ class StoreTests:
         store.close()
         assert opens().run() == msgspec.structs.replace(RUN, finished=True, result='{"fills": 3}')
 
-    def test_another_run_is_refused_by_name(self, store: SessionStore) -> None:
+    def test_another_run_and_another_account_are_refused_by_name(self, opens: Opens) -> None:
+        store = opens(begun=False)
         with pytest.raises(StateError, match="no run to finish"):
             store.finish_run("{}")
         store.open_run(RUN)
-        with pytest.raises(StateError, match="belongs to run run-1, not run-2"):
+        with pytest.raises(StateError, match="run run-1 of account main, not to run run-2 of account main"):
             store.open_run(msgspec.structs.replace(RUN, run_id="run-2"))
+        with pytest.raises(StateError, match="not to run run-1 of account second"):
+            store.open_run(msgspec.structs.replace(RUN, account="second"))
+
+    def test_nothing_is_written_before_a_run_is_opened(self, opens: Opens) -> None:
+        store = opens(begun=False)
+        with pytest.raises(StateError, match="no run to write for"):
+            store.commit([rows.ledger()])
+        with pytest.raises(StateError, match="no run to write for"):
+            store.accept_config(CONFIG)
+        store.open_run(RUN)
+        assert store.commit([rows.ledger()]) == 1
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            rows.ledger(account="second"),
+            rows.ledger(account=""),
+            rows.action(account="x"),
+            rows.booking(account="x"),
+        ],
+        ids=["fill", "fill of none", "split", "booking"],
+    )
+    def test_a_record_of_another_account_is_refused(self, store: SessionStore, record: Any) -> None:
+        before = content(store)
+        with pytest.raises(ContractError, match=f"is of account '{record.account}'.* belongs to account 'main'"):
+            store.commit([rows.pool(), record])
+        assert content(store) == before
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            rows.order("89abcdef-o-1"),
+            rows.order("89abcdef01234567-o-1"),
+            rows.decision("89abcdef-o-1"),
+            msgspec.structs.replace(rows.decision(), decision_id="89abcdef-d-1"),
+            rows.refusal("89abcdef-d-1"),
+            rows.transfer("89abcdef-t-1"),
+            rows.ledger(order_id="89abcdef-o-1"),
+        ],
+        ids=lambda record: type(record).__name__,
+    )
+    def test_a_record_with_an_id_of_another_run_is_refused(self, store: SessionStore, record: Any) -> None:
+        before = content(store)
+        with pytest.raises(ContractError, match=r"89abcdef\w*-[odt]-1 is of another run; .* run run-1$"):
+            store.commit([rows.pool(), record])
+        assert content(store) == before
+
+    def test_two_runs_whose_first_digits_are_the_same_are_told_apart_by_the_whole_id(self, opens: Opens) -> None:
+        store = opens(begun=False)
+        store.open_run(msgspec.structs.replace(RUN, run_id="0123456789abcdef"))
+        for own in ("01234567-d-1", "0123456789abcdef-d-2"):
+            store.commit([rows.refusal(own)])
+        with pytest.raises(ContractError, match="of another run"):
+            store.commit([rows.refusal("01234567fedcba98-d-1")])
 
     def test_an_accepted_configuration_stays_accepted(self, opens: Opens) -> None:
         store = opens()

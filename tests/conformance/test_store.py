@@ -11,6 +11,7 @@ import pytest
 
 from qts.db.sqlite import SqliteStore
 from tests.conformance.store import Opens, StoreTests
+from tests.db.rows import RUN
 
 
 class TestSqlite(StoreTests):
@@ -18,9 +19,12 @@ class TestSqlite(StoreTests):
     def opens(self, tmp_path: Path) -> Iterator[Opens]:
         opened: list[SqliteStore] = []
 
-        def open_it(*, rewindable: bool = True) -> SqliteStore:
-            opened.append(SqliteStore(tmp_path / "q.sqlite", durability="NORMAL", rewindable=rewindable))
-            return opened[-1]
+        def open_it(*, rewindable: bool = True, begun: bool = True) -> SqliteStore:
+            store = SqliteStore(tmp_path / "q.sqlite", durability="NORMAL", rewindable=rewindable)
+            opened.append(store)
+            if begun and store.run() is None:
+                store.open_run(RUN)
+            return store
 
         yield open_it
         for store in opened:

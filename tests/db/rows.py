@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import date
 from decimal import Decimal as D
 from pathlib import Path
@@ -54,7 +55,17 @@ RUN = RunRow("run-1", "replay", 7, "csv:abc", "cfg", "2026-01-02T09:00:00+09:00"
 
 
 def opened(path: Path) -> SqliteStore:
-    return SqliteStore(path, durability="NORMAL", rewindable=True)
+    """Open the store of :data:`RUN` at ``path``, made when missing."""
+    store = SqliteStore(path, durability="NORMAL", rewindable=True)
+    if store.run() is None:
+        store.open_run(RUN)
+    return store
+
+
+def begin_run_of_before(connection: sqlite3.Connection) -> None:
+    """Write :data:`RUN` into a file of an earlier version, whose runs had no account."""
+    values = msgspec.structs.astuple(RUN)[:-1]
+    connection.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(values))})", values)
 
 
 def ledger(execution_id: str = "x-1", **changes: Any) -> LedgerRow:
@@ -73,6 +84,7 @@ def ledger(execution_id: str = "x-1", **changes: Any) -> LedgerRow:
         "ema",
         Pool.SCALP,
         "o-1",
+        "main",
     )
     return msgspec.structs.replace(row, **changes)
 

@@ -110,7 +110,8 @@ def test_rows_taken_off_the_end_are_noticed_by_the_checkpoint(path: Path) -> Non
 def test_a_row_that_was_put_in_is_named(path: Path) -> None:
     altered(
         path,
-        "INSERT INTO safety_history SELECT 4, 9, timestamp, from_state, 'NORMAL', code, actor, reason, NULL "
+        "INSERT INTO safety_history "
+        "SELECT run_id, 4, 9, timestamp, from_state, 'NORMAL', code, actor, reason, NULL "
         "FROM safety_history WHERE id = 3",
     )
 
@@ -159,6 +160,7 @@ def test_rows_of_an_earlier_version_stay_readable_and_are_told(tmp_path: Path) -
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, [step for step in migrations() if step.version < 5], "old")
+        rows.begin_run_of_before(connection)
         connection.execute("INSERT INTO safety_history VALUES (1, 1, 1, 'NORMAL', 'FAIL', 'FS070', 'rule', 'why')")
     store = opened(path)
 
@@ -200,7 +202,7 @@ def test_whatever_is_written_refused_and_rewound_leaves_a_whole_chain(steps: Seq
 
 def test_a_run_keeps_what_its_strategies_were_made_of(tmp_path: Path) -> None:
     files = [StrategyFile(0, "Mine", b"", "aa"), StrategyFile(0, "Mine", b"\xb0\xa1.py", "bb")]
-    store = opened(tmp_path / "q.sqlite")
+    store = SqliteStore(tmp_path / "q.sqlite", durability="NORMAL")
     store.open_run(RUN, files)
     store.open_run(RUN, files[:1])  # the same run again changes nothing
 

@@ -154,7 +154,8 @@ from decimal import Decimal as D
 from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from tests.db import rows
-store = SqliteStore(sys.argv[1], durability=sys.argv[2])
+store = SqliteStore(sys.argv[1], durability=sys.argv[2], rewindable=True)
+store.open_run(rows.RUN)
 number = len(store.ledger())
 while True:
     number += 1

@@ -128,7 +128,9 @@ def test_how_a_row_stood_before_is_not_put_back_over_another_row(path: Path) -> 
 def test_an_index_that_has_lost_an_entry_is_noticed(path: Path) -> None:
     """given an index that does not hold what its table holds, when the history is looked at, then SQLite says so"""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE '%decisions_1'").fetchone()
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name LIKE '%decisions%_2'"
+        ).fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
     data = bytearray(path.read_bytes())
     page = (root - 1) * size

@@ -22,6 +22,7 @@ def old(tmp_path: Path) -> Path:
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, [step for step in migrations() if step.version < 3], str(path))
+        rows.begin_run_of_before(connection)
         connection.execute(
             "INSERT INTO t_ledger VALUES (1, 5, '005930', 'BUY', '10', '100', '1000', '1', '0', '-1', 'ema',"
             " 'SCALP', 'o-1', 'x-1', 'sim')"

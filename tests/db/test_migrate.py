@@ -152,3 +152,27 @@ def test_a_trigger_is_one_statement() -> None:
 def test_a_migration_that_ends_inside_a_statement_is_refused() -> None:
     with pytest.raises(StorageError, match="ends inside a statement: 'CREATE TABLE b"):
         statements("CREATE TABLE a (x);\nCREATE TABLE b (x")
+
+
+def test_every_key_begins_with_the_run_or_the_account(tmp_path: Path) -> None:
+    # Given the newest schema
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, migrations(), "m")
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+
+        # When the first column of every key and index is read
+        begins = {
+            (table, index[1]): connection.execute(f"PRAGMA index_info({index[1]})").fetchone()[2]
+            for table in names
+            for index in connection.execute(f"PRAGMA index_list({table})")
+        }
+        by_rowid = {
+            table
+            for table in names
+            for column in connection.execute(f"PRAGMA table_info({table})")
+            if column[5] and not any(name == table for name, _ in begins)
+        }
+
+    # Then it is the run or the account; the file's own list of migrations is of neither
+    assert set(begins.values()) == {"run_id", "account"}
+    assert by_rowid == {"schema_migrations"}

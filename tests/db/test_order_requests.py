@@ -36,6 +36,7 @@ def old(tmp_path: Path) -> Path:
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, [step for step in migrations() if step.version < 6], str(path))
+        rows.begin_run_of_before(connection)
         before = json.dumps(_order("o-1", "71300", "", "INTENT"))
         for number, key in enumerate(("o-1", "o-2"), 1):
             connection.execute(

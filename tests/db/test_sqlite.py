@@ -173,8 +173,9 @@ class TestRulesOfTheSchema:
 
     def write_legs(self, connection: sqlite3.Connection, legs: list[tuple[int, str, str]]) -> None:
         for number, (leg, pool, amount) in enumerate(legs, 1):
-            values = (number, "t-1", leg, 3 - leg, 0, pool, amount, "r", "r")
-            connection.execute("INSERT INTO capital_transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
+            values = ("run-1", number, "main", "t-1", leg, 3 - leg, 0, pool, amount, "r", "r", None)
+            places = ", ".join("?" * len(values))
+            connection.execute(f"INSERT INTO capital_transfers VALUES ({places})", values)
         connection.execute("COMMIT")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -22,10 +23,17 @@ RUN = RunRow("run-1", "run", 7, "script", "config", "2026-01-22T00:00:00+00:00",
 MACHINE = ManualClock(from_ns(1_800_000_000_000_000_000))
 
 
-def scraped(view: Callable[[], SessionView | None]) -> CollectorRegistry:
+def scraped(*views: Callable[[], SessionView | None]) -> CollectorRegistry:
     made = CollectorRegistry()
-    made.register(SessionMetrics(view))
+    for view in views:
+        made.register(SessionMetrics(view))
     return made
+
+
+def reader(view: SessionView) -> Callable[..., float | None]:
+    """Return what reads a sample of the account by its name and its other labels."""
+    found = scraped(lambda: view)
+    return lambda name, labels=None: found.get_sample_value(name, {"account": view.account, **(labels or {})})
 
 
 def test_amounts_orders_and_states_are_those_of_the_view(rig_of: MakeRig) -> None:
@@ -39,7 +47,7 @@ def test_amounts_orders_and_states_are_those_of_the_view(rig_of: MakeRig) -> Non
     rig.quote(now + 5_000_000_000, 151_000)
     view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
     # when it is scraped
-    read = scraped(lambda: view).get_sample_value
+    read = reader(view)
     # then it says so
     held = {"strategy": "scripted", "pool": view.positions[0].pool, "symbol": SYMBOL}
     assert (read("qts_position", held), read("qts_position_value", held)) == (10, 1_510_000)
@@ -61,8 +69,25 @@ def test_a_value_that_is_not_known_is_absent(rig_of: MakeRig) -> None:
     rig.shared.last.quotes.clear()
     view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
     held = {"strategy": "scripted", "pool": view.positions[0].pool, "symbol": SYMBOL}
-    read = scraped(lambda: view).get_sample_value
+    read = reader(view)
     assert (read("qts_position", held), read("qts_position_value", held)) == (10, None)
+
+
+def test_two_sessions_of_one_process_do_not_meet(rig_of: MakeRig) -> None:
+    # Given the views of two sessions with the same strategy and symbol, on two accounts
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    first = view_of(rig.kernel, RUN, "paper", "", MACHINE)
+    scripted.wants(Side.BUY, qty=10)
+    rig.quotes(kst(10), 3)
+    second = view_of(rig.kernel, msgspec.structs.replace(RUN, account="second"), "paper", "", MACHINE)
+    # when one registry has both
+    found = scraped(lambda: first, lambda: second)
+    # then each sample is of one account
+    fills = [found.get_sample_value("qts_fills_total", {"account": name}) for name in ("main", "second")]
+    assert fills == [0, 1]
+    names = [(one.name, tuple(one.labels.items())) for family in found.collect() for one in family.samples]
+    assert len(set(names)) == len(names)
 
 
 def test_before_there_is_a_view_there_is_nothing() -> None:

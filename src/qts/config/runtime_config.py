@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from qts.ledger.contracts import DEFAULT_ACCOUNT
+
 RELOADABLE: Final[frozenset[str]] = frozenset(
     {
         "checkpoint_interval_rows",
@@ -35,6 +37,13 @@ class FreshnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of a session: capital, currency, hours, intervals, freshness, log, strategies."""
 
+    account: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$",
+            description="name of the account, which every row of its book has; not the number of a broker",
+        ),
+    ] = DEFAULT_ACCOUNT
     equity_start: Annotated[
         Decimal,
         Meta(gt=0, le=1_000_000_000_000_000, description="opening capital, in the currency below"),

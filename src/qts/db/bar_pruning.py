@@ -16,25 +16,27 @@ from qts.market.contracts import Bar
 _Series: TypeAlias = tuple[str, str]
 _LEAST: Final = 16
 _DELETE: Final = (
-    "DELETE FROM bars WHERE symbol = ? AND interval = ? AND id <= "
-    "(SELECT id FROM bars WHERE symbol = ? AND interval = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
+    "DELETE FROM bars WHERE run_id = ? AND symbol = ? AND interval = ? AND id <= "
+    "(SELECT id FROM bars WHERE run_id = ? AND symbol = ? AND interval = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
 )
 
 
 class BarPruning:
-    """The bars written of each series since old ones were deleted; ``kept`` are how many stay, by interval.
+    """The bars of a run written of each series since old ones were deleted; ``kept``: how many stay, by interval.
 
     A series is pruned when it has grown by a quarter of what stays, and by 16 at least.
     """
 
-    def __init__(self, kept: Mapping[str, int]) -> None:
+    def __init__(self, run_id: str, kept: Mapping[str, int]) -> None:
+        self._run_id = run_id
         self._kept = dict(kept)
         self._grown: Counter[_Series] = Counter()
         self._pruned: list[_Series] = []
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """Delete the old bars of every series that is stored; within a transaction."""
-        for symbol, interval in connection.execute("SELECT DISTINCT symbol, interval FROM bars").fetchall():
+        stored = connection.execute("SELECT DISTINCT symbol, interval FROM bars WHERE run_id = ?", (self._run_id,))
+        for symbol, interval in stored.fetchall():
             self._delete(connection, (symbol, interval))
 
     def delete_old(self, connection: sqlite3.Connection) -> None:
@@ -59,4 +61,4 @@ class BarPruning:
     def _delete(self, connection: sqlite3.Connection, series: _Series) -> None:
         kept = self._kept.get(series[1])
         if kept:  # the newest row always stays: the number of the next one follows from it
-            connection.execute(_DELETE, (*series, *series, kept))
+            connection.execute(_DELETE, (self._run_id, *series, self._run_id, *series, kept))

@@ -47,20 +47,27 @@ class HistoryAltered(StorageError):
 
 
 class Chain:
-    """The newest digest of each table, and how far the tables have been looked at."""
+    """The newest digest of each table, and how far the tables have been looked at.
 
-    def __init__(self) -> None:
+    ``run_id``: the run whose rows are looked at; None for a file of an earlier version, whose rows do not name it.
+    """
+
+    def __init__(self, run_id: str | None = None) -> None:
+        self._run_id = run_id
         self.heads: dict[str, str] = {}
         self._seen: dict[str, tuple[int, str]] = {}
         self._unsealed: dict[str, int] = {}
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Begin with what is stored."""
+    def load(self, connection: sqlite3.Connection, run_id: str) -> None:
+        """Begin with what is stored of the run ``run_id``."""
+        self._run_id = run_id
         self._unsealed = dict(connection.execute("SELECT of_table, unsealed FROM audit_chain").fetchall())
         self._seen = {}
         for name in COLUMNS:
             row = connection.execute(
-                f"SELECT digest FROM {name} ORDER BY {_number_of(name)} DESC LIMIT 1"  # noqa: S608 - our own table
+                f"SELECT digest FROM {name} WHERE run_id = ? "  # noqa: S608 - our own table
+                f"ORDER BY {_number_of(name)} DESC LIMIT 1",
+                (run_id,),
             ).fetchone()
             self.heads[name] = (row and row[0]) or _beginning(name)
 
@@ -115,10 +122,11 @@ class Chain:
         """Verify one table and return the number of its last row."""
         number, digest = self._seen.get(name, (0, "")) if only_new else (0, "")
         columns = (_number_of(name), *COLUMNS[name], "digest")
+        of_run, run = ("", ()) if self._run_id is None else ("run_id = ? AND ", (self._run_id,))
         rows = connection.execute(
             f"SELECT {', '.join(columns)} FROM {name} "  # noqa: S608 - our own table
-            f"WHERE {columns[0]} > ? ORDER BY {columns[0]}",
-            (number,),
+            f"WHERE {of_run}{columns[0]} > ? ORDER BY {columns[0]}",
+            (*run, number),
         )
         for found, *values, sealed in rows:
             if found != number + 1:
@@ -134,6 +142,12 @@ class Chain:
                 )
         self._seen[name] = (number, digest)
         return number
+
+
+def begin_chain(connection: sqlite3.Connection, run_id: str) -> None:
+    """Write down that every row of a new run is sealed."""
+    rows = ((name, 0, run_id) for name in COLUMNS if name not in _ALWAYS_SEALED)
+    connection.executemany("INSERT INTO audit_chain (of_table, unsealed, run_id) VALUES (?, ?, ?)", rows)
 
 
 class _Broken(Exception):

@@ -10,7 +10,7 @@ import msgspec
 from qts.capital.contracts import Transfer
 from qts.execution.contracts import Order
 from qts.ledger.closes import DayCloseRow, HoldingCloseRow
-from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow
+from qts.ledger.contracts import DEFAULT_ACCOUNT, ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow
 from qts.market.contracts import Bar
 from qts.strategy.contracts import Side
 
@@ -126,7 +126,7 @@ Record: TypeAlias = (
 
 
 class RunRow(msgspec.Struct, frozen=True):
-    """The run a data directory belongs to."""
+    """The run a data directory belongs to, and the ``account`` it trades."""
 
     run_id: str
     command: str
@@ -136,6 +136,7 @@ class RunRow(msgspec.Struct, frozen=True):
     started_at: str
     finished: bool
     result: str = ""
+    account: str = DEFAULT_ACCOUNT
 
 
 class BatchRow(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import BatchRow, ConfigRow, RunRow, StrategyFile
-from qts.db.tables import BATCHES, DAY_CLOSES, HOLDING_CLOSES, TRANSFERS, Table
+from qts.db.tables import APPEND_ONLY, BATCHES, DAY_CLOSES, HOLDING_CLOSES, REPLACED, TRANSFERS, Table
 from qts.errors import ContractError, StorageError
 from qts.ledger.closes import OpeningBalances
 from qts.money import PRECISION
@@ -22,10 +22,11 @@ RESTORE: Final = "the file is damaged; restore it from a backup or start with a 
 _NEWEST_CLOSE: Final = DAY_CLOSES.select.replace("ORDER BY id", "ORDER BY id DESC LIMIT 1")
 _NEWEST_HOLDINGS: Final = (
     f"SELECT {', '.join(HOLDING_CLOSES.columns)} FROM {HOLDING_CLOSES.name} JOIN "  # noqa: S608 - our own names
-    f"(SELECT max(id) AS newest, min(id) AS oldest FROM {HOLDING_CLOSES.name} GROUP BY strategy, symbol) "
-    "ON id = newest ORDER BY oldest"
+    f"(SELECT max(id) AS newest, min(id) AS oldest FROM {HOLDING_CLOSES.name} WHERE run_id = ?1 "
+    "GROUP BY strategy, symbol) ON run_id = ?1 AND id = newest ORDER BY oldest"
 )
-RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
+RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result, account"
+_OWN: Final = "SELECT run_id, account FROM runs"
 _UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
 """Errors of making a record of values of another kind; those of msgspec are ValueErrors."""
 _PLAIN: Final = frozenset({str, int, type(None), bool, float, tuple})
@@ -57,6 +58,23 @@ def refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path}: SQLite finds it damaged: {'; '.join(found).strip()[:500]}; {RESTORE}")
 
 
+def refuse_others(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StorageError when a row is of another run or account than the file."""
+    own = dict(zip(("run_id", "account"), connection.execute(_OWN).fetchone() or ("", ""), strict=True))
+    for table in (*APPEND_ONLY, *REPLACED):
+        key = ", ".join(table.key or ("id",))
+        for column in (*table.owner, *(name for name in table.columns if name == "account")):
+            sql = f"SELECT {column}, {key} FROM {table.name} WHERE {column} NOT IN (?, ?) LIMIT 1"  # noqa: S608
+            unnamed = "" if column == "account" else own[column]  # rows of before have no account
+            found = connection.execute(sql, (own[column], unnamed)).fetchone()
+            if found is not None:
+                row = " ".join(map(str, found[1:]))
+                raise StorageError(
+                    f"{path}: table {table.name}, row {row} is of {column} {found[0]}, the file of {own[column]}; "
+                    f"{RESTORE}"
+                )
+
+
 def records(path: Path, table: Table, rows: Iterable[_Row], first: int = 1) -> list[Any]:
     """Return the record of each row of ``table``, of which the first has the number ``first``.
 
@@ -70,8 +88,8 @@ def run_of(path: Path, row: _Row | None) -> RunRow | None:
 
     def made(values: _Row) -> RunRow:
         """Make the record."""
-        *others, finished, result = values
-        return RunRow(*others, {0: False, 1: True}[finished], result)  # type: ignore[call-arg]
+        *others, finished, result, account = values
+        return RunRow(*others, {0: False, 1: True}[finished], result, account)  # type: ignore[call-arg]
 
     return None if row is None else _made(path, "runs", [row], made, 1)[0]
 
@@ -88,17 +106,16 @@ def configs_of(path: Path, rows: Iterable[_Row]) -> list[ConfigRow]:
     return _made(path, "configurations", rows, made, 1)
 
 
-def opening_of(path: Path, connection: sqlite3.Connection) -> OpeningBalances | None:
+def opening_of(path: Path, connection: sqlite3.Connection, run_id: str) -> OpeningBalances | None:
     """Return the newest close with every holding as its newest row has it, in the order of first rows; None: none.
 
     Raises sqlite3.Error, and StorageError like :func:`of_row`.
     """
-    closes = records(path, DAY_CLOSES, connection.execute(_NEWEST_CLOSE).fetchall())
+    closes = records(path, DAY_CLOSES, connection.execute(_NEWEST_CLOSE, (run_id,)).fetchall())
     if not closes:
         return None
-    return OpeningBalances(
-        closes[0], records(path, HOLDING_CLOSES, connection.execute(_NEWEST_HOLDINGS).fetchall())
-    )
+    holdings = connection.execute(_NEWEST_HOLDINGS, (run_id,)).fetchall()
+    return OpeningBalances(closes[0], records(path, HOLDING_CLOSES, holdings))
 
 
 def batches_of(path: Path, rows: Iterable[_Row]) -> list[BatchRow]:

@@ -30,7 +30,9 @@ def marks_of(connection: sqlite3.Connection, path: Path) -> list[int]:
 
     Raises StorageError for what no checkpoint has written.
     """
-    row = connection.execute("SELECT marks, length(data) FROM checkpoint").fetchone()
+    row = connection.execute(
+        "SELECT marks, CASE typeof(data) WHEN 'blob' THEN length(data) END FROM checkpoint"
+    ).fetchone()
     if row is None:
         return [1] + [0] * (1 + len(NUMBERED))
     with of_row(path, "checkpoint", 1):

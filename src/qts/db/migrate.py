@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from contextlib import closing
+from functools import cache
 from importlib import resources
 from typing import Final, NamedTuple
 
@@ -63,10 +64,8 @@ def is_behind(connection: sqlite3.Connection, known: list[Migration]) -> bool:
 
 def refuse_drift(connection: sqlite3.Connection, known: list[Migration], where: str) -> None:
     """Raise StorageError naming every table, column, index or trigger that is not as the migrations make it."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as pure:
-        for step in known:
-            _run(pure, step)
-        differences = _differences(_schema(pure), _schema(connection), _columns(pure), _columns(connection))
+    schema, columns = _made_by(tuple(known))
+    differences = _differences(schema, _schema(connection), columns, _columns(connection))
     if differences:
         raise StorageError(
             f"{where}: the schema is not the one this version of QTS made: {'; '.join(differences)}. "
@@ -137,6 +136,15 @@ def _run(connection: sqlite3.Connection, step: Migration) -> None:
 def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {(kind, name): sql for kind, name, sql in rows}
+
+
+@cache
+def _made_by(known: tuple[Migration, ...]) -> tuple[dict[tuple[str, str], str], dict[str, list[str]]]:
+    """Return the schema and the columns that the migrations make in an empty database."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as pure:
+        for step in known:
+            _run(pure, step)
+        return _schema(pure), _columns(pure)
 
 
 def _columns(connection: sqlite3.Connection) -> dict[str, list[str]]:

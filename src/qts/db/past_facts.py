@@ -35,6 +35,7 @@ class StoredPast:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._own: dict[str, str] = {}
 
     def execution(self, fill: FillId) -> LedgerRow | BookingRow | None:
         """Return the row of a booked execution, a booking for one of EXTERNAL; None when it is not stored."""
@@ -101,13 +102,21 @@ class StoredPast:
         return self._read(tables.BOOKINGS, where, key)
 
     def _has(self, table: tables.Table, where: str, key: Sequence[Any]) -> bool:
-        return bool(self._rows(table.name, f"SELECT 1 FROM {table.name} WHERE {where} LIMIT 1", key))  # noqa: S608
+        return bool(self._rows(table, ("1",), where, key))
 
     def _read(self, table: tables.Table, where: str, key: Sequence[Any]) -> list[Any]:
-        sql = table.select.replace(" ORDER BY", f" WHERE {where} ORDER BY")
-        return records(self._path, table, self._rows(table.name, sql, key))
+        return records(self._path, table, self._rows(table, table.columns, where, key))
 
-    def _rows(self, name: str, sql: str, key: Sequence[Any]) -> list[Any]:
+    def _rows(self, table: tables.Table, columns: Sequence[str], where: str, key: Sequence[Any]) -> list[Any]:
+        """Read ``columns`` of the rows of the file's run and account for which ``where`` holds."""
+        if not self._own:
+            ((run_id, account),) = self._run("the run", "SELECT run_id, account FROM runs", ())
+            self._own = {"run_id": run_id, "account": account}
+        of_owner = "".join(f"{column} = ? AND " for column in table.owner)
+        owner = (self._own[column] for column in table.owner)
+        return self._run(table.name, table.select_as(columns, of_owner + where), (*owner, *key))
+
+    def _run(self, name: str, sql: str, key: Sequence[Any]) -> list[Any]:
         try:
             if self._connection is None:
                 self._connection = sqlite3.connect(

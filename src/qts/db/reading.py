@@ -23,12 +23,13 @@ from qts.db.contracts import (
     PositionRow,
     RunRow,
 )
-from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of, transfers_of
+from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, refuse_others, run_of, transfers_of
 from qts.db.failures import explanation
 from qts.db.marks import last_numbers, marks_of
 from qts.db.migrate import is_behind, migrations
 from qts.execution.contracts import Order
 from qts.execution.working import in_order_of_intent
+from qts.ledger.contracts import DEFAULT_ACCOUNT
 
 _T = TypeVar("_T")
 _BUSY_S = 1.0
@@ -43,7 +44,6 @@ _ORDERS_OF_BEFORE: Final = {
     "stop_price": "NULL",
 }
 """Values that the migration of orders writes into their newer columns; '' into the others."""
-_RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 
 
 class StoreReader:
@@ -84,7 +84,9 @@ class StoreReader:
 
     def run(self) -> RunRow | None:
         """Return the run of the file; None while it has not begun."""
-        rows = self._rows("the run", _RUN)
+        known = self._columns_of("runs")
+        columns = (name if name in known else f"'{DEFAULT_ACCOUNT}'" for name in RUN_COLUMNS.split(", "))
+        rows = self._rows("the run", f"SELECT {', '.join(columns)} FROM runs")  # noqa: S608 - our own names
         return run_of(self._path, rows[0]) if rows else None
 
     @property
@@ -132,7 +134,7 @@ class StoreReader:
 
     def transfers(self) -> list[Transfer]:
         """Return the moves of cash between pools, in the order of booking."""
-        return transfers_of(self._path, self._rows(tables.TRANSFERS.name, tables.TRANSFERS.select))
+        return transfers_of(self._path, self._rows_of(tables.TRANSFERS, tables.TRANSFERS.columns))
 
     def verify_history(self) -> None:
         """Raise StorageError, naming table and row, when a row is not what was written, or the file is damaged."""
@@ -141,26 +143,45 @@ class StoreReader:
         self._explained("check", lambda: refuse_damage(self._connection, self._path))
 
     def _verify(self) -> str:
-        return Chain().verify(self._connection, last_numbers(self._connection, self._path), str(self._path))
+        run_id = self._run_of_rows("audit_chain")
+        if run_id is not None:
+            refuse_others(self._connection, self._path)
+        chain = Chain(run_id)
+        return chain.verify(self._connection, last_numbers(self._connection, self._path), str(self._path))
 
     def _read_as_of_before(self, table: tables.Table, defaults: Mapping[str, str]) -> list[Any]:
         """Read ``table`` of a store that may be older than its newest columns: for those, ``defaults`` or ''."""
-        names = self._rows(table.name, f"SELECT name FROM pragma_table_info('{table.name}')")  # noqa: S608 - ours
-        known = {name for (name,) in names}
-        columns = (column if column in known else defaults.get(column, "''") for column in table.columns)
-        order = "" if table.key else " ORDER BY id"
-        sql = f"SELECT {', '.join(columns)} FROM {table.name}{order}"  # noqa: S608 - our own names
-        return records(self._path, table, self._rows(table.name, sql))
+        known = self._columns_of(table.name)
+        columns = [column if column in known else defaults.get(column, "''") for column in table.columns]
+        return records(self._path, table, self._rows_of(table, columns))
 
     def _read_if_there(self, table: tables.Table) -> list[Any]:
         sql = f"SELECT 1 FROM sqlite_master WHERE name = '{table.name}'"  # noqa: S608 - our own names
         return self._read(table) if self._rows("the schema", sql) else []
 
     def _read(self, table: tables.Table) -> list[Any]:
-        return records(self._path, table, self._rows(table.name, table.select))
+        return records(self._path, table, self._rows_of(table, table.columns))
 
-    def _rows(self, what: str, sql: str) -> Sequence[Sequence[Any]]:
-        return self._explained(f"read {what}", lambda: self._connection.execute(sql).fetchall())
+    def _rows_of(self, table: tables.Table, columns: Sequence[str]) -> Sequence[Sequence[Any]]:
+        """Read ``columns`` of all rows in the order of the table."""
+        run_id = self._run_of_rows(table.name)
+        if run_id is None:
+            return self._rows(table.name, table.select_as(columns, "true"))
+        return self._rows(table.name, table.select_as(columns, "run_id = ?"), run_id)
+
+    def _run_of_rows(self, table: str) -> str | None:
+        """Return the run of the file; None where rows of ``table`` do not name it: an earlier version's."""
+        if "run_id" not in self._columns_of(table):
+            return None
+        rows = self._rows("the run", "SELECT run_id FROM runs")
+        return rows[0][0] if rows else ""
+
+    def _columns_of(self, table: str) -> set[str]:
+        sql = f"SELECT name FROM pragma_table_info('{table}')"  # noqa: S608 - our own names
+        return {name for (name,) in self._rows(table, sql)}
+
+    def _rows(self, what: str, sql: str, *values: str) -> Sequence[Sequence[Any]]:
+        return self._explained(f"read {what}", lambda: self._connection.execute(sql, values).fetchall())
 
     def _explained(self, what: str, work: Callable[[], _T]) -> _T:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ import msgspec
 from qts.capital.contracts import Pool, Transfer
 from qts.db import tables
 from qts.db.bar_pruning import BarPruning
-from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain
+from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain, begin_chain
 from qts.db.contracts import (
     ActionRow,
     BatchRow,
@@ -53,6 +54,7 @@ from qts.db.decoding import (
     opening_of,
     records,
     refuse_damage,
+    refuse_others,
     run_of,
     transfers_of,
 )
@@ -64,6 +66,7 @@ from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.files import in_place_opener
+from qts.ids import id_prefixes
 from qts.ledger.closes import OpeningBalances
 from qts.market.contracts import Bar
 
@@ -75,24 +78,32 @@ _WAL_PAGES: Final = 4_000
 _SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 _SQL_KEEP_RUN: Final = "INSERT INTO kept_runs VALUES (?)"
 _SQL_KEPT: Final = "SELECT EXISTS (SELECT 1 FROM kept_runs)"
-_SQL_NEW_RUN: Final = f"INSERT INTO runs ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+_SQL_NEW_RUN: Final = f"INSERT INTO runs ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _SQL_CONFIGS: Final = (
-    "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations ORDER BY version"
+    "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations WHERE run_id = ? "
+    "ORDER BY version"
 )
-_SQL_NEW_CONFIG: Final = "INSERT INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?)"
-_SQL_FILES: Final = "SELECT strategy, class_name, name, digest FROM strategy_files ORDER BY strategy, name"
-_SQL_NEW_FILE: Final = "INSERT INTO strategy_files VALUES (?, ?, ?, ?)"
+_SQL_NEW_CONFIG: Final = (
+    "INSERT INTO configurations (run_id, version, config_hash, timestamp, actor, reason, settings, digest) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SQL_FILES: Final = (
+    "SELECT strategy, class_name, name, digest FROM strategy_files WHERE run_id = ? ORDER BY strategy, name"
+)
+_SQL_NEW_FILE: Final = (
+    "INSERT INTO strategy_files (run_id, strategy, class_name, name, digest) VALUES (?, ?, ?, ?, ?)"
+)
 
-_SQL_NEW_BATCH: Final = f"INSERT INTO {tables.BATCHES} VALUES (?, ?)"  # noqa: S608 - a constant
-_SQL_BATCHES: Final = f"SELECT id, inbox FROM {tables.BATCHES} WHERE id > ? ORDER BY id"  # noqa: S608 - a constant
+_SQL_NEW_BATCH: Final = f"INSERT INTO {tables.BATCHES} (run_id, id, inbox) VALUES (?, ?, ?)"  # noqa: S608
+_SQL_BATCHES: Final = f"SELECT id, inbox FROM {tables.BATCHES} WHERE run_id = ? AND id > ? ORDER BY id"  # noqa: S608
 
 _ENDED: Final = ", ".join(f"'{state.value}'" for state in sorted(FINAL_STATES))
-_SQL_OPEN_ORDERS: Final = tables.ORDERS.select.replace(" ORDER BY", f" WHERE state NOT IN ({_ENDED}) ORDER BY")
+_SQL_OPEN_ORDERS: Final = tables.ORDERS.select_as(tables.ORDERS.columns, f"run_id = ? AND state NOT IN ({_ENDED})")
 
 _PADDING: Final = 512
 _SQL_CHECKPOINT: Final = (
-    "INSERT INTO checkpoint (id, marks, data) VALUES (1, ?, ?) "
-    "ON CONFLICT (id) DO UPDATE SET marks = excluded.marks, data = excluded.data"
+    "INSERT INTO checkpoint (run_id, id, marks, data) VALUES (?, 1, ?, ?) "
+    "ON CONFLICT (run_id) DO UPDATE SET marks = excluded.marks, data = excluded.data"
 )
 _INSERT: Final = {t.name: t.insert(*["digest"] if t.name in COLUMNS else []) for t in tables.APPEND_ONLY}
 _REPLACE: Final = {table.name: table.replace(with_image=True) for table in tables.REPLACED}
@@ -100,6 +111,10 @@ _CHANGE: Final = {table.name: table.replace(with_image=False) for table in table
 _UPDATE: Final = {table.name: table.update(with_image=True) for table in tables.REPLACED}
 _UPDATE_AGAIN: Final = {table.name: table.update(with_image=False) for table in tables.REPLACED}
 _SELECT_ONE: Final = {table.name: table.select_one for table in tables.REPLACED}
+_ACCOUNT_AT: Final = {t.name: t.columns.index("account") for t in tables.APPEND_ONLY if "account" in t.columns}
+"""The place of the account in the values of a row that has it."""
+_MADE_ID: Final = re.compile(r"[0-9a-f]{8,16}-[odat]-[0-9]+")
+"""Ids as sessions make them: the beginning of the run's, the kind, a number."""
 
 
 class SqliteStore:
@@ -109,6 +124,9 @@ class SqliteStore:
     is opened without it is marked in the file: whatever opens the file later, no row of it is deleted, and an order
     only moves on in its life. Every method raises StorageError with what to do when the file cannot be written or
     read, is damaged, has a schema this version did not make, or when a row breaks a rule of the schema.
+
+    Every key begins with the run or its account, which the store adds to the rows it writes. A record that names
+    another account, or has an id that another run made, is a ContractError.
     """
 
     def __init__(self, path: Path | str, *, durability: Durability, rewindable: bool = False) -> None:
@@ -118,6 +136,10 @@ class SqliteStore:
         """Whether the run trades with a real broker, so that its rows only grow; see the table ``kept_runs``."""
         if durability not in ("FULL", "NORMAL"):
             raise ContractError(f"durability must be FULL or NORMAL, got {durability!r}")
+        self._run_id = ""
+        self._account = ""
+        self._own_ids: tuple[str, ...] = ()
+        self._owner: dict[str, tuple[str, ...]] = {}
         self._numbers: dict[str, int] = {}
         self._chain = Chain()
         self._generation = 0
@@ -134,14 +156,19 @@ class SqliteStore:
             row = self._connection.execute(_SQL_RUN).fetchone()
             if row is None:
                 self._connection.execute(_SQL_NEW_RUN, msgspec.structs.astuple(run))
-                self._connection.executemany(_SQL_NEW_FILE, map(msgspec.structs.astuple, files))
+                rows = ((run.run_id, *msgspec.structs.astuple(file)) for file in files)
+                self._connection.executemany(_SQL_NEW_FILE, rows)
+                begin_chain(self._connection, run.run_id)
                 if not self._rewindable:
                     self._connection.execute(_SQL_KEEP_RUN, (run.run_id,))
-            elif row[0] != run.run_id:
+            elif (row[0], row[-1]) != (run.run_id, run.account):
                 raise StateError(
-                    f"{self._path} belongs to run {row[0]}, not {run.run_id}; give another data directory"
+                    f"{self._path} belongs to run {row[0]} of account {row[-1]}, not to run {run.run_id} of "
+                    f"account {run.account}; give another data directory"
                 )
-        self._is_kept = self._is_kept or not (row or self._rewindable)
+        if row is None:
+            with self._explained("open the run"):
+                self._load(self._connection)
 
     def run(self) -> RunRow | None:
         """Return the run of the file; None when none was opened."""
@@ -151,7 +178,7 @@ class SqliteStore:
     def strategy_files(self) -> Sequence[StrategyFile]:
         """Return what the strategies of the run were made of when it began, by strategy and name."""
         with self._explained("read the files of the strategies"):
-            return files_of(self._path, self._connection.execute(_SQL_FILES))
+            return files_of(self._path, self._connection.execute(_SQL_FILES, (self._run_id,)))
 
     def finish_run(self, result: str) -> None:
         """Mark the run finished. Raises StateError when none was opened."""
@@ -163,14 +190,15 @@ class SqliteStore:
     def accept_config(self, row: ConfigRow) -> None:
         """Write down a configuration before it is in force; rewinding leaves it."""
         with self._chain.undone_if_it_fails(), self._transaction("write down the configuration"):
+            self._require_run()
             number, *values = msgspec.structs.astuple(row)
             digest = self._chain.add(CONFIGURATIONS, number, values)
-            self._connection.execute(_SQL_NEW_CONFIG, (number, *values, digest))
+            self._connection.execute(_SQL_NEW_CONFIG, (self._run_id, number, *values, digest))
 
     def configs(self) -> Sequence[ConfigRow]:
         """Return the configurations by version."""
         with self._explained("read the configurations"):
-            return configs_of(self._path, self._connection.execute(_SQL_CONFIGS))
+            return configs_of(self._path, self._connection.execute(_SQL_CONFIGS, (self._run_id,)))
 
     def verify_history(self, *, only_new: bool = False) -> str:
         """Raise StorageError, naming table and row, when a row is not what was written.
@@ -181,6 +209,7 @@ class SqliteStore:
             marks = last_numbers(self._connection, self._path)
             sentence = self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
             if not only_new:
+                refuse_others(self._connection, self._path)
                 refuse_damage(self._connection, self._path)
             return sentence
 
@@ -191,13 +220,14 @@ class SqliteStore:
 
         :meth:`_transaction` written out, because in real time it runs twice for every fill.
         """
+        self._require_run()
         numbers, imaged, execute = self._numbers.copy(), len(self._imaged), self._connection.execute
         heads = self._chain.heads.copy()
         try:
             execute("BEGIN IMMEDIATE")
             self._write(records, keep_images=checkpoint is None)
             seq = self._numbers[tables.BATCHES] = self._numbers[tables.BATCHES] + 1
-            execute(_SQL_NEW_BATCH, (seq, json.dumps(inbox) if inbox else ""))
+            execute(_SQL_NEW_BATCH, (self._run_id, seq, json.dumps(inbox) if inbox else ""))
             if checkpoint is not None:
                 self._mark(checkpoint)
                 if self._pruning is not None:
@@ -239,7 +269,8 @@ class SqliteStore:
         with self._transaction("rewind"):
             generation, _, *last = marks_of(self._connection, self._path)
             for name, mark in zip(NUMBERED, last, strict=True):
-                self._connection.execute(f"DELETE FROM {name} WHERE id > ?", (mark,))  # noqa: S608 - our own table
+                sql = f"DELETE FROM {name} WHERE run_id = ? AND id > ?"  # noqa: S608 - our own table
+                self._connection.execute(sql, (self._run_id, mark))
             for table in tables.REPLACED:
                 self._put_back(table, generation)
         with self._explained("rewind"):
@@ -250,7 +281,7 @@ class SqliteStore:
     def batches(self, since: int = 0) -> Sequence[BatchRow]:
         """Return the batches behind number ``since``, in their order."""
         with self._explained("read batches"):
-            return batches_of(self._path, self._connection.execute(_SQL_BATCHES, (since,)))
+            return batches_of(self._path, self._connection.execute(_SQL_BATCHES, (self._run_id, since)))
 
     def ledger(self, since: int = 0) -> Sequence[LedgerRow]:
         """Return the booked fills behind the first ``since``, in the order of booking."""
@@ -275,12 +306,13 @@ class SqliteStore:
     def opening(self) -> OpeningBalances | None:
         """Return the newest close with every holding as it stood then; None before the first close."""
         with self._explained("read the opening balances"):
-            return opening_of(self._path, self._connection)
+            return opening_of(self._path, self._connection, self._run_id)
 
     def open_orders(self) -> Sequence[Order]:
         """Return the orders that have not ended, by client order id."""
         with self._explained("read orders"):
-            return records(self._path, tables.ORDERS, self._connection.execute(_SQL_OPEN_ORDERS))
+            rows = self._connection.execute(_SQL_OPEN_ORDERS, (self._run_id,))
+            return records(self._path, tables.ORDERS, rows)
 
     def orders(self, since_ns: int = 0) -> Sequence[Order]:
         """Return the orders that changed at ``since_ns`` or later, by client order id."""
@@ -297,7 +329,8 @@ class SqliteStore:
     def transfers(self, since: int = 0) -> Sequence[Transfer]:
         """Return the transfers behind the first ``since``, in the order of booking."""
         with self._explained("read capital_transfers"):
-            rows = self._connection.execute(tables.TRANSFERS.select_since, (2 * since,))  # a row for each leg
+            from_row = (self._run_id, 2 * since)  # a row for each leg
+            rows = self._connection.execute(tables.TRANSFERS.select_since, from_row)
             return transfers_of(self._path, rows, 2 * since + 1)
 
     def state_history(self, since: int = 0) -> Sequence[StateRow]:
@@ -330,7 +363,7 @@ class SqliteStore:
 
     def keep_bars(self, kept: Mapping[str, int]) -> None:
         """Keep the last ``kept[interval]`` bars of each series; delete older ones now and with checkpoints."""
-        self._pruning = BarPruning(kept)
+        self._pruning = BarPruning(self._run_id, kept)
         with self._transaction("delete old bars"):
             self._pruning.begin(self._connection)
 
@@ -384,17 +417,49 @@ class SqliteStore:
 
     def _load(self, connection: sqlite3.Connection) -> None:
         """Load what the writer keeps in memory: generation, last row numbers, which rows have an image already."""
+        run = connection.execute("SELECT run_id, account FROM runs").fetchone()
+        self._run_id, self._account = run or ("", "")
+        self._own_ids = tuple(f"{prefix}-" for prefix in id_prefixes(self._run_id))
+        of = {"run_id": self._run_id, "account": self._account}
+        for table in (*tables.APPEND_ONLY, *tables.REPLACED):
+            self._owner[table.name] = tuple(of[column] for column in table.owner)
         self._generation = marks_of(connection, self._path)[0]
         self._is_kept = bool(connection.execute(_SQL_KEPT).fetchone()[0])
         for name in NUMBERED:
-            (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608 - ours
-            self._numbers[name] = last
-        self._chain.load(connection)
+            sql = f"SELECT coalesce(max(id), 0) FROM {name} WHERE run_id = ?"  # noqa: S608 - our own table
+            (self._numbers[name],) = connection.execute(sql, (self._run_id,)).fetchone()
+        self._chain.load(connection, self._run_id)
         self._imaged = {
             (table.name, *key): None
             for table in tables.REPLACED
-            for _, *key in connection.execute(table.select_changed, (self._generation,))
+            for _, *key in connection.execute(table.select_changed, (self._run_id, self._generation))
         }
+
+    def _require_run(self) -> None:
+        """Raise StateError before a run is opened: rows belong to one."""
+        if not self._run_id:
+            raise StateError(f"{self._path} has no run to write for; open one first")
+
+    def _require_own(self, made_id: str) -> None:
+        """Raise ContractError for an id that another run made."""
+        if not made_id.startswith(self._own_ids) and _MADE_ID.fullmatch(made_id):
+            raise ContractError(f"{made_id} is of another run; {self._path} belongs to run {self._run_id}")
+
+    def _require_own_row(self, name: str, record: Record, values: tables.Values) -> None:
+        """Raise ContractError for a row of another account or run."""
+        place = _ACCOUNT_AT.get(name)
+        if place is not None and values[place] != self._account:
+            raise ContractError(
+                f"a {type(record).__name__} is of account {values[place]!r}; {self._path} belongs to account "
+                f"{self._account!r}"
+            )
+        if isinstance(record, DecisionRow):
+            self._require_own(record.client_order_id)
+            self._require_own(record.decision_id)
+        elif isinstance(record, RefusalRow):
+            self._require_own(record.decision_id)
+        elif isinstance(record, LedgerRow):
+            self._require_own(record.order_id)
 
     def _take_back(self, numbers: dict[str, int], imaged: int) -> None:
         """Restore file and memory as before a batch that was refused."""
@@ -418,6 +483,7 @@ class SqliteStore:
         transfers: list[Transfer] = []
         for record in records:
             if isinstance(record, Order):
+                self._require_own(record.client_order_id)
                 orders[record.client_order_id] = record
             elif isinstance(record, PositionRow):
                 positions[record.strategy, record.symbol] = record
@@ -428,10 +494,13 @@ class SqliteStore:
                     self._transfer([t for t in transfers if t.source is record.pool])
                     transfers = [t for t in transfers if t.source is not record.pool]
             elif isinstance(record, Transfer):
+                self._require_own(record.transfer_id)
                 transfers.append(record)
             else:
                 table = _table_of(record)
-                appended.setdefault(table.name, []).append(self._numbered(table, table.encode(record)))
+                values = table.encode(record)
+                self._require_own_row(table.name, record, values)
+                appended.setdefault(table.name, []).append(self._numbered(table, values))
         for name, rows in appended.items():
             self._connection.executemany(_INSERT[name], rows)
         for position in positions.values():
@@ -444,7 +513,8 @@ class SqliteStore:
     def _write_orders(self, orders: dict[str, Order], records: Sequence[Record], keep_images: bool) -> None:
         """Write the orders of a batch, those whose decision is in ``records`` as the new rows they are."""
         new = set() if keep_images else {row.client_order_id for row in records if isinstance(row, DecisionRow)}
-        rows = [(*tables.ORDERS.encode(order), 0, None) for key, order in orders.items() if key in new]
+        run = self._run_id
+        rows = [(run, *tables.ORDERS.encode(order), 0, None) for key, order in orders.items() if key in new]
         self._connection.executemany(_REPLACE[tables.ORDERS.name], rows)
         for key, order in orders.items():
             if key not in new:
@@ -456,28 +526,32 @@ class SqliteStore:
                 self._connection.execute(_INSERT[tables.TRANSFERS.name], self._numbered(tables.TRANSFERS, leg))
 
     def _numbered(self, table: tables.Table, values: tables.Values) -> tables.Values:
-        """Return the next row of an append-only table: its number, ``values``, and a digest if it is sealed."""
-        number = self._numbers[table.name] = self._numbers[table.name] + 1
-        if table.name in COLUMNS:
-            return (number, *values, self._chain.add(table.name, number, values))
-        return (number, *values)
+        """Return the next row of an append-only table: owner, number, ``values``, and a digest if it is sealed."""
+        name = table.name
+        number = self._numbers[name] = self._numbers[name] + 1
+        if name in COLUMNS:
+            return (*self._owner[name], number, *values, self._chain.add(name, number, values))
+        return (*self._owner[name], number, *values)
 
     def _replace(self, table: tables.Table, record: Record, keep_image: bool) -> None:
         """Write a row that changes; the first time since the checkpoint it takes its former content along."""
-        values, name, execute = table.encode(record), table.name, self._connection.execute
+        encoded, name, execute = table.encode(record), table.name, self._connection.execute
         if self._is_kept and table is tables.ORDERS:
-            self._refuse_backward(values)
+            self._refuse_backward(encoded)
+        owner = self._owner[name]
+        values = (*owner, *encoded)
         if not keep_image:
             row = (*values, 0, None)
             if not self._update(_UPDATE[name], row):
                 execute(_REPLACE[name], row)
             return
-        key = values[: len(table.key)]
+        whole_key = values[: len(owner) + len(table.key)]
+        key = whole_key[len(owner) :]
         if (name, *key) in self._imaged:
             if not self._update(_UPDATE_AGAIN[name], values):
                 execute(_CHANGE[name], (*values, self._generation, None))
             return
-        former = execute(_SELECT_ONE[name], key).fetchone()
+        former = execute(_SELECT_ONE[name], whole_key).fetchone()
         row = (*values, self._generation, None if former is None else json.dumps(former))
         if former is None or not self._update(_UPDATE[name], row):
             execute(_REPLACE[name], row)
@@ -486,7 +560,7 @@ class SqliteStore:
     def _refuse_backward(self, values: tables.Values) -> None:
         """Raise StorageError when an order of a real broker would become another one, or one of before."""
         key = values[: len(tables.ORDERS.key)]
-        former = self._connection.execute(_SELECT_ONE[tables.ORDERS.name], key).fetchone()
+        former = self._connection.execute(_SELECT_ONE[tables.ORDERS.name], (self._run_id, *key)).fetchone()
         why = "" if former is None else tables.why_not_after(former, values)
         if why:
             raise StorageError(
@@ -502,12 +576,14 @@ class SqliteStore:
         """Write the checkpoint padded, so that one of about the same size overwrites it in place."""
         size = len(checkpoint)
         marks = marks_text(self._generation + 1, size, self._numbers.values())
-        self._connection.execute(_SQL_CHECKPOINT, (marks, checkpoint.ljust(-(-size // _PADDING) * _PADDING, b"\0")))
+        padded = checkpoint.ljust(-(-size // _PADDING) * _PADDING, b"\0")
+        self._connection.execute(_SQL_CHECKPOINT, (self._run_id, marks, padded))
 
     def _put_back(self, table: tables.Table, generation: int) -> None:
-        changed = self._connection.execute(table.select_changed, (generation,)).fetchall()
+        changed = self._connection.execute(table.select_changed, (self._run_id, generation)).fetchall()
+        owner = self._owner[table.name]
         for image, *key in changed:
-            self._connection.execute(table.delete_one, key)
+            self._connection.execute(table.delete_one, (*owner, *key))
             if image is None:
                 continue
             with of_row(self._path, table.name, " ".join(map(str, key))):
@@ -515,11 +591,11 @@ class SqliteStore:
                 if before[: len(key)] != key:
                     raise ValueError("how it stood before belongs to another row")
                 records(self._path, table, [before])
-            self._connection.execute(_REPLACE[table.name], (*before, 0, None))
+            self._connection.execute(_REPLACE[table.name], (*owner, *before, 0, None))
 
     def _read(self, table: tables.Table, since: int) -> list[Any]:
         with self._explained(f"read {table.name}"):
-            rows = self._connection.execute(table.select_since, (since,))
+            rows = self._connection.execute(table.select_since, (self._run_id, since))
             return records(self._path, table, rows, 1 if table.key else since + 1)
 
     @contextmanager

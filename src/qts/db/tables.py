@@ -50,11 +50,19 @@ _EXTERNAL: Final = "EXTERNAL"
 """The owner of a booking that is of none of our pools."""
 
 
+_OF_RUN: Final = ("run_id",)
+_OF_ACCOUNT: Final = ("account", "run_id")
+"""What an account has in the book of a run."""
+
+
 class Table(NamedTuple):
     """A table, the columns a record fills, and the two directions.
 
-    ``key`` empty: append-only, rows numbered in ``id``. Otherwise: rows are replaced by these leading columns;
-    ``fixed`` names the columns that stay as they are from the first row of a key to its last.
+    ``key`` empty: append-only, rows numbered in ``id``. Otherwise: rows are replaced by these columns, which come
+    first; ``fixed`` names the columns that stay as they are from the first row of a key to its last.
+
+    ``owner`` names the columns before all others: the run, and the account where no column of the record is it.
+    The store fills them, and every key begins with one of them.
     """
 
     name: str
@@ -63,22 +71,24 @@ class Table(NamedTuple):
     encode: Callable[[Any], Values]
     decode: Callable[[Any], Any]
     fixed: tuple[str, ...] = ()
+    owner: tuple[str, ...] = _OF_RUN
 
     def insert(self, *more: str) -> str:
-        """Return SQL that appends one row: ``id`` first, then the columns, then ``more`` of them."""
-        columns = ("id", *self.columns, *more)
+        """Return SQL that appends one row: the owner first, ``id``, then the columns, then ``more`` of them."""
+        columns = (*self.owner, "id", *self.columns, *more)
         return f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
 
     def replace(self, *, with_image: bool) -> str:
-        """Return SQL that writes one row over its key: the columns, then ``generation`` and ``before``.
+        """Return SQL that writes one row over its key: owner, columns, then ``generation`` and ``before``.
 
         ``with_image`` False leaves the two of an existing row as they are.
         """
-        columns = (*self.columns, *IMAGE)
+        columns = (*self.owner, *self.columns, *IMAGE)
         changed = [c for c in self.columns if c not in self.key] + (list(IMAGE) if with_image else [])
         return (
             f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
-            f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in changed)}"
+            f"ON CONFLICT ({', '.join((*self.owner, *self.key))}) "
+            f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in changed)}"
         )
 
     def update(self, *, with_image: bool) -> tuple[str, Callable[[Values], Values]]:
@@ -88,43 +98,46 @@ class Table(NamedTuple):
         ``with_image`` is False). It changes no row otherwise. Naming only what changes spares the checks of what a
         row may refer to.
         """
-        columns = (*self.columns, *IMAGE) if with_image else self.columns
-        changed = [column for column in columns if column not in (*self.key, *self.fixed)]
+        columns = (*self.owner, *self.columns, *(IMAGE if with_image else ()))
+        changed = [column for column in columns if column not in (*self.owner, *self.key, *self.fixed)]
         same = "".join(f" AND {column} IS ?" for column in self.fixed)
         sets = ", ".join(f"{column} = ?" for column in changed)
-        order = itemgetter(*(columns.index(column) for column in (*changed, *self.key, *self.fixed)))
+        order = itemgetter(*(columns.index(column) for column in (*changed, *self.owner, *self.key, *self.fixed)))
         return f"UPDATE {self.name} SET {sets} WHERE {self._is_key}{same}", order  # noqa: S608
 
     @property
     def select(self) -> str:
-        """Return SQL that reads every row in a fixed order."""
-        order = ", ".join(self.key) if self.key else "id"
-        return f"SELECT {', '.join(self.columns)} FROM {self.name} ORDER BY {order}"  # noqa: S608
+        """Return SQL that reads every row of a run in a fixed order."""
+        return self.select_as(self.columns, "run_id = ?")
 
     @property
     def select_since(self) -> str:
-        """Return SQL that reads the rows behind a number, or those last changed at a moment or later."""
-        newer = "updated_at >= ?" if self.key else "id > ?"
-        return self.select.replace(" ORDER BY", f" WHERE {newer} ORDER BY")
+        """Return SQL that reads the rows of a run behind a number, or last changed at a moment or later."""
+        return self.select_as(self.columns, f"run_id = ? AND {'updated_at >= ?' if self.key else 'id > ?'}")
+
+    def select_as(self, columns: Iterable[str], where: str) -> str:
+        """Return SQL that reads ``columns`` of the rows for which ``where`` holds, in a fixed order."""
+        order = ", ".join(self.key) if self.key else "id"
+        return f"SELECT {', '.join(columns)} FROM {self.name} WHERE {where} ORDER BY {order}"  # noqa: S608
 
     @property
     def select_one(self) -> str:
-        """Return SQL that reads one row by its key."""
+        """Return SQL that reads one row by its owner and key."""
         return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {self._is_key}"  # noqa: S608
 
     @property
     def select_changed(self) -> str:
-        """Return SQL for (before, key columns …) of the rows changed in a generation."""
-        return f"SELECT before, {', '.join(self.key)} FROM {self.name} WHERE generation = ?"  # noqa: S608
+        """Return SQL for (before, key columns …) of the rows of a run changed in a generation."""
+        return f"SELECT before, {', '.join(self.key)} FROM {self.name} WHERE run_id = ? AND generation = ?"  # noqa: S608
 
     @property
     def delete_one(self) -> str:
-        """Return SQL that deletes one row by its key."""
+        """Return SQL that deletes one row by its owner and key."""
         return f"DELETE FROM {self.name} WHERE {self._is_key}"  # noqa: S608
 
     @property
     def _is_key(self) -> str:
-        return " AND ".join(f"{column} = ?" for column in self.key)
+        return " AND ".join(f"{column} = ?" for column in (*self.owner, *self.key))
 
 
 def transfer_legs(transfer: Transfer) -> tuple[Values, Values]:
@@ -455,14 +468,23 @@ POSITIONS: Final = Table(
     ("strategy", "symbol"),
     _position,
     _position_row,
+    owner=_OF_ACCOUNT,
 )
-POOLS: Final = Table("capital_pools", _columns("pool cash realized_pnl updated_at"), ("pool",), _pool, _pool_row)
+POOLS: Final = Table(
+    "capital_pools",
+    _columns("pool cash realized_pnl updated_at"),
+    ("pool",),
+    _pool,
+    _pool_row,
+    owner=_OF_ACCOUNT,
+)
 TRANSFERS: Final = Table(
     "capital_transfers",
     _columns("transfer_id leg other_leg timestamp pool amount rule reason"),
     (),
     transfer_legs,
     transfers_from,
+    owner=_OF_ACCOUNT,
 )
 STATES: Final = Table(
     "state_history",

@@ -53,6 +53,7 @@ from qts.ledger.closes import (
     OpeningBalances,
 )
 from qts.ledger.contracts import (
+    DEFAULT_ACCOUNT,
     ActionEffect,
     ActionKind,
     ActionRow,
@@ -114,7 +115,7 @@ class Account:
         quantum: Decimal,
         split: Mapping[Pool, Decimal],
         remainder: Pool = Pool.PORTFOLIO,
-        name: str = "main",
+        name: str = DEFAULT_ACCOUNT,
         trade_date: Callable[[int], str] = utc_date,
     ) -> None:
         if not quantum > 0:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Set
 from decimal import Decimal
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from qts.capital.contracts import Pool
 from qts.strategy.contracts import Side
+
+DEFAULT_ACCOUNT: Final = "main"
+"""The name of an account that was given none."""
 
 
 class LedgerRow(msgspec.Struct, frozen=True):

@@ -25,10 +25,20 @@ class SessionMetrics:
         self._core = prometheus_core()
 
     def collect(self) -> Iterator[Any]:
-        """Yield the metric families for ``prometheus_client``; none while there is no view."""
+        """Yield the metric families for ``prometheus_client``; none while there is no view.
+
+        Every sample names the account, so that two sessions of one process do not meet.
+        """
         view = self._view()
         if view is None:
             return
+        for family in self._families(view):
+            family.samples = [
+                one._replace(labels={"account": view.account, **one.labels}) for one in family.samples
+            ]
+            yield family
+
+    def _families(self, view: SessionView) -> Iterator[Any]:
         yield self._gauge("qts_session_time_seconds", "The session's own clock.", view.clock_ns / 1e9)
         yield self._gauge("qts_equity", "Equity, in the account's currency.", view.equity)
         yield self._gauge("qts_cash", "Cash, in the account's currency.", view.cash)

@@ -17,7 +17,7 @@ from qts.clock import NS_PER_S, from_ns
 from qts.db.contracts import EquityRow, RefusalRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
-from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow
+from qts.ledger.contracts import DEFAULT_ACCOUNT, ActionRow, BookingRow, LedgerRow
 from qts.market.contracts import Calendar
 from qts.money import plus, sum_of
 from qts.notes import Note, in_english
@@ -30,7 +30,7 @@ from qts.wording import counted
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
 MAX_REASONS = 20
-_NUMBER = re.compile(r"\b[0-9a-f]{8}(?:-\w+)+|\d[\d,.:]*")
+_NUMBER = re.compile(r"\b(?:[0-9a-f]{8}){1,2}(?:-\w+)+|\d[\d,.:]*")
 """A number, or an id of this run."""
 
 
@@ -58,6 +58,7 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_fills: int
     quarantined: dict[str, Any] = msgspec.field(default_factory=lambda: {"count": 0, "first": None})
     forced_exits: int
+    account: str = DEFAULT_ACCOUNT
     currency: str
     time_zone: str = ""
     equity_start: str
@@ -281,6 +282,7 @@ def summarize(
         duplicate_fills=counts.duplicate_fills,
         quarantined=quarantined(view, local),
         forced_exits=counts.forced_exits,
+        account=view.account,
         currency=view.currency,
         time_zone=view.time_zone,
         equity_start=text_of(view.equity_start),

@@ -518,4 +518,5 @@ def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Fe
         config_hash=config_hash,
         started_at=machine.now().isoformat(),
         finished=False,
+        account=config.tree.runtime.account,
     )

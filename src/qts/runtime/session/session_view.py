@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from qts.errors import StorageError
+from qts.ledger.contracts import DEFAULT_ACCOUNT
 from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
 from qts.runtime.metrics.extremes import Drawdown, Point
@@ -296,6 +297,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     profile: str = "rules"
     """Which rules it trades under: rules, or plain."""
+    account: str = DEFAULT_ACCOUNT
     pid: int
     started_at: str
     written_ns: int

@@ -100,6 +100,7 @@ def view_of(
         command=run.command,
         mode=mode,
         profile=profile.value,
+        account=run.account,
         pid=os.getpid(),
         started_at=run.started_at,
         written_ns=machine.time_ns(),

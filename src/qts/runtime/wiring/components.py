@@ -17,7 +17,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
-from qts.ids import CounterIds, seeded
+from qts.ids import CounterIds, id_prefixes, seeded
 from qts.market.actions import CorporateAction, actions_of
 from qts.market.contracts import (
     Feed,
@@ -119,8 +119,10 @@ def make_components(
     does. ``history`` holds the bars of a new session from before its first value; None: there are none.
     Raises InputError when the strategies need too many processes.
     """
+    simulated, real = id_prefixes(run_id)
+    prefix = simulated if connection.venue.is_simulated else real
     base = _make_base(
-        {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")},
+        {kind: CounterIds(f"{prefix}-{kind}") for kind in ("o", "d", "a", "t", "e")},
         config,
         config_hash,
         feed,

@@ -66,6 +66,7 @@ def make_shared_components(
         quantum=instrument.quantum,
         split=opening_weights(config.capital, pool_targets(config.capital, properties[state.current_state])),
         remainder=config.capital.remainder,
+        name=config.runtime.account,
         trade_date=lambda ns: calendar.local_date(from_ns(ns)).isoformat(),
     )
     account.read_past_with(store.past())
