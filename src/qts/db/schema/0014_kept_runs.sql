@@ -80,6 +80,18 @@ BEGIN
     SELECT RAISE(ABORT, 'nothing is deleted from bookings: its run trades with a real broker');
 END;
 
+CREATE TRIGGER day_closes_is_kept BEFORE DELETE ON day_closes
+WHEN EXISTS (SELECT 1 FROM kept_runs)
+BEGIN
+    SELECT RAISE(ABORT, 'nothing is deleted from day_closes: its run trades with a real broker');
+END;
+
+CREATE TRIGGER holding_closes_is_kept BEFORE DELETE ON holding_closes
+WHEN EXISTS (SELECT 1 FROM kept_runs)
+BEGIN
+    SELECT RAISE(ABORT, 'nothing is deleted from holding_closes: its run trades with a real broker');
+END;
+
 CREATE TRIGGER batches_is_kept BEFORE DELETE ON batches
 WHEN EXISTS (SELECT 1 FROM kept_runs)
 BEGIN
