@@ -1,7 +1,8 @@
 """``python -m bench [SUITE …] [--quick] [--json] [--out DIR]``: every suite in a process of its own.
 
-Suites: dispatcher, state, startup, stages, replay, backtest, indicators, bars (all when none is named). ``--json``
-prints one object with a key per suite; the same object is always written to DIR/bench.json, beside the plots.
+Suites: dispatcher, state, startup, stages, replay, backtest, indicators, bars, ledger (all when none is named).
+``--json`` prints one object with a key per suite; the same object is always written to DIR/bench.json, beside the
+plots.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from bench import backtest, bars, dispatcher, indicators, replay, stages, startup, state
+from bench import backtest, bars, dispatcher, indicators, ledger, replay, stages, startup, state
 
-SUITES = ("dispatcher", "state", "startup", "stages", "replay", "backtest", "indicators", "bars")
+SUITES = ("dispatcher", "state", "startup", "stages", "replay", "backtest", "indicators", "bars", "ledger")
 SHOWN = {
     "dispatcher": dispatcher.show,
     "state": state.show,
@@ -26,6 +27,7 @@ SHOWN = {
     "backtest": backtest.show,
     "indicators": indicators.show,
     "bars": bars.show,
+    "ledger": ledger.show,
 }
 LIMIT_S, BACKTEST_LIMIT_S = 600, 7_200
 ROOT = Path(__file__).resolve().parents[1]

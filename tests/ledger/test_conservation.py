@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from datetime import date
 from decimal import Decimal as D
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,10 +20,10 @@ from qts.execution.contracts import Fill
 from qts.ledger.account import Account
 from qts.ledger.audit import ProvenRows
 from qts.ledger.bookings import booking_row, charges_by_owner, true_ups
-from qts.ledger.closes import BookMarks
+from qts.ledger.closes import BookMarks, OpeningBalances
 from qts.ledger.contracts import BookingEffect, BookingKind, Charges, TransferOutcome
 from qts.ledger.entries import balances_of, cash_of, entries_of, external_of, holding_of, realized_of
-from qts.market.actions import Split
+from qts.market.actions import Dividend, Split
 from qts.money import sum_of
 from qts.strategy.contracts import Side
 
@@ -58,6 +59,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.unreported: list[tuple[str, Fill]] = []
         self.standing: list[Fill] = []
         self.last_split: dict[str, int] = {}
+        self.stored: tuple[dict[str, Any], OpeningBalances | None] = self.book.export_state(), None
         self.books(self.book.adopt(self.cash, OPENED, note("opening", 1)))
 
     def books(self, effects: tuple[BookingEffect, ...]) -> None:
@@ -224,6 +226,18 @@ class BrokerMachine(RuleBasedStateMachine):
             self.cash += paid
         self.last_split[symbol] = self.now
 
+    @rule(symbol=SYMBOLS, a_share=st.integers(1, 90))
+    def pays_a_dividend(self, symbol: str, a_share: int) -> None:
+        self.now += 1
+        self.number += 1
+        dividend = Dividend(symbol, date.fromordinal(700_000 + self.number), D(a_share))
+        effects = self.book.pay_dividend(dividend, ts_ns=self.now, tax=lambda amount: amount // 7)
+        assert self.book.pay_dividend(dividend, ts_ns=self.now, tax=lambda amount: amount // 7) == ()
+        for one in effects:
+            assert one.action.amount == self.book.holding(one.action.strategy, symbol) * a_share
+            self.actions.append(one.action)
+            self.cash += one.action.amount - one.action.tax
+
     @rule()
     def a_day_is_closed(self) -> None:
         self.closing.begin(self.book)
@@ -234,6 +248,36 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def noted(self):  # type: ignore[no-untyped-def]
         return note(f"n-{self.number}", self.now)
+
+    @rule()
+    def is_stored(self) -> None:
+        """A checkpoint is stored; what is booked behind it is in rows alone."""
+        self.stored = self.book.export_state(), self.shelf.opening()
+
+    @rule()
+    def rolls_forward(self) -> None:
+        """A process begins with an older checkpoint and the rows since; what no row shows is told again."""
+        state, opening = self.stored
+        marks = BookMarks() if opening is None else opening.close.marks
+        again = account()
+        again.read_past_with(self.shelf)
+        again.roll_forward(
+            state,
+            ledger=self.ledger[marks.fills :],
+            transfers=self.transfers[marks.transfers :],
+            actions=self.actions[marks.actions :],
+            bookings=self.bookings[marks.bookings :],
+            opening=opening,
+        )
+        for _, one in self.unreported:
+            if one not in self.standing:
+                again.reverse(bust(one, ts=self.now))
+        assert sorted(again.position_rows(), key=str) == sorted(self.book.position_rows(), key=str)
+        assert again.pool_rows() == self.book.pool_rows()
+        assert again.external.costs() == self.book.external.costs()
+        totals = ("fills_applied", "actions_applied", "bookings_applied", "capital_paid_in", "broker_cash")
+        assert [getattr(again, name) for name in totals] == [getattr(self.book, name) for name in totals]
+        self.book = again
 
     @rule(whole=st.booleans())
     def restarts(self, whole: bool) -> None:
@@ -296,7 +340,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_entries_add_up_to_it(self) -> None:
-        entries = entries_of(self.book.initial, self.ledger, self.transfers, self.actions, self.bookings)
+        entries = list(entries_of(self.book.initial, self.ledger, self.transfers, self.actions, self.bookings))
         assert not any(entry.imbalance() for entry in entries)
         balances = balances_of(entries)
         for pool in Pool:

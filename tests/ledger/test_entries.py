@@ -22,6 +22,7 @@ from qts.ledger.entries import (
     entries_of,
     fill_entry,
     holding_of,
+    in_time,
     opening_entry,
     realized_of,
     transfer_entry,
@@ -130,7 +131,7 @@ class TestEntries:
             transfer("t-2", Pool.SCALP, Pool.SWING, 1, ts=5),
         ]
         # When all are listed
-        entries = entries_of(book.initial, [effect.ledger], transfers, [])
+        entries = sorted(entries_of(book.initial, [effect.ledger], transfers, []), key=in_time)
         # Then the opening is first, and of one moment transfers come before fills
         assert [(one.kind.value, one.row) for one in entries] == [
             ("OPENING", 1),
@@ -195,7 +196,7 @@ def test_the_sums_of_all_entries_are_what_the_book_in_memory_holds(
                 )
             actions += (one.action for one in effects)
     # When the book is written in double entry
-    entries = entries_of(book.initial, ledger, transfers, actions)
+    entries = sorted(entries_of(book.initial, ledger, transfers, actions), key=in_time)
     balances = balances_of(entries)
     # Then every entry adds up to 0, and so does the whole book
     assert not any(entry.imbalance() for entry in entries)

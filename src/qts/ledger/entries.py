@@ -11,7 +11,7 @@ memory (:mod:`qts.ledger.account`), against whose claims :mod:`qts.ledger.verifi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Final, NamedTuple
@@ -226,15 +226,13 @@ def entries_of(
     transfers: Sequence[Transfer],
     actions: Sequence[ActionRow],
     bookings: Sequence[BookingRow] = (),
-) -> list[Entry]:
-    """Return the entries of all facts in the order of time; those of one moment and kind as they were booked."""
-    entries = [opening_entry(initial)]
-    entries += (fill_entry(n, one) for n, one in enumerate(ledger, 1))
-    entries += (action_entry(n, one) for n, one in enumerate(actions, 1))
-    entries += (transfer_entry(n, one) for n, one in enumerate(transfers, 1))
-    entries += (booking_entry(n, one) for n, one in enumerate(bookings, 1))
-    entries.sort(key=_in_time)
-    return entries
+) -> Iterator[Entry]:
+    """Yield the entries of all facts, kind after kind, those of a kind as they were booked; see :func:`in_time`."""
+    yield opening_entry(initial)
+    yield from (fill_entry(n, one) for n, one in enumerate(ledger, 1))
+    yield from (action_entry(n, one) for n, one in enumerate(actions, 1))
+    yield from (transfer_entry(n, one) for n, one in enumerate(transfers, 1))
+    yield from (booking_entry(n, one) for n, one in enumerate(bookings, 1))
 
 
 class Balance(NamedTuple):
@@ -251,14 +249,19 @@ def balances_of(entries: Iterable[Entry]) -> dict[BookAccount, Balance]:
     """Return what every account holds after ``entries``, in the order in which the accounts were first used."""
     balances: dict[BookAccount, Balance] = {}
     for entry in entries:
-        for account, amount, qty, _ in entry.postings:
-            before = balances.get(account)
-            balances[account] = (
-                Balance(amount, qty)
-                if before is None
-                else Balance(plus(before.amount, amount), plus(before.qty, qty))
-            )
+        add_to_balances(balances, entry)
     return balances
+
+
+def add_to_balances(balances: dict[BookAccount, Balance], entry: Entry) -> None:
+    """Add the postings of ``entry`` to what its accounts hold."""
+    for account, amount, qty, _ in entry.postings:
+        before = balances.get(account)
+        balances[account] = (
+            Balance(amount, qty)
+            if before is None
+            else Balance(plus(before.amount, amount), plus(before.qty, qty) if qty else before.qty)
+        )
 
 
 def external_of(balances: Mapping[BookAccount, Balance], *names: str) -> Balance:
@@ -276,5 +279,6 @@ def realized_of(balances: Mapping[BookAccount, Balance], pool: Pool) -> Decimal:
 _ORDER: Final = {kind: place for place, kind in enumerate(EntryKind)}
 
 
-def _in_time(entry: Entry) -> tuple[int, int, int]:
+def in_time(entry: Entry) -> tuple[int, int, int]:
+    """Return the key that sorts entries by time; those of one moment and kind stay as they were booked."""
     return (entry.ts_ns, _ORDER[entry.kind], entry.row)
