@@ -12,6 +12,7 @@ import difflib
 import os
 import stat
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -114,8 +115,13 @@ def read_document(path: Path) -> Document:
     return parse_document(text, str(path))
 
 
+@lru_cache(maxsize=32)
 def parse_document(text: str, source: str) -> Document:
-    """Return the tree of a YAML text; ``source`` is named in every place."""
+    """Return the tree of a YAML text; ``source`` is named in every place.
+
+    The newest few are kept: reading YAML takes longer than making the session, and a program that runs many
+    backtests reads the same files each time.
+    """
     complete = text.endswith("\n") or not text
     if problems := _forbidden_characters(text, source):
         return Document(None, tuple(problems), complete)
