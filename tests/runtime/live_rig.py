@@ -37,6 +37,7 @@ from qts.strategy.contracts import Strategy
 from qts.strategy.loading import StrategySpec, load_strategies
 from tests.broker.scripted import ScriptedBroker
 from tests.event.support import until
+from tests.runtime.new_store import opened_store
 from tests.runtime.rig import STEADY, ScriptFeed, kst
 
 PROCESS = {"runtime.strategy_lane": "process", "event.retry_backoff_ms": "1"}
@@ -197,7 +198,7 @@ async def live(
 
     At the end nothing more is written, as after a crash.
     """
-    store = SqliteStore(directory / "rig.sqlite", durability="NORMAL", rewindable=True)
+    store = opened_store(directory / "rig.sqlite")
     try:
         rig = LiveRig(store, specs, strategies, settings, broker, feed or ScriptFeed())
     except BaseException:

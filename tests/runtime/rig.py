@@ -19,7 +19,6 @@ from qts.capital.contracts import Pool
 from qts.clock import ManualClock, from_ns, to_ns
 from qts.config.loader import load_config
 from qts.db.contracts import RunRow
-from qts.db.sqlite import SqliteStore
 from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
@@ -36,6 +35,8 @@ from qts.runtime.wiring.brokers import simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
+
+from .new_store import opened_store
 
 KST = ZoneInfo("Asia/Seoul")
 SYMBOL = "005930"
@@ -133,7 +134,7 @@ class Rig:
     ) -> None:
         loaded = load_config(None, {**STEADY, **(settings or {})}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
-        self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL", rewindable=True)
+        self.store = opened_store(directory / "rig.sqlite")
         self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False))
         checkpoint = resume_point(self.store, is_simulated=True) if is_resumed else None
         self.clock = ManualClock(from_ns(start_ns))
