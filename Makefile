@@ -80,9 +80,8 @@ bench-newer:
 	exec $(PEERS)-newer/bin/python -m bench replay --out bench/out/newer; \
 	else echo "the newest nautilus_trader: left out, it cannot be installed for $(NEWER), see above" >&2; fi
 
-soak: $(VENV)/.dev ## the long trials: sessions killed hundreds of times, also beside slow disks
-	QTS_EVERY_KILL=1 QTS_EVERY_CALL=1 $(BIN)/python -m pytest -n auto tests/sim/test_kill.py tests/sim/test_storage.py \
-	  tests/sim/test_failing_calls.py
+soak: $(VENV)/.dev ## the long trials: sessions killed hundreds of times, also beside slow disks, and many more examples
+	QTS_EVERY_KILL=1 QTS_EVERY_CALL=1 $(BIN)/python -m pytest -n auto $$(grep -rl --include=test_*.py 'from tests.effort import' tests)
 	$(BIN)/python -m bench.soak
 
 docs: $(VENV)/.dev ## regenerate the reference pages from the code

@@ -91,12 +91,23 @@ class Eager(Calm):
 """
 
 
+SOON = """
+import sys
+from qts.cli.main import main
+from qts.runtime.drivers import watchdog
+
+watchdog.HUNG_S = 1.5
+sys.exit(main(sys.argv[1:]))
+"""
+"""``qts`` whose watchdog takes a strategy for hung after 1.5 s in place of 5; only waiting is left out."""
+
+
 class Session:
     """``qts`` as a real process; what it prints is in files."""
 
-    def __init__(self, *argv: str) -> None:
+    def __init__(self, program: tuple[str, ...], *argv: str) -> None:
         with open("out.json", "wb") as out, open("err.txt", "wb") as err:
-            self.process = subprocess.Popen([sys.executable, "-m", "qts.cli.main", *argv], stdout=out, stderr=err)
+            self.process = subprocess.Popen([sys.executable, *program, *argv], stdout=out, stderr=err)
 
     def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + DEADLINE_S
@@ -129,11 +140,12 @@ def session() -> Iterator[Callable[..., Session]]:
     Path("strategies.py").write_text(STRATEGIES, encoding="utf-8")
     running: list[Session] = []
 
-    def start(command: str, name: str, *more: str) -> Session:
+    def start(command: str, name: str, *more: str, soon: bool = False) -> Session:
         source = ("replay", "tape.csv") if command == "replay" else ("run", "--feed", "tape.csv", "--speed", "100")
         strategy = ("--strategy", f"strategies.py:{name}")
         patient = ("--set", "risk.approval_ttl_ms=60000")  # 0.6 s here
-        running.append(Session(*source, *strategy, *patient, "--json", "--data-dir", "run", *more))
+        program = ("-c", SOON) if soon else ("-m", "qts.cli.main")
+        running.append(Session(program, *source, *strategy, *patient, "--json", "--data-dir", "run", *more))
         return running[-1]
 
     yield start
@@ -203,7 +215,7 @@ def test_c_code_that_keeps_the_interpreter_is_found_by_its_stack_and_halted_at_t
 @pytest.mark.parametrize("name", ["Loops", "Catches"])
 def test_a_replay_says_where_it_hangs_changes_nothing_and_ends_at_the_first_signal(name: str, session: Any) -> None:
     for more in ((), ("--resume",)):
-        hung = session("replay", name, *more)
+        hung = session("replay", name, *more, soon=True)
         hung.until(lambda hung=hung: "the session has stalled for" in hung.errors)
         assert f"in on_quote of strategy {name.lower()}" in hung.errors
         assert hung.process.poll() is None
@@ -212,7 +224,7 @@ def test_a_replay_says_where_it_hangs_changes_nothing_and_ends_at_the_first_sign
 
 
 def test_the_first_signal_ends_a_session_that_hangs_before_its_first_value(session: Any) -> None:
-    hung = session("run", "Starts")
+    hung = session("run", "Starts", soon=True)
     hung.until(lambda: "in on_start of strategy starts" in hung.errors)
     assert hung.process.poll() is None
     hung.process.send_signal(signal.SIGTERM)
@@ -221,7 +233,7 @@ def test_the_first_signal_ends_a_session_that_hangs_before_its_first_value(sessi
 
 @pytest.mark.parametrize("command", ["run", "replay"])
 def test_the_second_signal_ends_it_at_once(command: str, session: Any) -> None:
-    hung = session(command, "Catches")
+    hung = session(command, "Catches", soon=command == "replay")
     hung.until(lambda: "the session has stalled for" in hung.errors)
     hung.process.send_signal(signal.SIGINT)
     hung.until(lambda: "press Ctrl-C again to stop immediately" in hung.errors)

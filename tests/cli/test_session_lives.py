@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from tests.cli.command_line import own_directory, run_qts, tape
+from tests.effort import EVERY_KILL
 from tests.sim.recordings import walk, write
 from tests.sim.sessions import book_of, comparable
-from tests.sim.test_kill import EVERY_KILL
 
 __all__ = ["own_directory", "tape"]
 DEADLINE_S = 60

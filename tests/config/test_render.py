@@ -22,6 +22,7 @@ from qts.config.shape import Kind, Shape, key_text, number_of
 from qts.config.tree import QTS, Layout, QtsConfig
 from qts.errors import ConfigError
 from tests.config.sample import SAMPLE, Mood, Sample, Symbol
+from tests.effort import examples
 
 MOST = Decimal(10**15)
 SHIPPED = Path(__file__).parents[2] / "config"
@@ -209,7 +210,7 @@ def is_usable(symbol: Any) -> bool:
     return not (isinstance(symbol, Symbol) and symbol.market is Mood.WILD and symbol.lot > 50)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(20, whole=40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_valid_configuration_written_to_yaml_loads_to_the_same(data: st.DataObject) -> None:
     symbol = st.sampled_from(Mood).flatmap(
@@ -246,7 +247,11 @@ def with_value(node: Any, keys: list[str], value: Any) -> Any:
     return type(node)(**{name: getattr(node, name) if name != head else inner for name in node.__struct_fields__})
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(20, whole=40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(data=st.data())
 def test_the_real_configuration_survives_any_valid_changes(data: st.DataObject) -> None:
     tree: Any = QtsConfig()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from qts.capital.contracts import Pool
 from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
+from tests.effort import examples
 
 from . import rows
 from .rows import opened
@@ -120,7 +121,7 @@ class Writer:
         return found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40, whole=100), deadline=None)
 @given(STEPS)
 def test_a_rewind_restores_the_checkpoint_whatever_was_written_since(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[tuple[str, str, str]]]]

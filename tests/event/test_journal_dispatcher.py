@@ -25,6 +25,7 @@ from qts.event.journal_segments import Mark, segment_paths
 from qts.event.work import BlockedKey
 from qts.execution.contracts import EmergencyStop
 from qts.ids import CounterIds
+from tests.effort import examples
 from tests.event.support import P0, P1, Recorder, event_of, fill, inline_dispatcher, tick
 from tests.event.test_journal import Disk, disk, refuse
 
@@ -104,7 +105,7 @@ _values = st.recursive(
     number=st.integers(1, 2**40) | st.text(min_size=1),
     stamp=st.integers(0, 2**62),
 )
-@settings(max_examples=100)
+@settings(max_examples=examples(40, whole=100))
 def test_an_event_is_stored_and_read_back_exactly(
     payload: dict[str, Any], source: str, number: int | str, stamp: int
 ) -> None:

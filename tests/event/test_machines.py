@@ -18,6 +18,7 @@ from qts.event.ordering_keys import collapse_key, is_risk_reducing, order_key
 from qts.event.queue import EventQueue, create_queue
 from qts.ids import seeded
 from qts.strategy.contracts import Side
+from tests.effort import examples
 from tests.event.support import P0, P1, P2, P3, inline_dispatcher, signal
 
 POLICY = {
@@ -246,6 +247,6 @@ class DispatcherMachine(RuleBasedStateMachine):
 
 
 TestQueues = QueueMachine.TestCase
-TestQueues.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestQueues.settings = settings(max_examples=examples(40, whole=80), stateful_step_count=40, deadline=None)
 TestDispatcher = DispatcherMachine.TestCase
-TestDispatcher.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestDispatcher.settings = settings(max_examples=examples(40, whole=100), stateful_step_count=50, deadline=None)

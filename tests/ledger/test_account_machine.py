@@ -14,6 +14,7 @@ from qts.execution.contracts import Fill, OrderState
 from qts.ledger.audit import audit
 from qts.ledger.contracts import LedgerRow, TransferOutcome
 from qts.strategy.contracts import Side
+from tests.effort import examples
 
 from .book import BALANCED, account, at, claims_of, fill, order, transfer
 
@@ -214,7 +215,7 @@ class AccountMachine(RuleBasedStateMachine):
 
 
 TestAccountMachine = AccountMachine.TestCase
-TestAccountMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAccountMachine.settings = settings(max_examples=examples(30, whole=60), stateful_step_count=30, deadline=None)
 
 FILLS = st.lists(
     st.builds(

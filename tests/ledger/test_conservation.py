@@ -26,6 +26,7 @@ from qts.ledger.entries import balances_of, cash_of, entries_of, external_of, ho
 from qts.market.actions import Dividend, Split
 from qts.money import sum_of
 from qts.strategy.contracts import Side
+from tests.effort import examples
 
 from .book import BALANCED, SAMSUNG, account, at, bust, claims_of, fill, note, order, transfer
 from .past import Closing, Shelf
@@ -355,7 +356,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
 
 TestBroker = BrokerMachine.TestCase
-TestBroker.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestBroker.settings = settings(max_examples=examples(30, whole=60), stateful_step_count=25, deadline=None)
 
 FILLS = st.lists(
     st.tuples(st.sampled_from(["", *sorted(POOL_OF)]), SYMBOLS, SIDES, SMALL, PRICES, CHARGES, st.integers(0, 5)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal as D
@@ -17,6 +16,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
 from qts.strategy.contracts import Side
 from tests.broker.scripted import DAY, ScriptedBroker
+from tests.effort import EVERY_KILL
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
 from tests.runtime.test_recovery import Disk, Session, dies, killed, session
@@ -109,7 +109,6 @@ def test_it_is_adopted_once(session: Session) -> None:
 
 
 QUERIES = 8
-EVERY_KILL = os.environ.get("QTS_EVERY_KILL") == "1"
 
 
 @pytest.mark.parametrize("at", range(QUERIES + 2) if EVERY_KILL else (0, 5, QUERIES, QUERIES + 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -31,13 +30,13 @@ from qts.strategy.base_class import Strategy
 from qts.strategy.contracts import Context, Intent, Side
 from qts.strategy.loading import StrategySpec, check_strategy, load_strategies
 from tests.broker.scripted import ScriptedBroker
+from tests.effort import EVERY_KILL
 from tests.risk.requests import D
 from tests.runtime.live_rig import PROCESS, live
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 MINUTE_NS = 60 * NS_PER_S
-EVERY_KILL = os.environ.get("QTS_EVERY_KILL") == "1"
 """Whether to leave the session at 200 rows (``make soak``)."""
 
 

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from qts.clock import ManualClock
 from qts.safety import SafetyStateManager
 from qts.safety.contracts import SafetyState
+from tests.effort import examples
 
 WARNINGS = ["AN001", "AN010", "GR001", "GR010", "FS102", "GR999"]
 FAILURES = ["FS020", "FS030", "FS070", "FS999"]
@@ -116,5 +117,7 @@ class SafetyMachine(RuleBasedStateMachine):
         assert audit.ok, audit.problem
 
 
-SafetyMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+SafetyMachine.TestCase.settings = settings(
+    max_examples=examples(40, whole=80), stateful_step_count=40, deadline=None
+)
 TestSafetyMachine = SafetyMachine.TestCase

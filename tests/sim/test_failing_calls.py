@@ -6,7 +6,6 @@ Either what was raised changes nothing, or it ends the session, and resuming goe
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import sqlite3
 from contextlib import closing
@@ -23,6 +22,7 @@ from qts.runtime.orders.signals import Signals
 from qts.runtime.persistence.store_writer import InlineWriter
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.session_plan import SessionPlan
+from tests.effort import EVERY_CALL
 from tests.runtime.live_rig import live
 from tests.sim.failing import FailingPath
 from tests.sim.sessions import book_of, run
@@ -65,7 +65,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Book:
 def places(way: Way, calls: int) -> list[int]:
     """The first and last calls and a seeded choice of the others; QTS_EVERY_CALL=1 takes all of them."""
     everything = range(way.first, calls + 1)
-    if os.environ.get("QTS_EVERY_CALL") == "1":
+    if EVERY_CALL:
         return list(everything)
     some = random.Random(way.method).sample(everything, min(6, len(everything)))
     return sorted({everything[0], everything[1], everything[-1], *some})

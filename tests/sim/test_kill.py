@@ -6,7 +6,6 @@ The requirement is `same-input-same-run`. Many records wait for one transaction,
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -16,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.effort import EVERY_KILL
 from tests.sim.killed_session import PLACES
+from tests.sim.once import Once, once
+
+__all__ = ["once"]
 
 ROOT = Path(__file__).parents[2]
 QUIET: dict[str, str] = {}
@@ -30,8 +33,6 @@ LOSING = {"risk.daily_loss_warning": "0.0005", "risk.daily_loss_limit": "0.001"}
 """Limits so tight that safety speaks up: WARNING, then FAIL and back, with forced moves to DEFENSIVE."""
 SETTINGS = {"quiet": QUIET, "faulty": FAULTY, "unanswered": UNANSWERED, "losing": LOSING}
 Kills = Sequence[tuple[int, str]]
-EVERY_KILL = os.environ.get("QTS_EVERY_KILL") == "1"
-"""Whether to run the long form of the trials (``make soak``)."""
 
 
 def tell(
@@ -49,6 +50,12 @@ def tell(
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def undisturbed_of(once: Once, name: str) -> dict[str, Any]:
+    """Return what came of the session with ``SETTINGS[name]`` that nothing kills."""
+    told: dict[str, Any] = once(f"kill-{name}", lambda place: tell(place, SETTINGS[name], [[]])[0])
+    return told
 
 
 def assert_same_end(undisturbed: dict[str, Any], told: dict[str, Any], kills: Kills) -> None:
@@ -72,10 +79,9 @@ def some_kills(passed: dict[str, int], seed: int) -> list[Kills]:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_one_kill_at_any_record_row_or_transaction_changes_nothing(name: str, tmp_path: Path) -> None:
+def test_one_kill_at_any_record_row_or_transaction_changes_nothing(name: str, tmp_path: Path, once: Once) -> None:
     # Given a session, and how often it comes to each place at which it may be killed
-    settings = SETTINGS[name]
-    (undisturbed,) = tell(tmp_path / "undisturbed", settings, [[]])
+    settings, undisturbed = SETTINGS[name], undisturbed_of(once, name)
     scenarios = some_kills(undisturbed["passed"], seed=list(SETTINGS).index(name))
 
     # When it is killed once and resumed, then result, book and log are those of the undisturbed session
@@ -87,16 +93,16 @@ def test_one_kill_at_any_record_row_or_transaction_changes_nothing(name: str, tm
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_many_kills_in_a_row_change_nothing(seed: int, tmp_path: Path) -> None:
+def test_many_kills_in_a_row_change_nothing(seed: int, tmp_path: Path, once: Once) -> None:
     """Lives that get to the next checkpoint, and lives that do not."""
     rng = random.Random(seed)
     most = {"record": 150, "row": 300, "before": 2, "inside": 2, "after": 2}
     kills = [(rng.randint(1, most[place]), place) for place in rng.choices(PLACES, k=8)]
 
-    undisturbed, told = tell(tmp_path, QUIET, [[], kills])
+    (told,) = tell(tmp_path, QUIET, [kills])
 
     assert told["attempts"] == ["killed"] * 8
-    assert_same_end(undisturbed, told, kills)
+    assert_same_end(undisturbed_of(once, "quiet"), told, kills)
 
 
 @pytest.mark.parametrize("settings", [QUIET, {**UNANSWERED, "runtime.adjust": "total"}], ids=["quiet", "adjusted"])
@@ -138,21 +144,19 @@ def test_a_kill_leaves_windows_and_indicators_what_they_are_in_one_piece(session
             assert told["windows"] == undisturbed["windows"], one
 
 
-def test_dying_at_the_first_transaction_of_every_life_still_gets_there(tmp_path: Path) -> None:
+def test_dying_at_the_first_transaction_of_every_life_still_gets_there(tmp_path: Path, once: Once) -> None:
     """After each resume the first transaction survives, so that every attempt brings the session forward."""
     kills = [(1, "after")] * 5
 
-    undisturbed, told = tell(tmp_path, QUIET, [[], kills])
+    (told,) = tell(tmp_path, QUIET, [kills])
 
     assert told["attempts"] == ["killed"] * 5
-    assert_same_end(undisturbed, told, kills)
+    assert_same_end(undisturbed_of(once, "quiet"), told, kills)
 
 
-def test_the_session_that_is_killed_is_worth_killing(tmp_path: Path) -> None:
+def test_the_session_that_is_killed_is_worth_killing(once: Once) -> None:
     """It has what can go wrong: fills, transfers, refusals, forced exits, expired orders, safety changes."""
-    (quiet,) = tell(tmp_path / "quiet", QUIET, [[]])
-    (losing,) = tell(tmp_path / "losing", LOSING, [[]])
-    (unanswered,) = tell(tmp_path / "unanswered", UNANSWERED, [[]])
+    quiet, losing, unanswered = (undisturbed_of(once, name) for name in ("quiet", "losing", "unanswered"))
 
     assert quiet["passed"]["record"] > 10 * quiet["passed"]["before"], "many records share a transaction"
     assert quiet["values"]["fills"] > 100

@@ -12,9 +12,9 @@ from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
 from qts.runtime.persistence.session_log import FILE_NAME
 from qts.runtime.wiring import stores
+from tests.effort import EVERY_KILL
 from tests.sim.conftest import Whole
 from tests.sim.sessions import book_of, comparable, run, spike_plan
-from tests.sim.test_kill import EVERY_KILL
 
 TRANSACTIONS = 19
 """Of the undisturbed session, the one that stores its result not counted."""

@@ -15,6 +15,7 @@ from qts.clock import ManualClock
 from qts.safety.contracts import SafetyState
 from qts.state import ManualOverride, OperatingState, OperatingStateManager, TransitionMetrics
 from qts.state.contracts import TransitionKind
+from tests.effort import examples
 
 A, B, D = OperatingState.AGGRESSIVE, OperatingState.BALANCED, OperatingState.DEFENSIVE
 CALM = TransitionMetrics()
@@ -135,5 +136,7 @@ class GovernorMachine(RuleBasedStateMachine):
         )
 
 
-GovernorMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+GovernorMachine.TestCase.settings = settings(
+    max_examples=examples(40, whole=80), stateful_step_count=40, deadline=None
+)
 TestGovernorMachine = GovernorMachine.TestCase
