@@ -141,6 +141,12 @@ class GcController:
             _heap.leave()
 
 
+def collect_when_worth() -> None:
+    """Collect the young and the middle generation in a moment that is as good as any, if enough has been made."""
+    if gc.get_count()[0] >= MIDDLE:
+        gc.collect(1)
+
+
 @contextmanager
 def controlled_gc() -> Iterator[GcController]:
     """Yield a :class:`GcController` that begins and ends with the block."""

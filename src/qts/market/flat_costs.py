@@ -47,6 +47,9 @@ class _WithCosts(Mapping[str, Instrument]):
             made = self._made[symbol] = msgspec.structs.replace(one, costs=costs)
         return made
 
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._of
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._of)
 

@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,7 @@ class LastValues:
     prices may have changed since the holdings were valued, among them all that are held; who values them clears it.
     """
 
-    __slots__ = ("_paid", "bars", "changed", "feed_ts_ns", "quotes", "ticks")
+    __slots__ = ("_paid", "_symbols", "bars", "changed", "feed_ts_ns", "quotes", "ticks")
 
     def __init__(self) -> None:
         self.quotes: dict[str, Quote] = {}
@@ -31,6 +31,7 @@ class LastValues:
         self.bars: dict[str, Bar] = {}
         self.changed: set[str] = set()
         self.feed_ts_ns = 0
+        self._symbols: list[str] = []
         self._paid: dict[str, tuple[Decimal, int]] = {}
         """Dividends paid since the newest price of a symbol, and that price's time; see :meth:`mark_down`."""
 
@@ -82,9 +83,25 @@ class LastValues:
         paid = saved.get("paid", {})
         self._paid.update((symbol, (Decimal(amount), ts_ns)) for symbol, (amount, ts_ns) in paid.items())
 
-    def symbols(self) -> list[str]:
+    def symbols(self) -> Sequence[str]:
         """Return every symbol that ever had a value, sorted."""
-        return sorted(self.quotes.keys() | self.ticks.keys() | self.bars.keys())
+        known = self.quotes.keys() | self.ticks.keys() | self.bars.keys()
+        if len(self._symbols) != len(known):  # none is ever taken out
+            self._symbols = sorted(known)
+        return self._symbols
+
+    def last_prices(self) -> Iterator[tuple[str, Decimal, int]]:
+        """Yield every symbol that has a price, sorted: its last trade, else its mark; and its newest time (ns)."""
+        quotes, ticks, bars = self.quotes, self.ticks, self.bars
+        for symbol in self.symbols():
+            if symbol in quotes or symbol in ticks:
+                price, ts_ns = self.last_trade(symbol), self.last_value_ns(symbol)
+            else:
+                bar = bars[symbol]
+                price, ts_ns = bar.close, bar.ts_ns
+            price = price or self.mark(symbol)
+            if price is not None:
+                yield symbol, price, ts_ns
 
     def shows_bars_alone(self, symbol: str) -> bool:
         """Return whether bars are all that ``symbol`` was ever seen by: no quote, no trade."""

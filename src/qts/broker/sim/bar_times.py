@@ -7,6 +7,7 @@ was entered before a bar began decides whether it may fill in it, so a beginning
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from qts.broker.sim.session_times import SessionTimes
@@ -34,7 +35,12 @@ NO_BAR: Final = LastBar(0, "")
 
 def bar_day(bar: Bar, times: SessionTimes) -> date:
     """Return the session day of a bar: the one it names, else the market's date in its last moment."""
-    return date.fromisoformat(bar.day) if bar.day else times.day(bar.ts_ns - 1)
+    return _day_named(bar.day) if bar.day else times.day(bar.ts_ns - 1)
+
+
+@lru_cache(maxsize=64)
+def _day_named(text: str) -> date:
+    return date.fromisoformat(text)
 
 
 def start_ns(bar: Bar, times: SessionTimes) -> int | None:

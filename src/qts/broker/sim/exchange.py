@@ -138,6 +138,7 @@ class SimExchange:
         )
         self._fills_on_open = config.fill_on == "open"
         self._books: dict[str, InstrumentBook] = {}
+        self._newest_bar = NO_BAR
         self._open: dict[str, SimOrder] = {}
         self._cancelling: dict[str, SimOrder] = {}
         self._positions: dict[str, Decimal] = {}
@@ -627,15 +628,21 @@ class SimExchange:
 
     def _note_bar(self, bar: Bar) -> LastBar:
         """Remember the bar; return the one before it."""
-        if bar.symbol not in self._instruments:
-            return NO_BAR
-        book = self._book_of(bar.symbol)
+        symbol = bar.symbol
+        book = self._books.get(symbol)
+        if book is None:
+            if symbol not in self._instruments:
+                return NO_BAR
+            book = self._book_of(symbol)
         if bar.close > 0:
-            self._bases.note(bar.symbol, bar_day(bar, book.times), bar.close)
+            self._bases.note(symbol, bar_day(bar, book.times), bar.close)
         before = book.last_bar
         book.bar_before, book.bar_taken = before, ZERO
-        if not overlaps(bar, book.times, before):
-            book.last_bar = LastBar(bar.ts_ns, bar.interval)
+        if bar.interval == before.interval or not overlaps(bar, book.times, before):
+            newest = self._newest_bar
+            if newest.end_ns != bar.ts_ns or newest.interval != bar.interval:  # most of a universe end together
+                newest = self._newest_bar = LastBar(bar.ts_ns, bar.interval)
+            book.last_bar = newest
         return before
 
     def _match_bar(self, book: InstrumentBook, bar: Bar, before: LastBar, *, holds_limits: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from qts.clock import from_ns
-from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
+from qts.market.contracts import Bar, BookUpdate, Calendar, Instrument, MarketValue, Quote, Tick
 from qts.money import ONE, TWO, ZERO, minus, plus, ratio, times
 from qts.notes import Note
 
@@ -133,12 +133,14 @@ class PriceBands:
     instrument.
     """
 
-    __slots__ = ("_bases", "_instruments", "_limits", "bands", "changes", "doubts")
+    __slots__ = ("_bases", "_day", "_day_of", "_instruments", "_limits", "bands", "changes", "doubts")
 
     def __init__(self, instruments: Mapping[str, Instrument], base_prices: Mapping[str, Decimal]) -> None:
         self._instruments = instruments
         self._bases = base_prices
         self._limits: dict[str, Band] = {}
+        self._day_of: tuple[Calendar, int] | None = None
+        self._day = date.min
         self.bands: dict[str, Band | None] = {}
         self.doubts: dict[str, Doubt] = {}
         self.changes = 0
@@ -257,7 +259,7 @@ class PriceBands:
         """Return the band of the day and store it; None when the market has none, or before the first price."""
         symbol = value.symbol
         instrument = self._instruments.get(symbol)
-        day = date.min if instrument is None else instrument.calendar.local_date(from_ns(value.ts_ns))
+        day = date.min if instrument is None else self._local_day(instrument.calendar, value.ts_ns)
         if instrument is None or instrument.ticks.band(ONE, day) is None:
             self.bands[symbol] = None
             return None
@@ -273,6 +275,12 @@ class PriceBands:
         self.bands[symbol] = self._effective_band(symbol, band)
         self.changes += 1
         return band
+
+    def _local_day(self, calendar: Calendar, ts_ns: int) -> date:
+        """Return the market's date; values of many symbols come at one moment, as the bars of a universe."""
+        if self._day_of != (calendar, ts_ns):
+            self._day_of, self._day = (calendar, ts_ns), calendar.local_date(from_ns(ts_ns))
+        return self._day
 
     def _effective_band(self, symbol: str, band: Band) -> Band:
         doubt = self.doubts.get(symbol)

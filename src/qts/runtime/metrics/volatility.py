@@ -133,6 +133,7 @@ class RealisedVolatility:
 
     def __init__(self) -> None:
         self._closes: dict[str, Decimal] = {}
+        self._floats: dict[str, float] = {}
         self._returns: deque[float] = deque(maxlen=RETURN_DAYS)
         self._volatilities: deque[float] = deque(maxlen=MEDIAN_DAYS)
         self._value: float | None = None
@@ -144,9 +145,10 @@ class RealisedVolatility:
     def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
         if not closes:
             return
-        before, self._closes = self._closes, dict(closes)
+        before, self._closes = self._floats, dict(closes)
+        self._floats = {symbol: float(close) for symbol, close in closes.items()}
         self._ts_ns = now_ns
-        moves = [float(close) / float(before[symbol]) - 1 for symbol, close in closes.items() if symbol in before]
+        moves = [close / before[symbol] - 1 for symbol, close in self._floats.items() if symbol in before]
         if not moves:
             return
         self._returns.append(fmean(moves))
@@ -156,7 +158,8 @@ class RealisedVolatility:
     def on_split(self, split: Split) -> None:
         close = self._closes.get(split.symbol)
         if close is not None:
-            self._closes[split.symbol] = split.price(close)
+            self._closes[split.symbol] = close = split.price(close)
+            self._floats[split.symbol] = float(close)
 
     def _measure(self, volatility: float) -> None:
         usual = median(self._volatilities) if len(self._volatilities) >= MIN_MEDIAN_DAYS else 0.0
@@ -184,6 +187,7 @@ class RealisedVolatility:
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
         self._closes = {symbol: Decimal(close) for symbol, close in saved["closes"].items()}
+        self._floats = {symbol: float(close) for symbol, close in self._closes.items()}
         self._returns = deque(saved["returns"], maxlen=RETURN_DAYS)
         self._volatilities = deque(saved["volatilities"], maxlen=MEDIAN_DAYS)
         self._value, self._ts_ns = saved["value"], saved["ts_ns"]

@@ -37,10 +37,7 @@ class DayCycle:
     def day_start(self, now_ns: int) -> None:
         """Start the day: yesterday's last prices become base prices, counts of the day are reset."""
         p = self._shared
-        for symbol in p.last.symbols():
-            price = p.last.last_trade(symbol) or p.last.mark(symbol)
-            if price is not None:
-                p.base_prices[symbol] = price
+        p.base_prices.update((symbol, price) for symbol, price, _ in p.last.last_prices())
         p.price_bands.start_day()
         p.day.start(p.equity())
         p.extremes.start_day(now_ns)
@@ -63,11 +60,10 @@ class DayCycle:
 
     def _closes(self, now_ns: int) -> dict[str, Decimal]:
         """Return the last prices of the symbols that had one on the local day of ``now_ns``."""
-        last, calendar = self._shared.last, self._shared.calendar
+        calendar = self._shared.calendar
         day_start_ns = to_ns(calendar.at(calendar.local_date(from_ns(now_ns)), 0))
-        closes = {}
-        for symbol in last.symbols():
-            price = last.last_trade(symbol) or last.mark(symbol)
-            if price is not None and price > 0 and last.last_value_ns(symbol) >= day_start_ns:
-                closes[symbol] = price
-        return closes
+        return {
+            symbol: price
+            for symbol, price, ts_ns in self._shared.last.last_prices()
+            if ts_ns >= day_start_ns and price > 0
+        }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from qts.config.tree import QtsConfig
 from qts.db.session import SessionStore
 from qts.event.contracts import EventType
 from qts.event.dispatcher import EventDispatcher
+from qts.event.gc_control import collect_when_worth
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
@@ -397,7 +397,7 @@ def _make_components(
         capital=capital,
         curve=curve,
         charges=DayCharges(p, broker, venue, base.store, due, on_booking=listeners.on_booking, log=say),
-        days=DayCycle(p, monitor=monitor, capital=capital, curve=curve, collect=partial(gc.collect, 1)),
+        days=DayCycle(p, monitor=monitor, capital=capital, curve=curve, collect=collect_when_worth),
         evaluation=StateEvaluation(p, base.counters, say),
         stops=_make_stops(base, exits, exit_requests, pools),
         auditor=auditor,
