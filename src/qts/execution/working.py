@@ -1,6 +1,7 @@
 """The orders that can still change, in memory, with the questions that others ask about them.
 
-Final orders stay for a while (``keep_final``), because late fills and repeated reports are facts too.
+Final orders stay for a while (``keep_final``), because late fills and repeated reports are facts too. Later they
+are found in the store (:meth:`WorkingOrders.recall`).
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import islice
 
 from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.execution.past import PastOrders
 from qts.money import ZERO, sum_of, times
 from qts.strategy.contracts import Side
 
@@ -30,9 +33,15 @@ def in_order_of_intent(orders: Iterable[Order]) -> list[Order]:
 
 
 class WorkingOrders:
-    """The orders of one account; values are replaced, never changed."""
+    """The orders of one account; values are replaced, never changed.
 
-    def __init__(self, keep_final: int = 1_000) -> None:
+    ``past`` finds orders that are in memory no more; None: they are forgotten. More than ``keep_final`` final
+    orders are in memory until what is known of them is stored (:meth:`begin_store`).
+    """
+
+    def __init__(self, keep_final: int = 1_000, past: PastOrders | None = None) -> None:
+        self._past = past
+        self._leaving: list[Order] = []
         self._open: dict[str, Order] = {}
         self._final: OrderedDict[str, Order] = OrderedDict()
         self._keep_final = keep_final
@@ -44,8 +53,9 @@ class WorkingOrders:
             self._open.pop(key, None)
             self._final[key] = order
             self._final.move_to_end(key)
-            while len(self._final) > self._keep_final:
-                self._final.popitem(last=False)
+            if self._past is None:
+                while len(self._final) > self._keep_final:
+                    self._final.popitem(last=False)
         else:
             self._final.pop(key, None)
             self._open[key] = order
@@ -53,6 +63,23 @@ class WorkingOrders:
     def get(self, client_order_id: str) -> Order | None:
         """Return an order that is open or remembered; None for any other."""
         return self._open.get(client_order_id) or self._final.get(client_order_id)
+
+    def recall(self, client_order_id: str) -> Order | None:
+        """Return an order that is in memory or stored; None for none of ours. Raises StorageError when unknown."""
+        order = self.get(client_order_id)
+        return order if order is not None or self._past is None else self._past.order(client_order_id)
+
+    def begin_store(self) -> None:
+        """Note which final orders may leave the memory once what is known of them now is stored."""
+        more = len(self._final) - self._keep_final
+        self._leaving = [] if more <= 0 else list(islice(self._final.values(), more))
+
+    def end_store(self) -> None:
+        """Let the noted orders that have not changed since leave: their rows are stored."""
+        for order in self._leaving:
+            if self._final.get(order.client_order_id) is order:
+                del self._final[order.client_order_id]
+        self._leaving = []
 
     def __iter__(self) -> Iterator[Order]:
         return iter(tuple(self._open.values()))

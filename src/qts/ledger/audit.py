@@ -16,6 +16,7 @@ import msgspec
 
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.execution.contracts import Order, OrderState
+from qts.ledger.closes import OpeningBalances
 from qts.ledger.contracts import (
     ActionKind,
     ActionRow,
@@ -157,11 +158,18 @@ def audit(
 class ProvenRows:
     """The sums of the rows that were audited, so that the next audit reads and adds up only those that are new.
 
-    Rows are added in the order of booking. After an audit with findings, or once :meth:`follow` returns False, its
-    sums are of no use: every row has to be read again, into a fresh object.
+    Rows are added in the order of booking. With ``opening`` those that it covers are added already: it was audited
+    when it was made; ``orders`` are the open ones then. After an audit with findings, or once :meth:`follow`
+    returns False, its sums are of no use: every row has to be read again, into a fresh object.
     """
 
-    def __init__(self, initial: Mapping[Pool, Decimal], quantum: Decimal) -> None:
+    def __init__(
+        self,
+        initial: Mapping[Pool, Decimal],
+        quantum: Decimal,
+        opening: OpeningBalances | None = None,
+        orders: Iterable[Order] = (),
+    ) -> None:
         self.fills = self.transfers = self.actions = self.bookings = 0
         """Numbers of the fills, transfers, splits and dividends, and bookings that were added."""
         self._quantum = quantum
@@ -185,6 +193,56 @@ class ProvenRows:
         self._external_qty: dict[str, Decimal] = defaultdict(Decimal)
         self._external_cost: dict[str, Decimal] = defaultdict(Decimal)
         self._newest: _TimeKey | None = None
+        self._closed_actions = self._closed_bookings = 0
+        if opening is not None:
+            self._open(opening)
+        self._orders.update((order.client_order_id, order) for order in orders)
+
+    def _open(self, opening: OpeningBalances) -> None:
+        close = opening.close
+        self.fills, self.actions, self.transfers, self.bookings = close.marks
+        self._closed_actions, self._closed_bookings = self.actions, self.bookings
+        self._opening = close.paid_in(self._opening)
+        self._cash, self._realized = dict(close.cash), dict(close.realized)
+        self._external_cash = close.external_cash
+        for row in opening.holdings:
+            if row.pool is None:
+                self._external_qty[row.symbol], self._external_cost[row.symbol] = row.qty, row.cost
+                continue
+            key = (row.strategy, row.symbol)
+            self._qty[key] = row.qty
+            if row.qty:
+                self._averages[key] = _WIDE.divide(row.basis, row.qty)
+            moment = row.ts_ns, row.broker, len(row.execution_id), row.execution_id, row.order_id
+            self._newest = moment if self._newest is None else max(self._newest, moment)
+
+    def closed(self) -> ProvenRows:
+        """Return a copy without what tells single rows apart; of orders it has those that are open.
+
+        So it has as much as is held, however many rows there were. A row told again, or news of an order that had
+        ended, does not fit it.
+        """
+        copy = ProvenRows({}, self._quantum)
+        copy.fills, copy.transfers, copy.actions, copy.bookings = (
+            self.fills,
+            self.transfers,
+            self.actions,
+            self.bookings,
+        )
+        copy._closed_actions, copy._closed_bookings = self.actions, self.bookings
+        copy._opening, copy._external_cash, copy._newest = self._opening, self._external_cash, self._newest
+        copy._cash, copy._realized = dict(self._cash), dict(self._realized)
+        copy._qty.update(self._qty)
+        copy._averages.update(self._averages)
+        copy._external_qty.update(self._external_qty)
+        copy._external_cost.update(self._external_cost)
+        copy._orders = {key: order for key, order in self._orders.items() if order.state in _OPEN}
+        copy._filled.update((key, self._filled[key]) for key in copy._orders if key in self._filled)
+        return copy
+
+    def approvals_of_open_orders(self) -> dict[str, str]:
+        """Return the order of the approval of each open order, by the approval's id."""
+        return {order.approval_id: key for key, order in self._orders.items() if order.state in _OPEN}
 
     def follow(
         self,
@@ -237,10 +295,12 @@ class ProvenRows:
         self._check_positions(protocol, claims)
         protocol.same(5, "fills applied", claims.fills_applied, self.fills)
         if self.actions or claims.actions_applied:
-            protocol.same(5, "splits and dividends, each once", len(self._action_keys), self.actions)
+            protocol.same(
+                5, "splits and dividends, each once", self._closed_actions + len(self._action_keys), self.actions
+            )
             protocol.same(5, "splits and dividends applied", claims.actions_applied, self.actions)
         if self.bookings or claims.bookings_applied:
-            protocol.same(5, "bookings, each once", len(self._booking_keys), self.bookings)
+            protocol.same(5, "bookings, each once", self._closed_bookings + len(self._booking_keys), self.bookings)
             protocol.same(5, "bookings applied", claims.bookings_applied, self.bookings)
             moved = ", ".join(" of ".join(key) for key in self._moved)
             protocol.true(1, not moved, "shares taken over", f"what left EXTERNAL and what came differ: {moved}")

@@ -38,6 +38,7 @@ from qts.runtime.session.account_opening import AccountOpening
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.corporate_actions import CorporateActions
 from qts.runtime.session.day_charges import DayCharges
+from qts.runtime.session.day_closes import DayCloses
 from qts.runtime.session.day_cycle import DayCycle
 from qts.runtime.session.equity_curve import EquityCurve
 from qts.runtime.session.schedule import Schedule
@@ -93,6 +94,7 @@ class Components:
     curve: EquityCurve
     charges: DayCharges
     days: DayCycle
+    closes: DayCloses
     opening: AccountOpening
     actions: CorporateActions | None
     """Splits and dividends; None when the feed knows none."""

@@ -28,6 +28,7 @@ class DueWork:
         "audit",
         "charges",
         "checkpoint",
+        "close_ns",
         "daily_audit",
         "done",
         "final_check_done",
@@ -42,6 +43,8 @@ class DueWork:
         self.pending = False
         """Whether any work is due before the next handler."""
         self.checkpoint = self.audit = self.daily_audit = self.unresolved = self.charges = False
+        self.close_ns = 0
+        """The close of the day that becomes opening balances once its books are audited; 0: there is none."""
         self.next_guard_ns = self.next_sample_ns = now_ns
         self.wake_ns = 0
         """Time of the next scheduled task; it runs before any value from then on."""
@@ -122,6 +125,7 @@ class DueWork:
             "sample_ns": self.next_sample_ns,
             "audit": self.audit,
             "daily_audit": self.daily_audit,
+            "close_ns": self.close_ns,
             "unresolved": self.unresolved,
             "looked_last": self.final_check_done,
             "done": self.done,
@@ -131,6 +135,6 @@ class DueWork:
         """Continue from :meth:`export_state`."""
         self.next_guard_ns, self.next_sample_ns = saved["guard_ns"], saved["sample_ns"]
         self.audit, self.unresolved = saved["audit"], saved["unresolved"]
-        self.daily_audit = saved.get("daily_audit", False)
+        self.daily_audit, self.close_ns = saved.get("daily_audit", False), saved.get("close_ns", 0)
         self.final_check_done, self.done = saved["looked_last"], saved["done"]
         self.pending = True

@@ -61,16 +61,21 @@ class Kernel:
         journal, store = c.journal, c.store
         if journal is not None:
             journal.identify = c.shared.account.identity_of
-        on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
         checkpoint_soon = c.due.checkpoint_soon
-        bar_rows = self.host.bar_rows
+        bar_rows, closes = self.host.bar_rows, c.closes
+
+        def on_stored() -> None:
+            if journal is not None:
+                journal.commit(store.checkpoint_number)
+            closes.on_stored()
+
         c.shared.record.connect(
             self._checkpoint,
             checkpoint_soon,
             on_stored,
             journal,
             on_full=checkpoint_soon,
-            take_rows=None if bar_rows is None else bar_rows.take_new,
+            take_rows=closes.take_rows if bar_rows is None else lambda: [*bar_rows.take_new(), *closes.take_rows()],
         )
 
     async def drain(self) -> None:
@@ -131,6 +136,18 @@ class Kernel:
         due, auditor = self.due, self.auditor
         audited = await (auditor.run_full_audit(now_ns) if due.audit else auditor.run_daily_audit(now_ns))
         due.audit, due.daily_audit = not audited, False  # repeated with the next due work
+        if audited and due.close_ns:
+            self._close_books()
+
+    def _close_books(self) -> None:
+        """Turn the audited day into opening balances; unsound books stay open until an audit finds them sound."""
+        due = self.due
+        if not self.auditor.has_proven_all:
+            return
+        close_ns, due.close_ns = due.close_ns, 0
+        self.auditor.close()
+        if self.components.closes.close(close_ns) and not self._inline:
+            due.checkpoint_soon()
 
     def _on_work_ended(self) -> None:
         """Request due work when a background task failed or more came due; an audit does not repeat itself."""
@@ -193,7 +210,9 @@ class Kernel:
             self.monitor.check_limits(now_ns)
             self.components.curve.sample(now_ns)
             self.due.final_check_done = True
-        await self.auditor.run_full_audit(now_ns)
+        await self.auditor.run_whole_audit(now_ns)
+        if self.due.close_ns:
+            self._close_books()
         self.due.done = True
         await self.shared.record.checkpoint()
 
@@ -314,6 +333,7 @@ class Kernel:
         else:
             self.counters.metrics_fed += 1
             self.days.day_close(due_ns)
+            self.due.close_ns = due_ns
             self.components.charges.on_day_over(self.shared.calendar.local_date(from_ns(due_ns)))
             self._request_audit(due_ns)
 
@@ -324,6 +344,8 @@ class Kernel:
         """
         safe = self.shared.safety.is_trading_allowed
         if safe and self._inline and self.shared.config.runtime.audits == "end":
+            self.due.close_ns = 0
+            self.components.closes.close(day_ns)
             return
         local_date = self.shared.calendar.local_date
         month, next_month = (local_date(from_ns(ns)).month for ns in (day_ns, self.schedule.next_ns))

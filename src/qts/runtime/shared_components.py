@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from qts.clock import Clock
+from qts.clock import Clock, from_ns
 from qts.config.tree import QtsConfig
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
@@ -65,6 +65,10 @@ class SharedComponents:
     def equity(self) -> Decimal:
         """Return cash plus holdings at the last price, in the account's currency."""
         return self.worth.equity()
+
+    def trade_date(self, ts_ns: int) -> str:
+        """Return the market's own date (ISO) of a moment."""
+        return self.calendar.local_date(from_ns(ts_ns)).isoformat()
 
     def measure(self, value: MarketValue) -> None:
         """Pass an index or volatility level to the metrics of the operating state; ignore other values."""

@@ -1,8 +1,8 @@
 """Checks the numbered invariants while a session runs (docs/reference/invariants.md).
 
-After each event it checks what that event changed. At every day's close it audits what is new, and at the end of a
-month, after a fail-safe and at the end the whole book, recomputed from the stored rows by code that shares nothing
-with the account.
+After each event it checks what that event changed. At every day's close it audits what is new, at the end of a
+month and after a fail-safe everything since the last closed day (on the virtual clock the whole book), and at the
+end the whole book, recomputed from the stored rows by code that shares nothing with the account.
 Independent counters of quantities are compared with the ledger and the broker's own book (``three-way-count``). The
 text of a breach is composed only when there is one.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -41,6 +42,14 @@ _POOLS = tuple(Pool)
 _T = TypeVar("_T")
 
 
+class _Audited(Enum):
+    """The outcome of one audit."""
+
+    YES = "YES"
+    MOVED = "MOVED"
+    DOES_NOT_FIT = "DOES_NOT_FIT"
+
+
 class Auditor:
     """An auditor that reports every check to :class:`~qts.runtime.checks.invariants.Invariants`; it decides
     nothing.
@@ -63,7 +72,10 @@ class Auditor:
         self._dispatcher = dispatcher
         self._inv = invariants
         self._store = store
-        self._proven = ProvenBook(store, shared.account.initial, shared.account.quantum)
+        record = shared.record
+        self._proven = ProvenBook(
+            store, shared.account.initial, shared.account.quantum, lambda: record.is_concurrent
+        )
         self._targets = targets
         self._on_code = on_code
         self._counters: dict[str, Decimal] = {}
@@ -154,36 +166,63 @@ class Auditor:
 
     # -- the whole book ----------------------------------------------------------------------------------------
 
-    async def run_full_audit(self, now_ns: int) -> bool:
-        """Recompute everything from the stored rows and compare it with the account and the broker's book.
+    @property
+    def has_proven_all(self) -> bool:
+        """Return whether everything that is booked now was found sound."""
+        end = self._proven.up_to
+        return end is not None and end.book == self._shared.record.book_revision
+
+    def close(self) -> None:
+        """Let later audits begin with the books as they are now, which were found sound.
+
+        On the virtual clock those of a whole book still begin with its first row.
+        """
+        if self._shared.record.is_concurrent:
+            self._proven.close()
+
+    async def run_whole_audit(self, now_ns: int) -> bool:
+        """Recompute everything from the first stored row and compare it with the account and the broker's book.
 
         Return False, with nothing checked, when the book changed while its rows were read off the loop: the audit
         has to be requested again. While the broker is unavailable, comparisons with it stay unchecked: unknown
         neither holds nor breaks an invariant. Raises StorageError when the store has failed.
         """
+        self._proven.forget_all()
+        return await self._audit(now_ns) is _Audited.YES
+
+    async def run_full_audit(self, now_ns: int) -> bool:
+        """Recompute everything since the last closed day and compare it; everything where no day is closed.
+
+        Rows that do not fit what was closed, as news of a closed day does not, lead to a :meth:`run_whole_audit`.
+        Returns and raises like that.
+        """
         self._proven.forget()
-        return await self._audit(now_ns)
+        audited = await self._audit(now_ns)
+        if audited is _Audited.DOES_NOT_FIT:
+            return await self.run_whole_audit(now_ns)
+        return audited is _Audited.YES
 
     async def run_daily_audit(self, now_ns: int) -> bool:
         """Check what is new since the last audit: its rows are added to the sums that held then.
 
         Where neither the book nor a price of what is held has changed, only the broker's book is compared. Rows
-        that do not fit lead to a :meth:`run_full_audit`, which judges them; so does a store that is written beside
-        the session. Returns and raises like that.
+        that do not fit lead to a :meth:`run_full_audit`, which judges them. Returns and raises like that.
         """
         record, end = self._shared.record, self._proven.up_to
-        if end is None or record.is_concurrent:
+        if end is None:
             return await self.run_full_audit(now_ns)
         if end.book == record.book_revision and end.prices_ns == self._prices_ns():
             self._compare_with_broker(await self._broker_book(), await self._broker_orders(), now_ns)
             return True
-        return await self._audit(now_ns) or await self.run_full_audit(now_ns)
+        audited = await self._audit(now_ns)
+        if audited is _Audited.DOES_NOT_FIT:
+            return await self.run_full_audit(now_ns)
+        return audited is _Audited.YES
 
-    async def _audit(self, now_ns: int) -> bool:
+    async def _audit(self, now_ns: int) -> _Audited:
         """Check the rows behind what was found sound before.
 
-        Return False, with nothing checked, when the book changed meanwhile, or when the rows do not fit what was
-        sound.
+        Nothing is checked when the book changed meanwhile, or when the rows do not fit what was sound.
         """
         p, proven = self._shared, self._proven
         is_whole = proven.up_to is None
@@ -193,14 +232,14 @@ class Auditor:
             await self._verify_history(only_new=True)
         rows, prices_ns = p.record.book_revision, self._prices_ns()
         if self._is_book_moving(rows):
-            return False
+            return _Audited.MOVED
         stored = await p.record.on_store(proven.rows_behind) if has_rows else NO_ROWS
         theirs, working = await self._broker_book(), await self._broker_orders()
         if self._is_book_moving(rows):
-            return False
+            return _Audited.MOVED
         sums = proven.sums()
         if not sums.follow(stored.ledger, stored.actions, stored.bookings):
-            return False
+            return _Audited.DOES_NOT_FIT
         claims = self._claims(theirs)
         marks = {row.symbol: p.last.mark(row.symbol) for row in claims.holdings}  # at the same moment
         recompute = partial(
@@ -218,7 +257,7 @@ class Auditor:
         unapproved = proven.unapproved(stored)
         is_sound = result.ok and not unapproved
         if not is_sound and not is_whole:
-            return False
+            return _Audited.DOES_NOT_FIT
         self._record(rows, unapproved, len(stored.orders), result, now_ns)
         if not self._is_book_moving(rows):  # nothing is awaited from here on
             self._compare_with_broker(theirs, working, now_ns)
@@ -226,8 +265,8 @@ class Auditor:
         if is_sound:
             proven.extend(stored, book=rows, prices_ns=prices_ns)
         else:
-            proven.forget()
-        return True
+            proven.forget_all()
+        return _Audited.YES
 
     def _record(self, rows: int, unapproved: list[str], orders: int, result: AuditResult, now_ns: int) -> None:
         """Record the checks that were made at revision ``rows`` of the book."""

@@ -5,7 +5,7 @@ So the next audit reads and adds up only the rows behind it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -53,10 +53,19 @@ class ProvenUpTo(msgspec.Struct, frozen=True):
 class ProvenBook:
     """The rows that the last audit found sound. For the session's thread; its end is part of the checkpoint.
 
-    ``initial`` is the opening capital by pool, in the account's currency, ``quantum`` its smallest unit.
+    ``begins_with_close`` returns whether the sums of a part that ends with the last close may be taken from its
+    rows after a restart. ``initial`` is the opening capital by pool, in the account's currency, ``quantum`` its
+    smallest unit.
     """
 
-    def __init__(self, store: SessionStore, initial: Mapping[Pool, Decimal], quantum: Decimal) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        initial: Mapping[Pool, Decimal],
+        quantum: Decimal,
+        begins_with_close: Callable[[], bool],
+    ) -> None:
+        self._begins_with_close = begins_with_close
         self._store = store
         self._initial = initial
         self._quantum = quantum
@@ -64,16 +73,36 @@ class ProvenBook:
         """The end of the part; None when every row has to be audited."""
         self._sums: ProvenRows | None = None
         self._approvals: dict[str, str] = {}
-        self._changed_from_ns = NEVER_NS
+        self._changed_from_ns = self._changed_since_close_ns = NEVER_NS
+        self._closed: tuple[ProvenUpTo, ProvenRows, dict[str, str]] | None = None
 
     def note_order(self, ts_ns: int) -> None:
         """Note that an order has changed whose row bears the time ``ts_ns`` (ns) or a later one."""
         self._changed_from_ns = min(self._changed_from_ns, ts_ns)
+        self._changed_since_close_ns = min(self._changed_since_close_ns, ts_ns)
 
     def forget(self) -> None:
+        """Let the next audit begin with the rows behind the last close; with the first row where there is none."""
+        if self._closed is None:
+            self.forget_all()
+            return
+        self.up_to, sums, approvals = self._closed
+        self._sums, self._approvals = sums.closed(), dict(approvals)
+        self._changed_from_ns = self._changed_since_close_ns
+
+    def forget_all(self) -> None:
         """Let the next audit begin with the first row."""
-        self.up_to = self._sums = None
+        self.up_to = self._sums = self._closed = None
         self._approvals = {}
+
+    def close(self) -> None:
+        """Keep the sums of the part and let go of its single rows, but for orders that are open."""
+        assert self.up_to is not None  # called behind an audit that found it sound
+        sums = self.sums().closed()
+        open_approvals = sums.approvals_of_open_orders()
+        self._closed = self.up_to, sums, open_approvals
+        self._sums, self._approvals = sums.closed(), dict(open_approvals)
+        self._changed_since_close_ns = self._changed_from_ns
 
     def rows_behind(self) -> StoredRows:
         """Read the rows behind the part, and the orders that have changed since. Raises StorageError."""
@@ -97,10 +126,20 @@ class ProvenBook:
         )
 
     def sums(self) -> ProvenRows:
-        """Return the sums of the part, which are read again after a restart; fresh ones without a part."""
+        """Return the sums of the part, which are read again after a restart; fresh ones without a part.
+
+        After a restart they are those of the last close, where the part ends with it.
+        """
         if self._sums is None:
             self._sums = ProvenRows(self._initial, self._quantum)
-            if (end := self.up_to) is not None:
+            if (end := self.up_to) is not None and self._ends_with_close(end):
+                opening = self._store.opening()
+                assert opening is not None  # the part ends with it
+                orders = self._store.open_orders()
+                self._sums = ProvenRows(self._initial, self._quantum, opening, orders)
+                self._approvals = {order.approval_id: order.client_order_id for order in orders}
+                self.close()
+            elif end is not None:
                 store = self._store
                 self._sums.add(
                     store.ledger()[: end.fills],
@@ -111,6 +150,10 @@ class ProvenBook:
                 )
                 self._approvals = _approvals_of(store.decisions()[: end.decisions])
         return self._sums
+
+    def _ends_with_close(self, end: ProvenUpTo) -> bool:
+        opening = self._store.opening() if self._begins_with_close() else None
+        return opening is not None and opening.close.marks == (end.fills, end.actions, end.transfers, end.bookings)
 
     def unapproved(self, rows: StoredRows) -> list[str]:
         """Return the orders of ``rows`` that do not name their own approval; call :meth:`sums` before."""

@@ -103,7 +103,7 @@ class CommandHandler:
         """Release after a full audit of the books; refuse when a stop arrived during that audit."""
         kernel = self._kernel
         stops, now_ns = kernel.stops.begun_count, kernel.shared.clock.time_ns()
-        await kernel.auditor.run_full_audit(now_ns)
+        await kernel.auditor.run_whole_audit(now_ns)
         if kernel.stops.begun_count != stops:
             return Answer(done=False, answer=STOPPED_MEANWHILE)
         kernel.on_command()

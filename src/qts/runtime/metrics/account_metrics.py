@@ -200,6 +200,7 @@ class AccountMetrics:
         earned = equity > self._day_open() or (is_rebased and equity == self._day_open())
         self._profitable_days = self._profitable_days + 1 if earned else 0
         self._closes.append(equity)
+        self._trades.drop_before(now_ns - _MONTH_NS)
 
     def on_capital_moved(self, move: CapitalMove) -> None:
         """Carry peak and closes over: neither a drawdown nor growth comes from capital that moved."""

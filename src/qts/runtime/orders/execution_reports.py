@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from qts.clock import NS_PER_S
 from qts.db.contracts import Record
+from qts.errors import StorageError
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import (
     BrokerDisconnect,
@@ -28,6 +30,8 @@ from qts.runtime.strategies.strategy_host import StrategyHost
 from qts.strategy.contracts import FillView
 
 OnCode = Callable[[str, str], None]
+_HALF_A_DAY_NS = 12 * 3_600 * NS_PER_S
+"""A fill that is older may be of an earlier day, to whose band today's base price does not belong."""
 
 EVENT_OF_REPORT = {
     OrderCancelled: EventType.ORDER_CANCELLED,
@@ -130,10 +134,14 @@ class ExecutionReportHandler:
         if why:
             self.keep(fill, why)
             return
-        if self._account.has_booked(fill):
-            self.duplicates += 1  # also of an order too old to be in memory
+        try:
+            if self._account.has_booked(fill):
+                self.duplicates += 1
+                return
+            order = self._orders.recall(fill.client_order_id)
+        except StorageError as error:
+            self._keep_unknown(fill, error)
             return
-        order = self._orders.get(fill.client_order_id)
         if order is None:
             await self._on_unknown(fill)
             return
@@ -141,7 +149,11 @@ class ExecutionReportHandler:
         if why:
             self.keep(fill, f"fill {fill.execution_id}: {why}")
             return
-        effect = self._account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
+        try:
+            effect = self._account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
+        except StorageError as error:  # raised before anything has changed
+            self._keep_unknown(fill, error)
+            return
         assert effect is not None  # checked above
         updated = apply_fill(order, fill)
         self._orders.put(updated)
@@ -164,7 +176,11 @@ class ExecutionReportHandler:
         if not (fill.qty > 0 and fill.price > 0):
             self.keep(fill, f"fill {fill.execution_id}: it has qty {fill.qty} and price {fill.price}")
             return
-        effects = self._account.book_external(fill, actor="rule", reason=f"order {key} is not ours")
+        try:
+            effects = self._account.book_external(fill, actor="rule", reason=f"order {key} is not ours")
+        except StorageError as error:  # raised before anything has changed
+            self._keep_unknown(fill, error)
+            return
         for effect in effects:
             self._on_booked(effect.booking)
         what = f"{fill.side.value} {fill.qty} {fill.symbol} at {fill.price}"
@@ -177,14 +193,18 @@ class ExecutionReportHandler:
         if why:
             self.keep(report, why)
             return
-        if self._account.has_reversed(report):
-            self.duplicates += 1
+        try:
+            if self._account.has_reversed(report):
+                self.duplicates += 1
+                return
+            why = self._account.why_irreversible(report)
+            effect = None if why else self._account.reverse(report)
+        except StorageError as error:  # raised before anything has changed
+            self._keep_unknown(report, error)
             return
-        why = self._account.why_irreversible(report)
         if why:
             self.keep(report, why)
             return
-        effect = self._account.reverse(report)
         if effect is None:
             what = f"execution {report.execution_id} of order {report.client_order_id}"
             self._on_code("AN030", f"the broker took back {what}, which is not known: it will not count")
@@ -204,7 +224,11 @@ class ExecutionReportHandler:
         self._on_kept()
 
     async def _on_end(self, report: OrderCancelled | OrderRejected, kind: str) -> None:
-        order = self._orders.get(report.client_order_id)
+        try:
+            order = self._orders.recall(report.client_order_id)
+        except StorageError as error:
+            self._keep_unknown(report, error)
+            return
         if order is None:
             self._on_code("FS070", f"{kind}: order {report.client_order_id} is unknown here")
             return
@@ -224,19 +248,24 @@ class ExecutionReportHandler:
         """Store a notice that cannot be booked in quarantine, for the reason ``why``, and raise ``code``."""
         self.quarantine.keep(notice, code, why, self._shared.clock.time_ns())
 
+    def _keep_unknown(self, report: ExecutionReport, error: StorageError) -> None:
+        """Quarantine a report of which it is unknown whether it is new, because the store cannot be read."""
+        self.keep(report, f"whether it is new is unknown: {error}")
+
     def show(self, fill: Fill, order: Order) -> None:
         """Show a booked ``fill`` to its strategy; ``order`` as it stands after it."""
         self._host.on_fill(order.strategy, _view(fill, order))
 
     def _misfit(self, fill: Fill, order: Order) -> str:
-        p, symbol = self._shared, order.symbol
+        p, symbol, now_ns = self._shared, order.symbol, self._shared.clock.time_ns()
+        is_of_today = now_ns - fill.ts_ns < _HALF_A_DAY_NS or p.trade_date(fill.ts_ns) == p.trade_date(now_ns)
         return misfit(
             fill,
             order,
             p.feed.instruments.get(symbol),
-            base=p.base_prices.get(symbol),
+            base=p.base_prices.get(symbol) if is_of_today else None,
             shown=p.last.shown(symbol),
-            now_ns=p.clock.time_ns(),
+            now_ns=now_ns,
             market_ns=p.last.feed_ts_ns,
         )
 

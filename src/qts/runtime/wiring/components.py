@@ -54,6 +54,7 @@ from qts.runtime.session.account_opening import AccountOpening
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.corporate_actions import CorporateActions
 from qts.runtime.session.day_charges import DayCharges
+from qts.runtime.session.day_closes import DayCloses
 from qts.runtime.session.day_cycle import DayCycle
 from qts.runtime.session.equity_curve import EquityCurve
 from qts.runtime.session.schedule import Schedule
@@ -398,6 +399,7 @@ def _make_components(
         curve=curve,
         charges=DayCharges(p, broker, venue, base.store, due, on_booking=listeners.on_booking, log=say),
         days=DayCycle(p, monitor=monitor, capital=capital, curve=curve, collect=collect_when_worth),
+        closes=DayCloses(p, inline=base.inline, orders_sent=lambda: base.counters.orders),
         evaluation=StateEvaluation(p, base.counters, say),
         stops=_make_stops(base, exits, exit_requests, pools),
         auditor=auditor,

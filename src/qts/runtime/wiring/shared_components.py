@@ -71,7 +71,7 @@ def make_shared_components(
     )
     account.read_past_with(store.past())
     day = TradingDay(config.runtime.equity_start)
-    orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
+    orders, volatility = WorkingOrders(past=store.past()), volatility_source(declared=feed.declares_volatility)
     worth = KeptValues(account, last)
     extremes = Extremes(worth, clock.time_ns())
     base_prices: dict[str, Decimal] = {}
