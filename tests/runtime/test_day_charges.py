@@ -134,6 +134,8 @@ async def test_a_fill_that_comes_late_has_its_day_asked_for_again(tmp_path: Path
         rest = charged(rig)[2:]
         assert sum(row[3] for row in rest) == -20
         assert {row[2] for row in rest} == {DAY.isoformat()}
+        stored = [row for row in rig.store.bookings() if row.kind.value == "FEE"][2:]
+        assert {from_ns(row.ts_ns).astimezone(KST).date() for row in stored} == {DAY}
         assert rig.kernel.shared.account.fees_total + fees_of_external(rig) == 350
 
 
