@@ -33,7 +33,7 @@ def test_capital_of_a_paper_session_that_is_killed_and_resumed(
     for argv, said in (
         (("capital", "withdraw", "500000000"), "of free cash in the pools; allowed: that"),
         (("capital", "deposit", "1.5"), "deposit: the amount must be whole units of 1 above 0, got 1.5"),
-        (("adopt", "005930", "--to", "nobody"), "there is no strategy 'nobody' in this run; allowed: two-ema"),
+        (("adopt", "005930", "--to", "stranger"), "there is no strategy 'stranger' in this run; allowed: two-ema"),
         (("adopt", "005930", "--to", "two-ema", "--qty", "3"), "EXTERNAL holds 0 005930; it holds: nothing"),
         (("adopt", "XYZ", "--to", "two-ema"), "this session has no prices of 'XYZ'; allowed: 000660, 005930"),
     ):
@@ -58,7 +58,7 @@ def test_capital_of_a_paper_session_that_is_killed_and_resumed(
     log = Path("run", "session.log.jsonl").read_text("utf-8")
     assert "operator kim: deposit (deposit): done: 1000001 deposited" in log
     assert "withdraw (rent): done: 1 withdrawn" in log
-    assert "adopt (adopt): refused: there is no strategy 'nobody'" in log
+    assert "adopt (adopt): refused: there is no strategy 'stranger'" in log
     code, out, _ = run_qts(capsys, "status", *HERE)
     assert "1,000,006 deposited, 1 withdrawn" in out
 
@@ -85,9 +85,9 @@ def test_what_cannot_be_meant_is_refused(
 def test_who_has_no_login_name_says_who_gives_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nobody() -> str:
+    def stranger() -> str:
         raise OSError
 
-    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.setattr("getpass.getuser", stranger)
     code, _, err = run_qts(capsys, "capital", "deposit", "5")
     assert (code, "--operator WHO" in err) == (2, True)

@@ -92,7 +92,7 @@ class Book:
 
 
 def test_a_holding_is_worth_its_last_price_and_its_cost_before_there_is_one() -> None:
-    # Given 10 shares bought at 1,000 that nobody has quoted, and 5 of another at 20
+    # Given 10 shares bought at 1,000 without a quote, and 5 of another at 20
     book = Book()
     book.fill("one", "A", Side.BUY, "10", "1000")
     book.fill("two", "B", Side.BUY, "5", "20")

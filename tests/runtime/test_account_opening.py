@@ -69,7 +69,7 @@ async def test_what_the_broker_has_beside_our_capital_is_external(tmp_path: Path
         assert rows(rig) == OPENED
         assert (account.cash, account.external.cash, account.broker_cash) == (100_000_000, 3_000_000, 103_000_000)
         assert account.broker_positions() == {SYMBOL: 7, OTHER: 3}
-        # And nobody is told that it is his: no holding, no exposure, no fill
+        # And none of it is ours: no holding, no exposure, no fill
         assert (account.positions(), account.equity(lambda _: D(1))) == ({}, 100_000_000)
         assert strategy.fills == []
         # And the owner's open order is named
@@ -180,7 +180,7 @@ async def test_without_a_line_it_does_not_begin(tmp_path: Path) -> None:
     await does_not_begin(tmp_path, broker, BrokerUnavailable, "not connected: the session does not begin")
 
 
-async def test_books_that_do_not_stand_still_are_not_adopted(tmp_path: Path) -> None:
+async def test_books_that_change_all_the_time_are_not_adopted(tmp_path: Path) -> None:
     broker = used_before(ScriptedBroker())
 
     def trades() -> None:
@@ -190,7 +190,7 @@ async def test_books_that_do_not_stand_still_are_not_adopted(tmp_path: Path) -> 
     await does_not_begin(tmp_path, broker, BrokerUnavailable, "change while they are read")
 
 
-async def test_books_that_stand_still_after_a_while_are(tmp_path: Path) -> None:
+async def test_books_that_change_no_more_are(tmp_path: Path) -> None:
     # Given a purchase by hand between the answers of holdings and of money
     broker = used_before(ScriptedBroker())
     one = Fill("scripted", "x-5", "by hand", OTHER, Side.BUY, D(1), D(1_000), D(0), D(0), kst(9), last=True)

@@ -1,4 +1,4 @@
-"""``adopt``, ``deposit`` and ``withdraw`` in a running session: booked whole and once, and no result of anybody."""
+"""``adopt``, ``deposit`` and ``withdraw`` in a running session: booked whole and once, and never a result."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_shares_of_the_owner_become_a_strategys(tmp_path: Path) -> None:
         assert set(p.account.realized_by_pool.values()) == {D(0)}
         assert p.extremes.values.highest.amount == highest + 800_000
         assert p.day.open_equity == before + 800_000
-        # And nobody was told of a fill
+        # And the strategy was told of no fill
         strategy = context.strategy
         assert isinstance(strategy, ScriptedStrategy)
         assert (strategy.fills, rig.kernel.counters.fills) == ([], 0)
@@ -147,7 +147,7 @@ async def test_a_command_is_booked_once_however_often_it_is_found(tmp_path: Path
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
-        (shares("nobody"), "no strategy 'nobody' in this run; allowed: scripted"),
+        (shares("stranger"), "no strategy 'stranger' in this run; allowed: scripted"),
         (shares(symbol=OTHER), "no prices of '000660'; allowed: 005930"),
         (shares(qty=D(8)), "quantity 8: EXTERNAL holds 7 005930; allowed: above 0, at most 7, in lots of 1"),
         (shares(qty=D("0.5")), "quantity 0.5: EXTERNAL holds 7 005930"),

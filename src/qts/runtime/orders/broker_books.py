@@ -33,7 +33,7 @@ class BrokerBooks(NamedTuple):
 async def read_books(broker: Broker) -> BrokerBooks:
     """Ask for everything until two readings are the same, at most five times.
 
-    Raises BrokerUnavailable when one is not answered, or when the books do not stand still.
+    Raises BrokerUnavailable when one is not answered, or when the books change all the time.
     """
     before = await _read(broker)
     for _ in range(_MOST_READINGS - 1):

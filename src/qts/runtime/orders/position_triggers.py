@@ -179,7 +179,7 @@ class PositionTriggers:
         self._put(strategy, symbol, self._measured(bound, cost, instrument, now_ns))
 
     def on_booking(self, row: BookingRow) -> None:
-        """Measure levels from the cost of a holding to which shares were added that nobody has bought."""
+        """Measure levels from the cost of a holding to which shares were added without a purchase."""
         bound = self.of(row.strategy, row.symbol)
         cost = self._shared.account.average_cost(row.strategy, row.symbol)
         if bound is None or row.kind is not BookingKind.DEPOSIT or cost is None:
