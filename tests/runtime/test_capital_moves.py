@@ -27,7 +27,7 @@ from tests.ledger.book import account, fill, note
 from tests.runtime.rig import SYMBOL, Rig
 from tests.runtime.test_position_triggers import bought, sales
 from tests.runtime.test_session_bookings import close_of
-from tests.runtime.test_session_metrics import MACHINE, RUN, scraped
+from tests.runtime.test_session_metrics import MACHINE, RUN, reader
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -119,7 +119,7 @@ def test_people_and_prometheus_see_what_came_and_what_is_not_ours(rig_of: MakeRi
     run_to_completion(CommandHandler(rig.kernel).execute(command))
     # When it is looked at
     view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
-    read = scraped(lambda: view).get_sample_value
+    read = reader(view)
     # Then 600,000 are paid in beside the opening, and no result
     assert (view.paid_in, view.equity - view.paid_in) == (100_600_000, equity - 100_000_000)
     assert list(_capital(view)) == [
