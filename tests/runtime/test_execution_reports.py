@@ -260,12 +260,21 @@ def test_the_end_of_a_part_filled_order_keeps_what_was_filled(working: tuple[Rig
     assert rig.held() == 4
 
 
-def test_the_end_of_an_unknown_order_raises_fs070(working: tuple[Rig, Order]) -> None:
+def test_the_end_of_an_unknown_order_of_ours_raises_fs070(working: tuple[Rig, Order]) -> None:
+    rig, order = working
+
+    tell(rig, OrderCancelled("sim", f"{order.client_order_id}999", SYMBOL, AT, "asked"))
+
+    assert codes(rig) == {"FS070": 1}
+
+
+def test_the_end_of_an_order_of_others_changes_nothing(working: tuple[Rig, Order]) -> None:
     rig, _ = working
 
     tell(rig, OrderCancelled("sim", "manual-1", SYMBOL, AT, "asked"))
 
-    assert codes(rig) == {"FS070": 1}
+    assert codes(rig) == {}
+    assert "cancelled: order manual-1, which is not ours" in [line.message for line in rig.logged]
 
 
 # -- the event types ---------------------------------------------------------------------------------------------

@@ -67,9 +67,16 @@ class Disk(SqliteStore):
 class RunningSession:
     """A process of the session, on what the processes before it have left on disk."""
 
-    def __init__(self, directory: Path, broker: ScriptedBroker, *, journalled: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        broker: ScriptedBroker,
+        *,
+        journalled: bool,
+        strategy: type[ScriptedStrategy] = ScriptedStrategy,
+    ) -> None:
         loaded = load_config(None, {}, {})
-        self.broker, self.scripted, report_relay = broker, ScriptedStrategy(), ReportRelay()
+        self.broker, self.scripted, report_relay = broker, strategy(), ReportRelay()
         broker.publish = report_relay
         self.store = Disk(directory / "live.sqlite", durability="NORMAL")
         resumed = self.store.run() is not None
@@ -98,7 +105,7 @@ class RunningSession:
             )
         )
         self.shared = self.kernel.shared
-        if checkpoint is not None:
+        if resumed:
             run_to_completion(self.kernel.restore(checkpoint, self.store, None))
             run_to_completion(self.kernel.drain())
         else:
@@ -142,12 +149,14 @@ class Session:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.broker = ScriptedBroker()
+        self.strategy: type[ScriptedStrategy] = ScriptedStrategy
         self._processes: list[RunningSession] = []
 
     def restart(self, *, journalled: bool = False) -> RunningSession:
         """Kill the running session, if any, and start one with what is on disk."""
         self.kill()
-        self._processes.append(RunningSession(self._directory, self.broker, journalled=journalled))
+        made = RunningSession(self._directory, self.broker, journalled=journalled, strategy=self.strategy)
+        self._processes.append(made)
         return self._processes[-1]
 
     def kill(self) -> None:

@@ -134,6 +134,9 @@ class Kernel:
 
     async def _audit(self, now_ns: int) -> None:
         due, auditor = self.due, self.auditor
+        if not self.venue.is_simulated and await self.unresolved.resolve(now_ns):
+            due.audit = due.pending = True  # what was never told is booked before the books are compared
+            return
         audited = await (auditor.run_full_audit(now_ns) if due.audit else auditor.run_daily_audit(now_ns))
         due.audit, due.daily_audit = not audited, False  # repeated with the next due work
         if audited and due.close_ns:
@@ -285,7 +288,7 @@ class Kernel:
         self._set_clock(now_ns)
         self.monitor.check_limits(now_ns)
         self.venue.on_time(now_ns)
-        if self.unresolved.any():
+        if not self.venue.is_simulated or self.unresolved.any():
             self.due.resolve_soon()
         self.components.targets.check()
         if not self._inline:  # a checkpoint a minute in real time; a replay counts rows

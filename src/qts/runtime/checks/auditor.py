@@ -26,12 +26,12 @@ from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.audit import AuditResult, Claims, ExternalClaims
 from qts.ledger.contracts import ActionRow, BookingRow, FillEffect
-from qts.money import ZERO, plus, times
+from qts.money import ZERO, minus, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.proven_book import NO_ROWS, ProvenBook
 from qts.runtime.orders.broker_queries import answered
-from qts.runtime.orders.reconciliation import is_same
+from qts.runtime.orders.reconciliation import is_known, is_same
 from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
@@ -54,7 +54,9 @@ class Auditor:
     """An auditor that reports every check to :class:`~qts.runtime.checks.invariants.Invariants`; it decides
     nothing.
 
-    A listener of fills, orders and states. For the session's thread alone.
+    A listener of fills, orders and states. ``order_prefix``: what the ids of this run's orders begin with, up to
+    the last "-". ``looks_twice``: the broker's positions may be ahead of what it has told, as a real one's are. For
+    the session's thread alone.
     """
 
     def __init__(
@@ -66,8 +68,15 @@ class Auditor:
         store: SessionStore,
         targets: Callable[[], Any],
         on_code: Callable[[str, str], object],
+        *,
+        order_prefix: str,
+        looks_twice: bool,
     ) -> None:
         self._shared = shared
+        self._order_prefix = order_prefix
+        self._looks_twice = looks_twice
+        self._differed: tuple[int, dict[str, Decimal]] = 0, {}
+        """Since when (ns) the broker holds so much more than we, by symbol; {}: it held the same when asked last."""
         self._broker = broker
         self._dispatcher = dispatcher
         self._inv = invariants
@@ -212,7 +221,8 @@ class Auditor:
         if end is None:
             return await self.run_full_audit(now_ns)
         if end.book == record.book_revision and end.prices_ns == self._prices_ns():
-            self._compare_with_broker(await self._broker_book(), await self._broker_orders(), now_ns)
+            theirs, working = await self._broker_book(), await self._broker_orders()
+            self._compare_with_broker(self._confirmed(theirs, now_ns), working, now_ns)
             return True
         audited = await self._audit(now_ns)
         if audited is _Audited.DOES_NOT_FIT:
@@ -237,6 +247,7 @@ class Auditor:
         theirs, working = await self._broker_book(), await self._broker_orders()
         if self._is_book_moving(rows):
             return _Audited.MOVED
+        theirs = self._confirmed(theirs, now_ns)
         sums = proven.sums()
         if not sums.follow(stored.ledger, stored.actions, stored.bookings):
             return _Audited.DOES_NOT_FIT
@@ -352,14 +363,38 @@ class Auditor:
         return request.reduce_only and request.side is Side.SELL and working <= held
 
     def _check_nothing_left_working(self, theirs: Sequence[BrokerOrder], now_ns: int) -> None:
-        """Check that every order which the broker can still fill is open here too (``nothing-left-working``)."""
+        """Check that each order of ours that the broker can still fill is open here (``nothing-left-working``).
+
+        Orders of others at the broker are theirs.
+        """
         ours = tuple(self._shared.orders)
         stray = [
             o.client_order_id or o.ref.number
             for o in theirs
-            if o.is_open and not any(is_same(o, order) for order in ours)
+            if o.is_open and self._is_ours(o) and not any(is_same(o, order) for order in ours)
         ]
         self._inv.check(12, not stray, now_ns, f"the broker works orders that are final here: {stray[:3]}")
+
+    def _is_ours(self, theirs: BrokerOrder) -> bool:
+        key = theirs.client_order_id or ""
+        return key.rpartition("-")[0] == self._order_prefix or is_known(theirs, self._shared.orders)
+
+    def _confirmed(self, theirs: dict[str, Decimal] | None, now_ns: int) -> dict[str, Decimal] | None:
+        """Return the broker's positions to compare with; None when there is nothing to compare yet.
+
+        A fill of which the broker has not told us is in its positions already. So what differs counts when a later
+        audit sees the same difference.
+        """
+        if theirs is None or not self._looks_twice:
+            return theirs
+        ours = self._shared.account.broker_positions()
+        more = {key: minus(theirs.get(key, ZERO), ours.get(key, ZERO)) for key in (theirs | ours)}
+        difference = {symbol: qty for symbol, qty in more.items() if qty}
+        since_ns, before = self._differed
+        if difference != before:
+            since_ns = now_ns
+        self._differed = since_ns, difference
+        return theirs if not difference or since_ns < now_ns else None
 
     def _check_three_way_count(self, theirs: dict[str, Decimal], now_ns: int) -> None:
         """Check that the broker's book, the ledger and the independent counters agree (``three-way-count``).

@@ -105,8 +105,8 @@ class DecisionPath:
         with self._shared.record.whole(f"the answer to order {ack.client_order_id}"):
             self._judge_answer(acted, ack)
             order = self._shared.orders.get(ack.client_order_id)
-            if order is not None and order.state is OrderState.REJECTED:
-                self._news.on_ended(order)
+            if ack.status is AckStatus.REJECTED and order is not None and order.state is OrderState.REJECTED:
+                self._news.on_ended(order)  # a rejection that came by a report has been told
             self._continue_after(ack.client_order_id)
 
     def _judge_answer(self, acted: Acted, ack: OrderAck) -> None:

@@ -170,7 +170,7 @@ class ExecutionReportHandler:
     async def _on_unknown(self, fill: Fill) -> None:
         """Book a fill of an order that is not ours to EXTERNAL; quarantine one with an id of ours."""
         key = fill.client_order_id
-        if key.rpartition("-")[0] == self._order_prefix:
+        if self._is_id_of_ours(key):
             self.keep(fill, f"fill {fill.execution_id} names the unknown order {key}", "FS070")
             return
         if not (fill.qty > 0 and fill.price > 0):
@@ -230,7 +230,7 @@ class ExecutionReportHandler:
             self._keep_unknown(report, error)
             return
         if order is None:
-            self._on_code("FS070", f"{kind}: order {report.client_order_id} is unknown here")
+            self._on_unknown_end(report.client_order_id, kind)
             return
         updated = (
             apply_cancelled(order, report) if isinstance(report, OrderCancelled) else apply_rejected(order, report)
@@ -243,6 +243,16 @@ class ExecutionReportHandler:
             if order.state not in FINAL_STATES:
                 self._news.on_ended(updated, expired=isinstance(report, OrderCancelled) and report.expired)
             self._on_ended(updated)
+
+    def _on_unknown_end(self, key: str, kind: str) -> None:
+        """Raise FS070 for an end of an order with an id of ours; that of any other changes nothing here."""
+        if self._is_id_of_ours(key):
+            self._on_code("FS070", f"{kind}: order {key} is unknown here")
+        else:
+            self._log("INFO", f"{kind}: order {key}, which is not ours")
+
+    def _is_id_of_ours(self, key: str) -> bool:
+        return key.rpartition("-")[0] == self._order_prefix
 
     def keep(self, notice: object, why: str, code: str = "FS041") -> None:
         """Store a notice that cannot be booked in quarantine, for the reason ``why``, and raise ``code``."""

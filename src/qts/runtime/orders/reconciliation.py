@@ -4,13 +4,13 @@ An order present at the broker is adopted. One that is absent in two answers at 
 requested when the broker had to show it (``visibility_lag_ns``), without a fill and without an order there that
 might be it, was never sent. Any other stays unknown, and its key stays closed for new orders.
 
-An order that was accepted and that the broker does not show, when the session is resumed or after its fills were
-found, is in doubt: absent in two answers in the same way, what is left of it has ended.
+An order that was accepted and that the broker does not show is in doubt: absent in two answers in the same way,
+what is left of it has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 from qts.broker.contracts import Broker, BrokerOrder, BrokerOrderState
@@ -25,6 +25,7 @@ from qts.execution.contracts import (
     OrderCancelled,
     OrderRejected,
     OrderState,
+    VenueRef,
 )
 from qts.execution.fit import unreadable
 from qts.execution.lifecycle import apply_absent, apply_ack
@@ -44,10 +45,10 @@ _MAY_BE_SENT = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
 
 
 class OrderReconciler:
-    """Resolves UNKNOWN orders from the broker's own books.
+    """Resolves UNKNOWN orders, and finds what was never told, in the broker's own books.
 
-    Fills and ends that the books show of an order found there are given to ``on_report`` as if they came now, an
-    order that was never sent to ``on_absent``.
+    Fills and ends that the books show are given to ``on_report`` as if they came now, an order that was never sent
+    to ``on_absent``, and open orders that are not ours in words to ``on_foreign``.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class OrderReconciler:
         record: StoreWriter,
         on_report: Callable[[ExecutionReport], None],
         on_absent: Callable[[Order], None],
+        on_foreign: Callable[[str], None],
+        is_simulated: bool,
     ) -> None:
         self._account = account
         self._orders = orders
@@ -66,13 +69,17 @@ class OrderReconciler:
         self._record = record
         self._on_report = on_report
         self._on_absent = on_absent
+        self._on_foreign = on_foreign
+        self._is_simulated = is_simulated
         self._absent_since: dict[str, int] = {}
         self._doubted: dict[str, None] = {}
-        """Orders that are open here and that the broker did not show when the session was resumed."""
-
-    def doubt_absent(self, client_order_ids: Iterable[str]) -> None:
-        """Ask the broker again about orders that are open here and that it does not show: they may have ended."""
-        self._doubted.update(dict.fromkeys(client_order_ids))
+        """Orders that are open here and that the broker does not show."""
+        self._is_asking = False
+        """Whether a question of :meth:`resolve` is under way."""
+        self._told: set[str] = set()
+        """Fills that were found in the broker's books, given on and not booked when it was asked last."""
+        self._foreign: set[VenueRef] = set()
+        """Open orders of others at the broker that were reported."""
 
     def doubt_intents(self, now_ns: int) -> bool:
         """Mark as UNKNOWN every order whose intent was stored before a restart; return whether there was one.
@@ -96,45 +103,94 @@ class OrderReconciler:
     def _is_asked_about(self, order: Order) -> bool:
         return order.state is OrderState.UNKNOWN or order.client_order_id in self._doubted
 
-    async def resolve(self, now_ns: int) -> None:
-        """Ask the broker about every order that is UNKNOWN or in doubt; without an answer they stay as they are."""
-        unknown = [order.client_order_id for order in self._orders if self._is_asked_about(order)]
-        self._doubted = {key: None for key in self._doubted if key in unknown}
-        self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in unknown}
-        if not unknown:
-            return
-        try:
-            theirs = await answered(self._broker.orders())
-            fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
-        except BrokerUnavailable:
-            return  # the connection is down: asked again later
-        for key in unknown:
-            order = self._orders.get(key)
-            if order is not None and self._is_asked_about(order):  # else a report came while we asked
-                self._resolve(order, theirs, [fill for fill in fills if fill.client_order_id == key], now_ns)
+    async def resolve(self, now_ns: int) -> bool:
+        """Ask the broker about what is not certain; return whether there was news. Without an answer it stays so.
 
-    def _resolve(self, order: Order, theirs: Sequence[BrokerOrder], fills: Sequence[Fill], now_ns: int) -> None:
+        Of a simulated venue only orders that are UNKNOWN or in doubt: it tells all else.
+        """
+        if self._is_asking or (self._is_simulated and not self.any()):
+            return False
+        self._is_asking = True
+        try:
+            return await self.catch_up(now_ns)
+        except BrokerUnavailable:
+            return False  # the connection is down: asked again later
+        finally:
+            self._is_asking = False
+
+    async def catch_up(self, now_ns: int) -> bool:
+        """Take over what the broker's books show and ours lack; return whether there was anything.
+
+        Fills of its day, of whatever order, and the ends of orders that are open here. Raises BrokerUnavailable.
+        """
+        fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
+        theirs = await answered(self._broker.orders())
+        new = self._untold(fills)
+        open_here = {order.client_order_id: order for order in self._orders}
+        self._doubted = {key: None for key in self._doubted if key in open_here}
+        self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in open_here}
+        executed = {fill.client_order_id for fill in fills}
+        has_ended = False
+        for key, order in open_here.items():
+            if self._is_asked_about(order) or not (self._is_simulated or order.state in _MAY_BE_SENT):
+                mine = [fill for fill in new if fill.client_order_id == key]
+                has_ended |= self._compare(order, theirs, executed, mine, now_ns)
+        if not self._is_simulated:
+            for fill in new:
+                if fill.client_order_id not in open_here:  # of one that has ended here, or is not ours
+                    self._on_report(fill)
+            self._tell_foreign(theirs)
+        return bool(new) or has_ended
+
+    def _compare(
+        self,
+        order: Order,
+        theirs: Sequence[BrokerOrder],
+        executed: Container[str],
+        new: Sequence[Fill],
+        now_ns: int,
+    ) -> bool:
+        """Compare an order that is open here with the broker's books; return whether they show its end.
+
+        ``executed``: the orders that have fills there; ``new``: those of this one that are not booked.
+        """
         key, is_unknown = order.client_order_id, order.state is OrderState.UNKNOWN
         found = next((one for one in theirs if is_same(one, order)), None)
-        if is_unknown and (found is not None or fills):
+        if is_unknown and (found is not None or key in executed):
             ref = None if found is None else found.ref
             ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
             self._put(apply_ack(order, ack, now_ns))
-        for fill in fills:
-            if is_new(fill, self._account):
-                self._on_report(fill)
+        for fill in new:
+            self._on_report(fill)
         if found is not None:
             self._absent_since.pop(key, None)
             self._doubted.pop(key, None)
-            if (end := end_of(found, order, self._broker.name, now_ns)) is not None:
-                self._on_report(end)
-        elif is_unknown and fills:
-            self._absent_since.pop(key, None)
+            end = end_of(found, order, self._broker.name, now_ns)
+            if end is not None:
+                self._on_report(end)  # the broker does not report it again
+            return end is not None
+        if not is_unknown or key in executed:
             self._doubted[key] = None  # what is left of it may have ended: a broker need not show that
-        elif self._may_be_one_of(order, theirs):
+        if self._may_be_one_of(order, theirs) or (is_unknown and key in executed):
             self._absent_since.pop(key, None)
         elif now_ns - order.ts_update_ns >= self._broker.capabilities.visibility_lag_ns:
-            self._count_absence(order, now_ns)
+            return self._count_absence(order, now_ns)
+        return False
+
+    def _untold(self, fills: Sequence[Fill]) -> list[Fill]:
+        """Return the fills that are not booked and were not given on before; those that were may still wait."""
+        unbooked = {repr(fill): fill for fill in fills if is_new(fill, self._account)}
+        told, self._told = self._told, set(unbooked)
+        return [fill for key, fill in unbooked.items() if key not in told]
+
+    def _tell_foreign(self, theirs: Sequence[BrokerOrder]) -> None:
+        """Report each open order at the broker that is not ours, once."""
+        told = self._foreign
+        foreign = [one for one in theirs if one.is_open and one.ref not in told and not is_known(one, self._orders)]
+        for one in foreign:
+            what = f"{one.side.value} {one.remaining} {one.symbol}"
+            self._on_foreign(f"order {one.ref.number} at {self._broker.name} is not ours: {what}")
+        self._foreign = {one.ref for one in theirs if one.ref in told} | {one.ref for one in foreign}
 
     def _may_be_one_of(self, order: Order, theirs: Sequence[BrokerOrder]) -> bool:
         """Return whether the broker shows an order of the same symbol and side that belongs to none of ours."""
@@ -145,10 +201,11 @@ class OrderReconciler:
         }
         return bool(nameless) and bool(nameless - self._orders.refs())
 
-    def _count_absence(self, order: Order, now_ns: int) -> None:
+    def _count_absence(self, order: Order, now_ns: int) -> bool:
+        """Count one answer in which ``order`` is absent; return whether it has ended thereby."""
         first = self._absent_since.setdefault(order.client_order_id, now_ns)
         if now_ns - first < BETWEEN_ANSWERS_NS:
-            return
+            return False
         key = order.client_order_id
         del self._absent_since[key]
         evidence = f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart"
@@ -159,6 +216,7 @@ class OrderReconciler:
         else:  # it was there: what is left of it has ended
             self._doubted.pop(key, None)
             self._on_report(OrderCancelled(self._broker.name, key, order.symbol, now_ns, evidence))
+        return True
 
     def _put(self, order: Order) -> None:
         self._orders.put(order)
@@ -182,6 +240,12 @@ def is_same(theirs: BrokerOrder, ours: Order) -> bool:
     if theirs.client_order_id is None:
         return theirs.ref in ours.venue_refs
     return theirs.client_order_id == ours.client_order_id
+
+
+def is_known(theirs: BrokerOrder, orders: WorkingOrders) -> bool:
+    """Return whether ``theirs`` is one of ours, open or ended; the last that have ended are remembered."""
+    key = theirs.client_order_id
+    return theirs.ref in orders.refs() if key is None else orders.get(key) is not None
 
 
 def is_new(fill: Fill, account: Account) -> bool:

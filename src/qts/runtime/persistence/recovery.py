@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from qts.broker.contracts import Broker, BrokerOrder
 from qts.clock import from_ns
 from qts.db.session import SessionStore
 from qts.errors import StateError, StorageError
-from qts.execution.contracts import ExecutionReport, Order, OrderState
+from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds
 from qts.ledger.closes import BookMarks
 from qts.ledger.contracts import ActionRow, BookingRow
 from qts.risk.sizing import cost_of
-from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.missed_facts import MissedFacts
-from qts.runtime.orders.reconciliation import end_of, is_new, is_same
+from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.stored_facts import Happened, StoredFacts, decided_since, happened_since, read_facts
 from qts.runtime.persistence.stored_orders import in_book_order
@@ -113,9 +111,7 @@ class RollForward:
 
     The memory of the components is the checkpoint's; fills, orders, transfers, bookings, assigned ids and safety
     come from the rows, of which ``missed`` tells the components what their memory lacks. Of two safety states the
-    stricter holds. Fills that the broker knows and the rows lack are given to ``on_report`` as if they came now:
-    their key books each once. So are the ends of orders that are open here; ``on_absent`` is given the ids of those
-    that the broker does not show any more. Orders at the broker that are not ours are reported to ``on_foreign``.
+    stricter holds. What the broker knows and the rows lack, the ``reconciler`` takes over as if it came now.
     """
 
     def __init__(
@@ -123,23 +119,16 @@ class RollForward:
         shared: SharedComponents,
         checkpoints: Checkpoints,
         ids: Mapping[str, CounterIds],
-        broker: Broker,
-        *,
+        reconciler: OrderReconciler,
         missed: MissedFacts,
-        on_report: Callable[[ExecutionReport], None],
         on_code: Callable[[str, str], None],
-        on_absent: Callable[[Iterable[str]], None],
-        on_foreign: Callable[[str], None],
     ) -> None:
         self._shared = shared
         self._checkpoints = checkpoints
         self._ids = ids
-        self._broker = broker
+        self._reconciler = reconciler
         self._missed = missed
-        self._on_report = on_report
         self._on_code = on_code
-        self._on_absent = on_absent
-        self._on_foreign = on_foreign
         self._stricter: tuple[SafetyState, str, str] | None = None
         self._behind: _Behind | None = None
 
@@ -250,36 +239,13 @@ class RollForward:
             safety.continue_after(causes[-1].seq)
 
     async def catch_up(self, now_ns: int) -> None:
-        """Ask the broker for all fills of its day: one of an order that has ended here may be missing too."""
+        """Raise what was stored of safety, and ask the broker what it has done meanwhile."""
         if self._stricter is not None:
             state, code, reason = self._stricter
             self._on_code(code, f"stored before the restart: {reason}")
             if self._shared.safety.current_state.severity < state.severity:  # its code alone does not reach it
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
-        for fill in await answered(self._broker.fills_since(0)):
-            if is_new(fill, self._shared.account):
-                self._on_report(fill)
-        shown = await answered(self._broker.orders())
-        for theirs in shown:
-            order = next((order for order in self._shared.orders if is_same(theirs, order)), None)
-            if order is not None:
-                end = end_of(theirs, order, self._broker.name, now_ns)
-                if end is not None:
-                    self._on_report(end)  # the broker does not report it again
-            elif theirs.is_open and not self._has_ended_here(theirs):
-                self._on_foreign(
-                    f"order {theirs.ref.number} at {self._broker.name} is not ours: {theirs.side.value} "
-                    f"{theirs.remaining} {theirs.symbol}"
-                )
-        self._on_absent(
-            order.client_order_id
-            for order in self._shared.orders
-            if order.state is not OrderState.UNKNOWN and not any(is_same(theirs, order) for theirs in shown)
-        )
-
-    def _has_ended_here(self, theirs: BrokerOrder) -> bool:
-        key = theirs.client_order_id
-        return theirs.ref in self._shared.orders.refs() if key is None else self._shared.orders.get(key) is not None
+        await self._reconciler.catch_up(now_ns)
 
 
 def _number(text: str, prefix: str) -> int:

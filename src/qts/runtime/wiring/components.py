@@ -272,6 +272,8 @@ def _make_components(
         record=p.record,
         on_report=report_relay,
         on_absent=lambda order: on_absent(order),
+        on_foreign=lambda text: say("WARNING", text),
+        is_simulated=venue.is_simulated,
     )
     exits = ForcedExits(
         account=p.account,
@@ -344,7 +346,17 @@ def _make_components(
         timers=None if moments is None else moments.timers,
         log=lambda name, text: due.call_soon(partial(say, "INFO", text, strategy=name)),
     )
-    auditor = Auditor(p, broker, base.dispatcher, base.invariants, base.store, lambda: capital.targets, report)
+    auditor = Auditor(
+        p,
+        broker,
+        base.dispatcher,
+        base.invariants,
+        base.store,
+        lambda: capital.targets,
+        report,
+        order_prefix=ids["o"].prefix,
+        looks_twice=not venue.is_simulated,
+    )
     corporate_actions = None
     if prices is not None:
         corporate_actions = CorporateActions(
@@ -440,12 +452,9 @@ def _make_recovery(
         base.shared,
         checkpoints,
         base.ids,
-        connection.broker,
-        missed=missed,
-        on_report=connection.report_relay,
-        on_code=base.codes.report,
-        on_absent=unresolved.doubt_absent,
-        on_foreign=lambda text: base.notices.say("WARNING", text),
+        unresolved,
+        missed,
+        base.codes.report,
     )
 
 

@@ -1,0 +1,85 @@
+"""kill -9 of a session at a real broker, at any commit, event, call, answer or report: facts only grow.
+
+The broker outlives the session, with its own books and its own will. At the end its books, ours with EXTERNAL, and
+a recount of both agree; what an earlier life stored is the beginning of what a later one stored; no id was given
+twice, no order was sent twice, and every strategy was told of each of its fills once, in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sim.broker_session import PLACES
+
+ROOT = Path(__file__).parents[2]
+EVERY_KILL = os.environ.get("QTS_EVERY_KILL") == "1"
+"""Whether to run the long form of the trials (``make soak``)."""
+Kills = list[tuple[int, str]]
+MOST = {"append": 12, "appended": 12, "report": 12, "reported": 12}
+"""How often a life of 30 steps comes to a place at least; to the others 20 times."""
+
+
+def tell(directory: Path, scenarios: Sequence[tuple[int, str, Kills]]) -> list[dict[str, Any]]:
+    """Run the scenarios in one process that forks the sessions, and return what came of each."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sim.broker_session", str(directory), json.dumps(scenarios)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def assert_sound(directory: Path, scenarios: Sequence[tuple[int, str, Kills]], *, dies: bool = True) -> None:
+    for first in range(0, len(scenarios), 30):
+        some = scenarios[first : first + 30]
+        for scenario, told in zip(some, tell(directory / str(first), some), strict=True):
+            assert "failed" not in told["attempts"], (scenario, told)
+            assert told["wrong"] == [], scenario
+            assert not dies or told["attempts"][0] == "killed", (scenario, told["attempts"])
+
+
+@pytest.mark.parametrize("lane", ["loop", "process"])
+def test_a_session_at_a_broker_that_is_not_killed_has_the_brokers_books(lane: str, tmp_path: Path) -> None:
+    assert_sound(tmp_path, [(seed, lane, []) for seed in (range(12) if EVERY_KILL else [1])], dies=False)
+
+
+def test_one_kill_at_any_place_loses_nothing_and_does_nothing_twice(tmp_path: Path) -> None:
+    if EVERY_KILL:
+        chosen = [(seed, k, place) for seed in range(3) for place in PLACES for k in range(1, MOST.get(place, 20))]
+    else:
+        rng = random.Random(16)
+        chosen = [(seed, rng.randint(1, MOST.get(place, 20) // 2), place) for seed, place in enumerate(PLACES)]
+    assert_sound(tmp_path, [(seed, "loop", [(k, place)]) for seed, k, place in chosen])
+
+
+def test_many_kills_in_a_row_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+    """Lives that come to the next checkpoint, and lives that do not: also while strategies are told."""
+    rng = random.Random(9)
+    count = 120 if EVERY_KILL else 2
+    kills = [[(rng.randint(1, 6), place) for place in rng.choices(PLACES, k=5)] for _ in range(count)]
+    assert_sound(tmp_path, [(100 + seed, "loop", one) for seed, one in enumerate(kills)], dies=False)
+
+
+def test_strategies_in_worker_processes_are_told_once_too(tmp_path: Path) -> None:
+    rng = random.Random(4)
+    count = 30 if EVERY_KILL else 1
+    kills = [[(rng.randint(4, 10), place) for place in rng.choices(PLACES, k=2)] for _ in range(count)]
+    assert_sound(tmp_path, [(200 + seed, "process", one) for seed, one in enumerate(kills)], dies=False)
+
+
+def test_a_session_killed_before_its_first_checkpoint_begins_with_the_brokers_books(tmp_path: Path) -> None:
+    kills: list[Kills] = [[(1, "before"), (1, "inside")], [(1, "call"), (1, "after"), (1, "before")]]
+    assert_sound(tmp_path, [(7 + seed, "loop", one) for seed, one in enumerate(kills)])
