@@ -15,17 +15,22 @@ from qts.db.contracts import LedgerRow, Record
 from qts.errors import StateError
 from qts.event.contracts import EventType
 from qts.execution.contracts import BrokerDisconnect, OrderState
+from qts.market.contracts import Quote
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.strategy.contracts import Context, Intent, Side, Signal
 from qts.strategy.levels import Away
 from qts.strategy.order_news import OrderNews
 from qts.strategy.targets import Target
-from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
+from tests.broker.scripted import ScriptedBroker
+from tests.runtime.live_rig import live
+from tests.runtime.rig import SYMBOL, ScriptedStrategy, ScriptFeed, kst
 from tests.runtime.test_recovery import RunningSession, Session, dies, killed, placed, session
 from tests.runtime.test_recovery_bookings import agrees_with_the_broker
 
 __all__ = ["session"]
+
+QUICK = {"event.retry_backoff_ms": "1"}
 
 
 class Listening(ScriptedStrategy):
@@ -222,3 +227,41 @@ def test_reports_that_come_before_the_session_has_its_memory_back_wait() -> None
     relay.release()
     relay(replace(report, ts_ns=2))
     assert seen == [report, replace(report, ts_ns=2)]
+
+
+def test_what_differs_at_the_broker_counts_when_two_audits_in_a_row_see_it(session: Session) -> None:
+    """A fill that the broker has not told yet is in its positions already."""
+    running, key = placed(session)
+
+    def is_sound() -> bool:
+        run_to_completion(running.kernel.auditor.run_full_audit(running.clock.time_ns()))
+        checks = running.kernel.invariants.summary()
+        return all(checks[name]["ok"] is not False for name in ("inv04", "inv25"))
+
+    # Given a fill that is not told: the first audit that sees it raises nothing, nor does one that finds it booked
+    session.broker.fill(key, 4, 150_100, kst(10, 0, 1), told=False)
+    assert is_sound()
+    session.broker.publish(session.broker.fills[0])
+    run_to_completion(running.kernel.drain())
+    assert is_sound()
+    # When shares are at the broker that no fill explains, then the second one does
+    session.broker.held[SYMBOL] += 5
+    assert is_sound()
+    assert not is_sound()
+
+
+async def test_a_rejection_that_overtakes_its_answer_is_told_once(tmp_path: Path) -> None:
+    broker, strategy = ScriptedBroker(), Listening()
+    broker.holds_answers = True
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=ScriptFeed()) as rig:
+        strategy.wants(Side.BUY, qty=1)
+        size = D(10_000)
+        await rig.push(Quote(SYMBOL, kst(10), bid=D(150_000), ask=D(150_100), bid_size=size, ask_size=size))
+        await rig.until(lambda: broker.waiting)
+        (key,) = broker.waiting
+        broker.end(key, kst(10), rejected=True)
+        await rig.until(lambda: strategy.news == ["SENT", "REJECTED"])
+        broker.let_answer()
+        await rig.until(lambda: not rig.kernel.sender.in_flight)  # type: ignore[attr-defined]
+        await rig.drain()
+        assert strategy.news == ["SENT", "REJECTED"]

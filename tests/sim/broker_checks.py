@@ -142,13 +142,13 @@ def _told(life: Life, store: SqliteStore) -> list[str]:
         for key in [key for key, order in orders.items() if order.decision_id in refused and key not in news]:
             del orders[key]
         if news.keys() != orders.keys():
-            found.append(f"{name} heard of {sorted(news)}, its orders are {sorted(orders)}")
+            found.append(f"{name} was told of {sorted(news)}, its orders are {sorted(orders)}")
             continue
         for key, order in orders.items():
             heard = [what for what in news[key] if what != "FILL"]
             ended = order.state in (OrderState.CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT)
             if news[key][0] not in ("SENT", "STOPPED_OUT") or len(heard) > 2 or (ended and len(heard) != 2):
-                found.append(f"{name}: {key}, which is {order.state.value}, was heard of as {news[key]}")
+                found.append(f"{name}: {key}, which is {order.state.value}, was told as {news[key]}")
     return found
 
 

@@ -1,6 +1,6 @@
 """A real broker for sessions that are killed: its books are a file, so they outlive every process of a session.
 
-Whatever changes them is written before anybody hears of it, as a broker's own books are. What happens at it, step
+Whatever changes them is written before it is told, as a broker's own books are. What happens at it, step
 by step, follows from a seed and the number of the step alone: fills that are told, told twice, told later or never;
 ends that it does not list any more; executions taken back; trades of others; answers that are late or lost.
 """
@@ -43,7 +43,7 @@ Report = ExecutionReport | BrokerDisconnect
 
 
 class Told(msgspec.Struct):
-    """A report that is told in step ``step``, if a session listens then; ``again``: and once more a step later."""
+    """A report that is told in step ``step``, if a session listens then, and with ``again`` a step later too."""
 
     step: int
     report: Fill | OrderCancelled | OrderRejected | FillReversed | BrokerDisconnect

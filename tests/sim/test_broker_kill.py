@@ -8,7 +8,6 @@ twice, no order was sent twice, and every strategy was told of each of its fills
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -18,11 +17,10 @@ from typing import Any
 
 import pytest
 
+from tests.effort import EVERY_KILL
 from tests.sim.broker_session import PLACES
 
 ROOT = Path(__file__).parents[2]
-EVERY_KILL = os.environ.get("QTS_EVERY_KILL") == "1"
-"""Whether to run the long form of the trials (``make soak``)."""
 Kills = list[tuple[int, str]]
 MOST = {"append": 12, "appended": 12, "report": 12, "reported": 12}
 """How often a life of 30 steps comes to a place at least; to the others 20 times."""
