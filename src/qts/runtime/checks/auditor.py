@@ -76,7 +76,7 @@ class Auditor:
         self._order_prefix = order_prefix
         self._looks_twice = looks_twice
         self._differed: tuple[int, dict[str, Decimal]] = 0, {}
-        """Since when (ns) the broker holds so much more than we, by symbol; {}: it held the same when asked last."""
+        """Since when (ns) the broker holds so much more than we, by symbol; {}: it held the same when asked."""
         self._broker = broker
         self._dispatcher = dispatcher
         self._inv = invariants
