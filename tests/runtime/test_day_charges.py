@@ -86,6 +86,10 @@ async def test_the_brokers_totals_are_booked_after_the_close_by_what_each_was_ch
         stored = [row for row in rig.store.bookings() if row.day == DAY.isoformat() and row.kind.value == "FEE"]
         assert {from_ns(row.ts_ns).astimezone(KST).date() for row in stored} == {DAY}
         assert rig.kernel.components.charges.days == ()
+        # And it is told how far they are from the broker's cash, from which it has taken the estimates
+        told = f"has {broker.cash} of settled cash, pools and EXTERNAL {account.broker_cash}"
+        assert account.broker_cash == broker.cash - 38
+        assert any(told in line.message for line in rig.logged)
         # And the books agree
         await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
         assert agreed(rig.kernel) == [True] * 4

@@ -19,8 +19,9 @@ from qts.errors import BrokerUnavailable
 from qts.execution.contracts import Fill, Order
 from qts.ledger.bookings import OF_FILLS, Note, charges_by_owner, true_ups
 from qts.ledger.contracts import BookingKind, BookingRow, Charges, FillEffect, LedgerRow
-from qts.money import is_bounded, plus
+from qts.money import floor_to, is_bounded, plus
 from qts.runtime.due_work import DueWork
+from qts.runtime.orders.broker_books import settled_cash
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.session_events import Log
 from qts.runtime.shared_components import SharedComponents
@@ -98,7 +99,22 @@ class DayCharges:
                 self._log("WARNING", f"fees and taxes of {day} are estimates: {self._broker.name} says {charges}")
             elif not await self._true_up(day, charges, now_ns):
                 return False
+            elif not self._days:
+                await self._compare_cash()
         return True
+
+    async def _compare_cash(self) -> None:
+        """Tell how far the broker's settled cash is from the books, once no charge of them is an estimate."""
+        p, name = self._shared, self._broker.name
+        try:
+            balance = await answered(self._broker.balance())
+            cash, _ = settled_cash(self._broker, balance, p.config.runtime.currency)
+        except BrokerUnavailable as error:
+            self._log("WARNING", f"the settled cash is not compared: {error}")
+            return
+        if (whole := floor_to(cash, p.account.quantum)) != p.account.broker_cash:
+            text = f"{name} has {whole:f} of settled cash, pools and EXTERNAL {p.account.broker_cash:f}"
+            self._log("WARNING", f"{text}: the next command of qts capital books the difference to EXTERNAL")
 
     async def _true_up(self, day: str, charges: Charges, now_ns: int) -> bool:
         """Book the difference of ``day``; return False, with nothing booked, when the book changed meanwhile."""
