@@ -14,7 +14,7 @@ from qts.errors import QtsError
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
-from qts.runtime.wiring.plans import replay_plan
+from qts.runtime.wiring.plans import demo_plan, paper_plan, replay_plan
 from tests.cli.command_line import own_directory, run_qts, tape
 from tests.db.test_chain import altered
 
@@ -137,18 +137,18 @@ def test_a_finished_run_is_not_shown_as_the_result_of_other_code(
 
 
 @pytest.mark.parametrize("command", ["demo", "run"])
-def test_every_command_makes_another_run_of_other_files(
-    command: str, mine: str, tape: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    more = ("--feed", str(tape), "--speed", "1e9") if command == "run" else ("--set", "runtime.equity_start=1000")
-    Path("s/weights.json").write_text("1000000")
-    argv = (command, *more, "--strategy", mine, "--json")
+def test_every_command_makes_another_run_of_other_files(command: str, mine: str, tape: Path) -> None:
+    # Given sessions that are stopped at their beginning: what names a run is known then
+    stop = StopFlag()
+    stop.request()
     runs = []
-    for text in ("", "x = 1"):
+    for number, text in enumerate(("", "", "x = 1")):
         Path("s/pkg/__init__.py").write_text(text)
-        runs.append(json.loads(run_qts(capsys, *argv)[1])["run_id"])
+        options = Options(strategies=(mine,), data_dir=Path(f"run-{number}"), speed=1e9)
+        plan = demo_plan(options) if command == "demo" else paper_plan(options, str(tape), None)
+        runs.append(run_session(plan, progress=lambda share, moment_ns: None, stop=stop).values.run_id)
 
-    assert runs[0] != runs[1]
+    assert runs[0] == runs[1] != runs[2]
 
 
 def test_a_resume_does_not_begin_a_new_account_beside_the_run_that_waits(
