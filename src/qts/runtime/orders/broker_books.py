@@ -17,7 +17,7 @@ _MOST_READINGS: Final = 5
 
 
 class BrokerBooks(NamedTuple):
-    """What a broker says of an account: its orders and executions of the day, what it holds, and its money."""
+    """The books of an account at a broker: its orders and executions of the day, what it holds, and its money."""
 
     orders: Sequence[BrokerOrder]
     fills: Sequence[Fill]

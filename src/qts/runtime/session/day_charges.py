@@ -64,20 +64,20 @@ class DayCharges:
         return tuple(self._days)
 
     def on_day_over(self, day: date) -> None:
-        """Have the totals of ``day`` asked for: its session is over."""
+        """Request the totals of ``day``: its session is over."""
         self._want(day.isoformat())
 
     def ask_again(self) -> None:
-        """Have the totals that are missing asked for again."""
+        """Request the totals that are missing again."""
         if self._days:
             self._due.charges_soon()
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """Have a day asked for again of which a fill came late."""
+        """Request the totals again of a day of which a fill came late."""
         self._want_if_over(effect.ledger.trade_date)
 
     def on_booking(self, row: BookingRow) -> None:
-        """Have a day asked for again of which an execution came late, or was taken back."""
+        """Request the totals again of a day of which an execution came late, or was taken back."""
         if row.kind in OF_FILLS:
             self._want_if_over(row.day)
 
@@ -104,7 +104,7 @@ class DayCharges:
         return True
 
     async def _compare_cash(self) -> None:
-        """Tell how far the broker's settled cash is from the books, once no charge of them is an estimate."""
+        """Log how far the broker's settled cash is from the books, once no charge of them is an estimate."""
         p, name = self._shared, self._broker.name
         try:
             balance = await answered(self._broker.balance())
@@ -157,7 +157,7 @@ class DayCharges:
         return True
 
     def _want_if_over(self, day: str) -> None:
-        """Have ``day`` asked for again if it is over: its own close asks for one that is not."""
+        """Request the totals of ``day`` if it is over: its own close requests those of one that is not."""
         if day < self._shared.calendar.local_date(self._shared.clock.now()).isoformat():
             self._want(day)
 
