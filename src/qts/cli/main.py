@@ -8,6 +8,7 @@ a session ended by an unexpected error that is in its log · 4 an invariant was 
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +41,8 @@ from qts.cli.output import (
 from qts.errors import QtsError, StorageError
 
 STOPPED_BY_USER = 130
+YOUNG_OBJECTS = 10_000
+"""New objects before the garbage collector runs by itself: importing makes many, and hardly any garbage."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    gc.set_threshold(YOUNG_OBJECTS)
     occupy_standard_descriptors()
     replace_unencodable()
     parser = build_parser()

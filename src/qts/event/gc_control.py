@@ -49,14 +49,15 @@ class _Heap:
         self._was_enabled = False
         self._middle = self._old = self._left = 0
 
-    def enter(self) -> None:
+    def enter(self, *, collects: bool) -> None:
         with self._lock:
             self._users += 1
             if self._users > 1:
                 return
             self._was_enabled = gc.isenabled()
             self._middle = self._old = self._left = 0
-            gc.collect()
+            if collects:
+                gc.collect()
             gc.freeze()
             gc.disable()
 
@@ -112,11 +113,14 @@ class GcController:
         self.forced = 0
         """Collections in busy moments."""
 
-    def begin(self) -> None:
-        """Collect once, freeze what is left, switch automatic collection off, unless another one has done so."""
+    def begin(self, *, collects: bool = True) -> None:
+        """Collect once, freeze what is left, switch automatic collection off, unless another one has done so.
+
+        Without ``collects`` all that exists is frozen, what could be collected as well, until :meth:`end`.
+        """
         if not self._began:
             self._began = True
-            _heap.enter()
+            _heap.enter(collects=collects)
 
     def maybe_collect(self, *, quiet: bool) -> None:
         """Collect the generations for which it is worth it; everything once after a long quiet time."""
@@ -148,10 +152,10 @@ def collect_when_worth() -> None:
 
 
 @contextmanager
-def controlled_gc() -> Iterator[GcController]:
-    """Yield a :class:`GcController` that begins and ends with the block."""
+def controlled_gc(*, collects: bool = True) -> Iterator[GcController]:
+    """Yield a :class:`GcController` that begins and ends with the block; ``collects``: see there."""
     collector = GcController()
-    collector.begin()
+    collector.begin(collects=collects)
     try:
         yield collector
     finally:

@@ -23,7 +23,18 @@ class KeptValues:
     Not thread-safe.
     """
 
-    __slots__ = ("_news", "_positions", "_short", "_totals", "_values", "account", "last", "marks", "nets")
+    __slots__ = (
+        "_invested",
+        "_news",
+        "_positions",
+        "_short",
+        "_totals",
+        "_values",
+        "account",
+        "last",
+        "marks",
+        "nets",
+    )
 
     def __init__(self, account: Account, last: LastValues) -> None:
         self.account = account
@@ -35,6 +46,7 @@ class KeptValues:
         self._positions: set[str] = set()
         self._values: dict[Pool, dict[tuple[str, str], Decimal]] = {pool: {} for pool in Pool}
         self._totals: dict[Pool, Decimal | None] = dict.fromkeys(Pool)
+        self._invested: Decimal | None = None
         self._short: set[tuple[str, str]] = set()
         self._news: set[str] = set()
         account.changed.update(account.symbols())
@@ -52,11 +64,11 @@ class KeptValues:
 
     def equity(self) -> Decimal:
         """Return cash plus holdings valued."""
-        return plus(self.account.cash, self._invested())
+        return plus(self.account.cash, self._whole())
 
     def exposure(self) -> Decimal:
         """Return the marked value of all holdings, each by its size."""
-        invested = self._invested()
+        invested = self._whole()
         if not self._short:
             return invested
         return sum_of(magnitude(value) for values in self._values.values() for value in values.values())
@@ -70,7 +82,7 @@ class KeptValues:
         """Return equity, exposure, that of ``symbol``, and the symbols held."""
         exposure = self.exposure()
         return Valuation(
-            plus(self.account.cash, self._invested()),
+            plus(self.account.cash, self._whole()),
             exposure,
             self.account.symbol_exposure(symbol, self.last.mark),
             self._positions,
@@ -82,9 +94,12 @@ class KeptValues:
         news, self._news = self._news, set()
         return news
 
-    def _invested(self) -> Decimal:
+    def _whole(self) -> Decimal:
+        """Return the value of all holdings."""
         self._settle()
-        return sum_of(map(self._total, Pool))
+        if self._invested is None:
+            self._invested = sum_of(map(self._total, Pool))
+        return self._invested
 
     def _total(self, pool: Pool) -> Decimal:
         total = self._totals[pool]
@@ -96,7 +111,7 @@ class KeptValues:
         """Value the holdings again whose price or quantity has changed."""
         touched, changed, nets = self.account.changed, self.last.changed, self.nets
         if len(nets) == 1:
-            changed.update(nets)
+            changed.update(symbol for symbol, mark in self.marks.items() if self.last.mark(symbol) is not mark)
         if not touched and not changed:
             return
         for symbol in touched | changed:
@@ -107,6 +122,7 @@ class KeptValues:
 
     def _value(self, symbol: str) -> None:
         mark, net, is_held = self.last.mark(symbol), ZERO, False
+        self._invested = None
         for strategy, pool, held in self.account.holders(symbol):
             key, values, qty = (strategy, symbol), self._values[pool], held.qty
             self._totals[pool] = None

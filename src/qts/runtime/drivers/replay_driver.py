@@ -57,7 +57,7 @@ def _slices(
     kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
 ) -> Generator[int, None, None]:
     """Run the session in slices; after each the caller waits until ``pace`` shows the yielded moment (ns)."""
-    with controlled_gc() as collector:
+    with controlled_gc(collects=False) as collector:  # a collection would take as long as years of daily bars
 
         def report(share: float | None, moment_ns: int) -> None:
             collector.maybe_collect(quiet=False)
