@@ -448,3 +448,27 @@ class TestRestart:
             account().import_state(state, ledger=[effect.ledger], bookings=[back.booking])
         with pytest.raises(StateError, match="fresh account"):
             book.import_state(state, ledger=[])
+
+
+def test_cash_that_the_broker_gained_by_nothing_that_is_booked_is_of_external() -> None:
+    # Given a book that has adopted an account with 1,000 beside our pools
+    book = account()
+    book.adopt(D(1_001_000), {}, note("opening"))
+
+    # When its cash is 300 more, then 500 less
+    assert book.follow_external_cash(D(0), note("d-0")) is None
+    for reference, change in (("d-1", D(300)), ("d-2", D(-500))):
+        assert book.follow_external_cash(change, note(reference)) is not None
+        assert book.follow_external_cash(change, note(reference)) is None  # each once
+
+    # Then that is EXTERNAL's, and known by its reference
+    assert (book.external.cash, book.cash) == (800, 1_000_000)
+    assert book.has_noted(BookingKind.WITHDRAWAL, note("d-2"))
+    assert not book.has_noted(BookingKind.WITHDRAWAL, note("d-1"))
+
+
+def test_a_strategy_has_a_pool_from_its_first_fill_on() -> None:
+    book = account()
+    assert book.pool_of("ema") is None
+    book.apply_fill(fill("1", "BUY", 2, 100), strategy="ema", pool=Pool.SWING)
+    assert book.pool_of("ema") is Pool.SWING

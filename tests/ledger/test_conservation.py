@@ -340,6 +340,23 @@ class BrokerMachine(RuleBasedStateMachine):
         assert [f for f in result.findings if not f.subject.endswith("available")] == []
 
     @invariant()
+    def the_audit_of_the_day_agrees(self) -> None:
+        """The sums begin with the newest close, and again with what a closed day leaves of them."""
+        opening = self.shelf.opening()
+        marks = BookMarks() if opening is None else opening.close.marks
+        since = self.ledger[marks.fills :], self.actions[marks.actions :], self.bookings[marks.bookings :]
+        sums = ProvenRows(self.book.initial, D(1), opening)
+        if opening is None or not sums.follow(*since):
+            return  # something of a closed day has come: every row is read again
+        claims, mark = claims_of(self.book, at(str(self.mark)), self.book.broker_positions()), at(str(self.mark))
+        rows = {"ledger": since[0], "actions": since[1], "bookings": since[2]}
+        moved = self.transfers[marks.transfers :]
+        first = sums.audit(transfers=moved, orders=(), claims=claims, mark=mark, **rows)
+        second = sums.closed().audit(ledger=[], transfers=[], orders=(), claims=claims, mark=mark)
+        found = [one for result in (first, second) for one in result.findings]
+        assert [one for one in found if one.invariant != 6 and not one.subject.endswith("available")] == []
+
+    @invariant()
     def the_entries_add_up_to_it(self) -> None:
         entries = list(entries_of(self.book.initial, self.ledger, self.transfers, self.actions, self.bookings))
         assert not any(entry.imbalance() for entry in entries)

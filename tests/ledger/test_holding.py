@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qts.errors import StateError
+from qts.ledger.closes import BookMarks
 from qts.ledger.holding import Holding, fill_key
 
 
@@ -137,3 +139,21 @@ def test_any_fills_in_any_order_agree_with_exact_fractions(fills: list[tuple[int
     assert abs(Fraction(holding.cost) - qty * average) < 1
     spent = sum(change * price for change, price in fills)
     assert holding.realized == holding.cost - spent
+
+
+def test_a_fact_of_a_closed_day_is_refused_until_the_steps_of_then_are_there() -> None:
+    # Given a holding whose first two fills are in its opening
+    held = Holding(D(1))
+    for number in (1, 2):
+        held.apply(fill_key(number, "sim", str(number)), D(3), D(100 * number))
+    held.begin_close()
+    held.finish_close(BookMarks(2))
+
+    # Then a fill between them has no place
+    with pytest.raises(StateError, match="recall them first"):
+        held.apply(fill_key(1, "sim", "9"), D(1), D(150))
+    assert (held.qty, held.cost) == (6, 900)
+
+    # And one behind them is added to the opening
+    assert held.apply(fill_key(3, "sim", "3"), D(-6), D(200)) is False
+    assert (held.qty, held.realized) == (0, 300)

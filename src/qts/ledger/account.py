@@ -274,7 +274,7 @@ class Account:
             overdrawn=self.available(pool) < 0,
             late=late,
         )
-        return self._with_reversal(effect, key, fill.symbol) if key in self._early else effect
+        return self._with_reversal(effect, key, fill.symbol) if self._early and key in self._early else effect
 
     def apply_split(
         self, split: Split, *, ts_ns: int, lot: Decimal, price: Decimal | None

@@ -67,7 +67,7 @@ class BookedFacts:
 
     def has_fill(self, fill: FillId) -> bool:
         """Return whether an execution is booked, as ours or as one of EXTERNAL."""
-        if fill in self.fills or fill in self.external:
+        if fill in self.fills or (self.external and fill in self.external):
             return True
         return self.is_old(fill) and self.asked().execution(fill) is not None
 

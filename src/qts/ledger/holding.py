@@ -99,7 +99,15 @@ class Holding:
 
         ``fee`` and ``tax`` are kept for a reversal alone.
         """
-        return self._add(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO, None, fee, tax))
+        steps = self._steps
+        before = steps[-1] if steps else self.opening
+        if before is not None and key < before.key:
+            return self._add(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO, None, fee, tax))
+        last = self._after_fill(before, key, signed, price, fee, tax)
+        steps.append(last)
+        _, _, _, self.qty, self.cost, _, self.realized, _, _, _, _ = last
+        self.ts_ns = key[0]
+        return False
 
     def add_at_cost(self, key: FillKey, change: Decimal, cost: Decimal, *, is_split: bool = False) -> None:
         """Add ``change`` shares and ``cost`` without a result: what was held before, comes, goes, or was split."""
@@ -209,6 +217,12 @@ class Holding:
         key, signed, price, _, _, _, _, kept, fee, tax, _ = step
         if kept is not None:
             return self._after_split(before, step, kept)
+        return self._after_fill(before, key, signed, price, fee, tax)
+
+    def _after_fill(
+        self, before: Step | None, key: FillKey, signed: Decimal, price: Decimal, fee: Decimal, tax: Decimal
+    ) -> Step:
+        """Return the step of a fill with its totals behind those of ``before``; None: of nothing."""
         flow = times(signed, price)
         if before is None:
             return Step(key, signed, price, signed, flow, flow, ZERO, None, fee, tax)
