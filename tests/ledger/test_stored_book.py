@@ -32,6 +32,7 @@ from qts.ledger.account import Account
 from qts.ledger.bookings import booking_row
 from qts.ledger.contracts import BookingEffect, BookingKind, TransferOutcome
 from qts.market.actions import Dividend, Split
+from tests.effort import EVERY_CALL, EVERY_KILL
 from tests.ledger.book import BALANCED, SAMSUNG, account, bust, fill, note, transfer
 
 PACKAGE = str(Path(qts.__file__).parent)
@@ -236,10 +237,10 @@ def failing_call(k: int, error: type[BaseException]) -> Iterator[list[int]]:
         sys.settrace(before)
 
 
-def some_of(most: int, name: str, every: str) -> list[int]:
-    """The last of 1 … ``most`` and one before it; all of them where the environment asks for it."""
+def some_of(most: int, name: str, *, every: bool) -> list[int]:
+    """The last of 1 … ``most`` and one before it, or ``every`` one."""
     numbers = range(1, most + 1)
-    if os.environ.get(every) == "1":
+    if every:
         return list(numbers)
     return sorted({most, random.Random(name).choice(numbers)})
 
@@ -278,7 +279,7 @@ def test_what_fails_at_any_call_is_booked_wholly_or_not_at_all_and_once_when_it_
         process.told(FACTS[name])
     process.close()
 
-    for k in some_of(calls[0], name, "QTS_EVERY_CALL"):
+    for k in some_of(calls[0], name, every=EVERY_CALL):
         # Given a process in which the k-th call of what books the fact fails
         path = Path(shutil.copy(before, tmp_path / f"{k}.sqlite"))
         process = Process(path)
@@ -296,7 +297,7 @@ def test_what_fails_at_any_call_is_booked_wholly_or_not_at_all_and_once_when_it_
 def test_a_statement_that_fails_leaves_nothing_in_the_store(
     name: str, stages: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:
-    for k in some_of(statements_of(name, stages, tmp_path), name, "QTS_EVERY_CALL"):
+    for k in some_of(statements_of(name, stages, tmp_path), name, every=EVERY_CALL):
         path = Path(shutil.copy(stages[name][0], tmp_path / f"{k}.sqlite"))
         process = Process(path)
 
@@ -317,7 +318,7 @@ def test_a_statement_that_fails_leaves_nothing_in_the_store(
 def test_killed_at_any_statement_the_next_process_ends_in_the_same_book(
     name: str, stages: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:
-    for k in some_of(statements_of(name, stages, tmp_path), name, "QTS_EVERY_KILL"):
+    for k in some_of(statements_of(name, stages, tmp_path), name, every=EVERY_KILL):
         path = Path(shutil.copy(stages[name][0], tmp_path / f"{k}.sqlite"))
 
         killed_at(path, FACTS[name], k)
