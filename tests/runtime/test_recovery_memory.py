@@ -18,6 +18,7 @@ from qts.execution.contracts import BrokerDisconnect, OrderState
 from qts.market.contracts import Quote
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.report_relay import ReportRelay
+from qts.runtime.persistence.checkpoint import decode
 from qts.strategy.contracts import Context, Intent, Side, Signal
 from qts.strategy.levels import Away
 from qts.strategy.order_news import OrderNews
@@ -54,22 +55,27 @@ def is_fill(records: Sequence[Record]) -> bool:
     return any(isinstance(record, LedgerRow) for record in records)
 
 
-def killed_behind_a_fill(session: Session) -> str:
-    """Four of ten shares are bought; the row is stored, and the checkpoint is the one of before."""
+def killed_behind_a_fill(session: Session) -> tuple[str, int]:
+    """Four of ten shares are bought; the row is stored, and the checkpoint is the one of before.
+
+    Return the id of the order, and the revision of the book at that checkpoint.
+    """
     first, key = placed(session)
+    revision = first.shared.record.book_revision
     first.store.without_checkpoint = is_fill
     session.broker.fill(key, 4, 150_100, kst(10, 0, 1))
     with killed():
         run_to_completion(first.kernel.drain())
-    return key
+    return key, revision
 
 
 def test_fills_that_are_stored_and_in_no_checkpoint_are_told_once_and_counted(session: Session) -> None:
     # Given two fills: the row of one is stored and its checkpoint lost, the other is at the broker alone
-    key = killed_behind_a_fill(session)
+    key, revision = killed_behind_a_fill(session)
     session.broker.fill(key, 6, 150_100, kst(10, 0, 1), told=False)
     # When the session is killed again while it tells them, and a third process goes on
-    session.restart()
+    again = session.restart()
+    assert again.shared.record.book_revision > revision, "what was proven of the book before is not all of it"
     third = session.restart()
     # Then the strategy has seen each once, in order, and all counts follow the rows
     assert [int(fill.qty) for fill in third.scripted.fills] == [4, 6]
@@ -106,6 +112,7 @@ def test_an_order_that_no_checkpoint_knows_is_told_before_what_becomes_of_it(ses
 
 def test_a_signal_whose_decision_is_stored_is_not_decided_again(session: Session) -> None:
     """A checkpoint may hold the signal in a queue: it was made before the decision."""
+    # Given an order that no checkpoint knows, and that has ended since
     first = session.restart()
     session.broker.before_answer = dies
     with killed():
@@ -114,13 +121,16 @@ def test_a_signal_whose_decision_is_stored_is_not_decided_again(session: Session
     again = session.restart()
     again.resolves()
     (order,) = again.shared.orders
-    session.broker.end(order.client_order_id, kst(10, 3, 40))
-
-    signal = Signal(order.decision_id, "scripted", order.pool, Intent(SYMBOL, Side.BUY, 1.0, qty=10), kst(10, 4))
-    again.kernel.dispatcher.publish(EventType.SIGNAL_GENERATED, signal, "scripted")
-    run_to_completion(again.kernel.drain())
-
-    assert len(session.broker.placed) == 1
+    session.broker.end(order.client_order_id, kst(10, 3, 30))
+    again.quote(240)
+    assert again.order().state is OrderState.CANCELLED
+    again.shared.base_prices[SYMBOL] = D(150_000)  # a strategy's own signal would have set it
+    # When the signal comes again, then nothing leaves; one with another decision would leave
+    for decision_id, sent in ((order.decision_id, 1), ("another", 2)):
+        signal = Signal(decision_id, "scripted", order.pool, Intent(SYMBOL, Side.BUY, 1.0, qty=10), kst(10, 4))
+        again.kernel.dispatcher.publish(EventType.SIGNAL_GENERATED, signal, "scripted")
+        run_to_completion(again.kernel.drain())
+        assert len(session.broker.placed) == sent, again.kernel.counters.refusals
 
 
 def wants_with_a_stop(running: RunningSession) -> None:
@@ -266,3 +276,22 @@ async def test_a_rejection_that_overtakes_its_answer_is_told_once(tmp_path: Path
         await rig.until(lambda: not rig.kernel.sender.in_flight)  # type: ignore[attr-defined]
         await rig.drain()
         assert strategy.news == ["SENT", "REJECTED"]
+
+
+OLDER_THAN_ROWS = {
+    "from the rows": "account orders",
+    "behind the rows": "counts safety state",
+    "told of what the rows show": "counters day extremes trades exits rejects strategies auditor targets",
+    "asks the broker": "unresolved charges",
+    "written with a checkpoint alone": "bar_rows moments corporate_actions capital closes",
+    "of the present, until the next value": "last bases price_bands metrics volatility state_basis in_hand",
+    "goes on from its moment": "feed clock due schedule state_evaluation invariants log stops dispatcher exchange",
+}
+"""What it means for each part of a checkpoint that rows are newer; see docs/concepts/checkpoints.md."""
+
+
+def test_for_every_part_of_a_checkpoint_it_is_decided_what_newer_rows_mean(session: Session) -> None:
+    decided = {name for names in OLDER_THAN_ROWS.values() for name in names.split()}
+    stored = session.restart().store.checkpoint()
+    assert stored is not None
+    assert set(decode(stored)["parts"]) <= decided
