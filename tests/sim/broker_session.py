@@ -42,6 +42,7 @@ from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.wiring.brokers import BrokerConnection
 from qts.runtime.wiring.components import make_components
+from tests.effort import EVERY_KILL
 from tests.event.support import until
 from tests.runtime.rig import STEADY, SYMBOL, ScriptFeed, kst
 from tests.sim.broker_checks import differences, grown
@@ -52,7 +53,7 @@ PLACES = ("before", "inside", "after", "append", "appended", "call", "answer", "
 """A transaction of the store is about to begin, has written its rows, has committed; an event is about to enter the
 journal, is in it; the broker is about to be called, has done what it was asked; a report is about to be given to
 the session, is on its disk."""
-STEPS = 30
+STEPS = 30 if EVERY_KILL else 16
 QUIET = 8
 """Steps at the end in which nothing new happens at the broker, two minutes each."""
 RUN = RunRow("0123456789abcdef", "live", 7, "script", "", "2026-01-22T00:00:00+00:00", False)
