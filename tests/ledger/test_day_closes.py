@@ -6,6 +6,7 @@ import random
 from datetime import date
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from qts.errors import StateError, StorageError
 from qts.execution.contracts import Fill
 from qts.ledger.account import Account
 from qts.ledger.bookings import booking_row
-from qts.ledger.closes import BookMarks
+from qts.ledger.close_check import differing_closes
+from qts.ledger.closes import BookMarks, DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import BookingKind, FillEffect, TransferOutcome
 from qts.ledger.fills import FillId
 from qts.market.actions import Dividend, Split
@@ -350,3 +352,52 @@ def test_a_day_is_closed_once_and_in_order() -> None:
     for day in ("2026-01-02", "2026-01-01"):
         with pytest.raises(StateError, match="2026-01-02 is"):
             book.begin_close(day, 6, equity=D(1))
+
+
+def differences(books: Books) -> list[str]:
+    shelf = books.shelf
+    closes = [row for row in shelf.closes if isinstance(row, DayCloseRow)]
+    holdings = [row for row in shelf.closes if isinstance(row, HoldingCloseRow)]
+    facts = (shelf.ledger, shelf.actions, [], shelf.bookings)
+    return [
+        f"{one.subject}: {one.stored}, {one.summed}"
+        for one in differing_closes(books.open.initial, closes, holdings, *facts)
+    ]
+
+
+def closed_twice() -> Books:
+    """A buy, by hand and ours, a close, a late fill, a bust and a deposit, and a close."""
+    books = Books()
+    first = bought(books)
+    books.tell("by hand", fill("x-9", "SELL", 2, 900, ts=5))
+    books.close()
+    books.tell("ema", fill("x-2", "SELL", 4, 1_300, fee=2, tax=1, ts=DAY))
+    books.tell("ema", fill("x-3", "BUY", 10, 1_200, ts=10))
+    books.tell("bust", first)
+    books.tell("deposit", None)
+    books.close()
+    return books
+
+
+def test_closes_are_what_their_rows_add_up_to() -> None:
+    books = closed_twice()
+    assert differences(books) == []
+    books.are_the_same()
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "told"),
+    [
+        (0, {"scalp_cash": D(1)}, "close of 2026-01-02, cash of SCALP: 1, 389997"),
+        (0, {"fees": D(4)}, "close of 2026-01-02, fees: 4, 3"),
+        (1, {"qty": D(11)}, "close of 2026-01-02, ema 005930, shares: 11, 10"),
+        (2, {"cost": D(0)}, "close of 2026-01-02, EXTERNAL 005930, cost: 0, -1800"),
+        (3, {"external_cash": D(0)}, "close of 2026-01-03, cash of EXTERNAL: 0, 1800"),
+        (3, {"fills": 9}, "close of 2026-01-03, rows: (9, 0, 0, 5), (3, 0, 0, 5)"),
+        (1, {"day": "2026-01-09"}, "close of 2026-01-02, ema 005930: nothing, 10 shares that cost 10000"),
+    ],
+)
+def test_a_close_that_its_rows_do_not_give_is_named(place: int, changes: dict[str, object], told: str) -> None:
+    books = closed_twice()
+    books.shelf.closes[place] = msgspec.structs.replace(books.shelf.closes[place], **changes)
+    assert differences(books)[0] == told

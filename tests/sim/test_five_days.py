@@ -90,3 +90,14 @@ def test_every_trading_day_has_its_close(session: Any) -> None:
     assert [date.fromisoformat(day) for day, _, _ in closes] == list(DAYS)
     assert [fills for _, fills, _ in closes] == [FILLS_A_DAY * (n + 1) for n in range(len(DAYS))]
     assert holdings == len(DAYS)
+
+
+def test_each_day_leaves_a_report_in_both_languages(session: Any) -> None:
+    directory, _, _ = session
+    reports = {path.name for path in (directory / "days").iterdir()}
+    for day in DAYS[:-1]:  # the last close is stored as the session ends
+        assert {f"{day}.en.txt", f"{day}.ko.txt"} <= reports
+    first, second = [(directory / "days" / f"{day}.en.txt").read_text("utf-8").splitlines() for day in DAYS[:2]]
+    closing_equity = next(line for line in first if line.startswith("closing equity: "))
+    assert closing_equity.replace("closing", "opening") in second
+    assert f"fills: {FILLS_A_DAY}" in second

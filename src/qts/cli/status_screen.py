@@ -13,6 +13,7 @@ from qts.cli.columns import Column, facts_lines, folded, table_lines
 from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
+from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
@@ -158,6 +159,9 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         ),
         ("fills", f"{counts.fills:,}"),
     ]
+    if (close := view.last_close) is not None and view.mode == "paper":
+        worth = f"{amount(close.equity)} {view.currency}"
+        facts.append(("last close", f"{close.day}, equity {worth}; its report is {DAYS}/{close.day}.en.txt"))
     if (kept := view.quarantine) is not None:
         first = f"{time.second(kept.first_ns)} ({kept.code}): {kept.reason}"
         facts.append(("not booked", f"{counted(kept.count, 'notice')} of the broker, the first at {first}"))

@@ -843,7 +843,7 @@ class Account:
     def _open(self, opening: OpeningBalances) -> None:
         """Begin with the balances of a close."""
         close = self._last_close = opening.close
-        self._booked.open(opening)
+        self._booked.begin_with(opening)
         self._cash, self._realized, self._pool_ts = dict(close.cash), dict(close.realized), dict(close.pool_ns)
         self.fees_total, self.taxes_total = close.fees, close.taxes
         self.dividends_total, self.dividend_taxes_total = close.dividends, close.dividend_taxes
@@ -857,7 +857,7 @@ class Account:
             else:
                 self._bind(row.strategy, row.pool)
                 held = self._new_holding(row.strategy, row.symbol)
-            held.open(opening_step(row), close.marks)
+            held.begin_with(opening_step(row), close.marks)
 
     def _recall(self, strategy: str, symbol: str, held: Holding) -> None:
         """Read the steps of ``held`` before its opening again: something of then has come."""

@@ -114,7 +114,7 @@ class BookedFacts:
                 self.reversed.discard(fill)
         self.closed, self.closed_date = marks, max(self.closed_date, date)
 
-    def open(self, opening: OpeningBalances) -> None:
+    def begin_with(self, opening: OpeningBalances) -> None:
         """Begin with what a close covers, all of it in the store."""
         self.closed, self.closed_date = opening.close.marks, opening.close.newest_trade_date
 

@@ -160,7 +160,7 @@ class Holding:
         """Return whether a step with ``key`` belongs among steps that are in memory no more."""
         return self.opening is not None and key < self.opening.key
 
-    def open(self, opening: Step, marks: BookMarks) -> None:
+    def begin_with(self, opening: Step, marks: BookMarks) -> None:
         """Begin with ``opening``, whose facts are among the stored rows up to ``marks``."""
         self.opening, self.marks = opening, marks
         self._stand()

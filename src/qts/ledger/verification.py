@@ -10,6 +10,8 @@ import msgspec
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.execution.contracts import Order
 from qts.ledger.audit import Claims, ProvenRows
+from qts.ledger.close_check import differing_closes
+from qts.ledger.closes import DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow
 from qts.ledger.entries import (
     Balance,
@@ -42,6 +44,8 @@ class BookRows(msgspec.Struct, frozen=True):
     positions: Sequence[PositionRow]
     pools: Sequence[PoolRow]
     bookings: Sequence[BookingRow] = ()
+    closes: Sequence[DayCloseRow] = ()
+    holding_closes: Sequence[HoldingCloseRow] = ()
 
     def entries(self) -> list[Entry]:
         """Return the entries of all facts in the order of time."""
@@ -105,7 +109,16 @@ def verify(rows: BookRows) -> Verification:
     found.differences += map(_imbalance_of, sorted(unbalanced, key=in_time))
     _compare_sums(found, rows, balances)
     _compare_with_audit(found, rows)
+    _compare_closes(found, rows)
     return Verification(entries, postings, found.count, tuple(found.differences), balances)
+
+
+def _compare_closes(found: _Comparison, rows: BookRows) -> None:
+    """Compare the opening balances of each day with what the rows until then add up to."""
+    found.count += len(rows.closes) + len(rows.holding_closes)
+    facts = (rows.ledger, rows.actions, rows.transfers, rows.bookings)
+    for one in differing_closes(rows.initial, rows.closes, rows.holding_closes, *facts):
+        found.differences.append(Difference(one.subject, f"{one.stored} is stored, the rows give {one.summed}"))
 
 
 def _imbalance_of(entry: Entry) -> Difference:

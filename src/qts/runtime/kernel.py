@@ -213,7 +213,7 @@ class Kernel:
             self.monitor.check_limits(now_ns)
             self.components.curve.sample(now_ns)
             self.due.final_check_done = True
-        await self.auditor.run_whole_audit(now_ns)
+        await self.auditor.run_final_audit(now_ns)
         if self.due.close_ns:
             self._close_books()
         self.due.done = True

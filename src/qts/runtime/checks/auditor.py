@@ -25,11 +25,13 @@ from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.audit import AuditResult, Claims, ExternalClaims
+from qts.ledger.close_check import differing_closes
+from qts.ledger.closes import DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import ActionRow, BookingRow, FillEffect
 from qts.money import ZERO, minus, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
-from qts.runtime.checks.proven_book import NO_ROWS, ProvenBook
+from qts.runtime.checks.proven_book import NO_ROWS, ProvenBook, StoredRows
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.reconciliation import is_known, is_same
 from qts.runtime.shared_components import SharedComponents
@@ -90,6 +92,7 @@ class Auditor:
         self._counters: dict[str, Decimal] = {}
         self._external_counters: dict[str, Decimal] = {}
         self._approved_at = -1
+        self._with_closes = False
         self._starts_seen = 0
 
     # -- after one event ---------------------------------------------------------------------------------------
@@ -199,6 +202,14 @@ class Auditor:
         self._proven.forget_all()
         return await self._audit(now_ns) is _Audited.YES
 
+    async def run_final_audit(self, now_ns: int) -> bool:
+        """Run a :meth:`run_whole_audit` that also compares every close of a day with the rows that it covers."""
+        self._with_closes = True
+        try:
+            return await self.run_whole_audit(now_ns)
+        finally:
+            self._with_closes = False
+
     async def run_full_audit(self, now_ns: int) -> bool:
         """Recompute everything since the last closed day and compare it; everything where no day is closed.
 
@@ -243,12 +254,13 @@ class Auditor:
         rows, prices_ns = p.record.book_revision, self._prices_ns()
         if self._is_book_moving(rows):
             return _Audited.MOVED
+        sums = await p.record.on_store(proven.sums)  # after a restart they are read
         stored = await p.record.on_store(proven.rows_behind) if has_rows else NO_ROWS
+        closes = await p.record.on_store(self._stored_closes) if self._with_closes else ((), ())
         theirs, working = await self._broker_book(), await self._broker_orders()
         if self._is_book_moving(rows):
             return _Audited.MOVED
         theirs = self._confirmed(theirs, now_ns)
-        sums = proven.sums()
         if not sums.follow(stored.ledger, stored.actions, stored.bookings):
             return _Audited.DOES_NOT_FIT
         claims = self._claims(theirs)
@@ -270,6 +282,7 @@ class Auditor:
         if not is_sound and not is_whole:
             return _Audited.DOES_NOT_FIT
         self._record(rows, unapproved, len(stored.orders), result, now_ns)
+        self._check_closes(*closes, stored, now_ns)
         if not self._is_book_moving(rows):  # nothing is awaited from here on
             self._compare_with_broker(theirs, working, now_ns)
         self._check_p0_first(now_ns)
@@ -290,6 +303,23 @@ class Auditor:
                 broken = [finding for finding in result.findings if finding.invariant == number]
                 detail = "; ".join(f"{finding.subject}: {finding.detail}" for finding in broken[:3])
                 self._inv.check(number, not broken, now_ns, detail, count)
+
+    def _stored_closes(self) -> tuple[Sequence[DayCloseRow], Sequence[HoldingCloseRow]]:
+        return self._store.day_closes(), self._store.holding_closes()
+
+    def _check_closes(
+        self,
+        closes: Sequence[DayCloseRow],
+        holdings: Sequence[HoldingCloseRow],
+        stored: StoredRows,
+        now_ns: int,
+    ) -> None:
+        """Check that the opening balances of every day are what the rows before it add up to."""
+        if closes:
+            facts = (stored.ledger, stored.actions, stored.transfers, stored.bookings)
+            one = next(differing_closes(self._shared.account.initial, closes, holdings, *facts), None)
+            detail = "" if one is None else f"{one.subject}: {one.stored} is stored, the rows give {one.summed}"
+            self._inv.check(1, one is None, now_ns, detail, 0)
 
     def _prices_ns(self) -> int:
         """Return the time of the newest price while anything is held; 0 for nothing, which no price values."""

@@ -41,6 +41,8 @@ def read_book(found: FoundRun) -> BookRows:
             positions=store.positions(),
             pools=store.pools(),
             bookings=store.bookings(),
+            closes=store.day_closes(),
+            holding_closes=store.holding_closes(),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qts.db.contracts import Record
+from qts.runtime.session.day_report import DayReport
 from qts.runtime.shared_components import SharedComponents
 
 
@@ -16,6 +17,9 @@ class DayCloses:
     """
 
     def __init__(self, shared: SharedComponents, *, inline: bool, orders_sent: Callable[[], int]) -> None:
+        self.on_closed: Callable[[DayReport], object] = _ignore
+        """Called with the report of a day when its rows are stored; set before the session starts."""
+        self._report: DayReport | None = None
         self._shared = shared
         self._inline = inline
         self._orders_sent = orders_sent
@@ -31,10 +35,14 @@ class DayCloses:
         day, last = p.trade_date(now_ns), account.last_close
         if (self._inline and not account.has_news) or (last is not None and day <= last.day):
             return False
-        causes = p.safety.seq
+        causes, before = p.safety.seq, account.last_close
         self._waiting += account.begin_close(
             day, now_ns, equity=p.equity(), orders=self._orders_sent(), causes=causes
         )
+        assert account.last_close is not None  # just made
+        if not self._inline:
+            currency = p.config.runtime.currency
+            self._report = DayReport(account.opening, currency, before, account.last_close, account.position_rows())
         return True
 
     def take_rows(self) -> Sequence[Record]:
@@ -49,4 +57,10 @@ class DayCloses:
         if self._are_taken:
             self._are_taken = False
             self._shared.account.finish_close()
+            if self._report is not None:
+                self.on_closed(self._report)
         self._shared.orders.end_store()
+
+
+def _ignore(report: DayReport) -> None:
+    """Do nothing: the session writes no reports of days."""

@@ -43,6 +43,8 @@ class SessionMetrics:
         yield self._gauge("qts_equity", "Equity, in the account's currency.", view.equity)
         yield self._gauge("qts_cash", "Cash, in the account's currency.", view.cash)
         yield self._gauge("qts_paid_in", "Opening, deposits and shares taken over, less withdrawals.", view.paid_in)
+        closed_ns = 0 if view.last_close is None else view.last_close.ts_ns
+        yield self._gauge("qts_last_close_time_seconds", "The newest close of a day; 0 before it.", closed_ns / 1e9)
         yield from self._pools(view)
         yield from self._positions(view)
         yield from self._external(view)

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import Final
 
 from qts.broker.contracts import Broker
@@ -50,6 +51,8 @@ from qts.runtime.persistence.charts_file import Charts, Line, read_charts, write
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.persistence.checkpoint_registry import decode_pending_value
 from qts.runtime.persistence.config_history import change_text, changes_since, next_row
+from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS_NAME
+from qts.runtime.persistence.day_report_file import write_soon
 from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.persistence.session_log import LogPosition, SessionLog
@@ -73,7 +76,7 @@ from qts.strategy.loading import load_strategies
 from qts.strategy.unavailable import restore_names
 
 _RESERVED_NAMES: Final = frozenset(
-    {LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME, CHARTS_NAME}
+    {LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME, CHARTS_NAME, DAYS_NAME}
 )
 
 
@@ -199,6 +202,8 @@ class Session:
                 log.record(LogWrite("WARNING", self._history_note, start_ns))
             self._record_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal, stop, resumed=checkpoint is not None)
+            if self._plan.paced:
+                kernel.components.closes.on_closed = partial(write_soon, self._place.path)
             with events_made_by(kernel.dispatcher.factory):
                 self._broker = kernel.broker
                 await kernel.broker.connect()

@@ -184,6 +184,15 @@ class CountsView(msgspec.Struct, frozen=True):
     cancels_of_nothing: int = 0
 
 
+class CloseView(msgspec.Struct, frozen=True):
+    """The newest close of a day: the market's own date (ISO), its moment, and what stood then."""
+
+    day: str
+    ts_ns: int
+    equity: Decimal
+    fills: int
+
+
 class ExtremesView(msgspec.Struct, frozen=True):
     """The account's extremes; ``deepest`` is the maximum drawdown, ``worst_day`` the one from a day's opening."""
 
@@ -328,6 +337,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     quarantine: QuarantineView | None = None
     """None: every report of the broker was booked."""
     extremes: ExtremesView
+    last_close: CloseView | None = None
+    """What the running day began with; None before the first close."""
     fees: Decimal
     taxes: Decimal
     actions: ActionsView | None = None

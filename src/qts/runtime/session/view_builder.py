@@ -31,6 +31,7 @@ from qts.runtime.session.session_view import (
     BookingsView,
     CauseView,
     ChangeView,
+    CloseView,
     CountsView,
     DoubtView,
     ErrorView,
@@ -137,6 +138,7 @@ def view_of(
         ),
         positions=tuple(_position(row, kernel) for row in shared.account.position_rows() if row.qty),
         orders=tuple(map(_order, shared.orders)),
+        last_close=_last_close(shared),
         counts=CountsView(
             rows=kernel.intake.rows,
             orders=kernel.counters.orders,
@@ -180,6 +182,11 @@ def _names(shared: SharedComponents) -> dict[str, dict[str, str]]:
             either = instrument.name or instrument.name_ko
             names[symbol] = {"en": either, "ko": instrument.name_ko or either}
     return names
+
+
+def _last_close(shared: SharedComponents) -> CloseView | None:
+    close = shared.account.last_close
+    return None if close is None else CloseView(close.day, close.ts_ns, close.equity, close.fills)
 
 
 def _extremes(shared: SharedComponents) -> ExtremesView:
