@@ -178,7 +178,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.now += 1
         self.number += 1
         qty = self.book.external.qty(symbol) // part
-        if qty <= 0:
+        if qty <= 0 or self.book.holding(owner, symbol) < 0:
             return
         before = self.book.equity(at(self.mark)), self.book.realized_by_pool
         for _ in range(2):

@@ -72,6 +72,41 @@ class TestTakingOver:
         # Then the result of the sale is that of its own purchase, 2 × 500
         assert (book.realized_by_pool[Pool.SCALP], book.holding("ema", SAMSUNG)) == (1_000, 9)
 
+    @pytest.mark.parametrize(
+        ("sold", "held", "cost", "earned"), [(2, 1, 50_000, 20_000), (3, 0, 0, 30_000), (5, -2, -120_000, 30_000)]
+    )
+    def test_a_sale_from_before_it_that_comes_late_is_covered_by_it(
+        self, sold: int, held: int, cost: int, earned: int
+    ) -> None:
+        # Given 3 shares that cost 50,000 each taken over at 5
+        book = self.held()
+        opened = account().adopt(D(1_500_000), {SAMSUNG: (D(7), D(350_000))}, note("opening"))
+        taken = book.take_over(SAMSUNG, D(3), note("c-1", 5), strategy="ema", pool=Pool.SCALP, price=D(60_000))
+        # When a sale at 60,000 is reported that the broker's clock puts before that
+        sale = book.apply_fill(fill("1", "SELL", sold, 60_000, ts=3), strategy="ema", pool=Pool.SCALP)
+        # Then each share of it that is covered has earned 10,000, and nothing is left of what is not held
+        assert sale is not None
+        assert (book.holding("ema", SAMSUNG), sale.position.cost, sale.realized) == (held, cost, earned)
+        # And audit and entries agree
+        found = audit(
+            initial=book.initial,
+            quantum=D(1),
+            ledger=[sale.ledger],
+            transfers=[],
+            orders=[],
+            claims=claims_of(book, at(60_000)),
+            mark=at(60_000),
+            bookings=[one.booking for one in (*opened, *taken)],
+        )
+        assert [one for one in found.findings if one.invariant in (1, 4, 5)] == []
+
+    def test_a_strategy_that_sold_what_it_never_held_takes_nothing(self) -> None:
+        book = self.held()
+        book.apply_fill(fill("1", "SELL", 3, 60_000, ts=3), strategy="ema", pool=Pool.SCALP)
+        with pytest.raises(ContractError, match="has sold 005930 that it never held"):
+            book.take_over(SAMSUNG, D(3), note("c-1", 5), strategy="ema", pool=Pool.SCALP, price=D(60_000))
+        assert book.external.positions() == {SAMSUNG: 7}
+
     def test_what_was_bought_before_can_still_be_taken_back(self) -> None:
         book, one = self.held(), fill("1", "BUY", 2, 62_000, ts=3)
         book.apply_fill(one, strategy="ema", pool=Pool.SCALP)

@@ -122,6 +122,33 @@ async def test_a_broker_that_does_not_say_is_asked_the_next_days(tmp_path: Path)
         assert len(charged(rig)) == 2
 
 
+async def test_each_day_is_trued_up_by_its_own_fills(tmp_path: Path) -> None:
+    # Given two days with fees of 315 and of 40, of which the broker charges 350 and 44
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        broker.charged = {DAY: Charges(D(350), D(0)), NEXT: Charges(D(44), D(0))}
+        await rig.show(quote(kst(10) + DAY_NS))
+        broker.trade_by_hand(fill_of("by hand", "x-3", 1, 40, kst(10) + DAY_NS + 1))
+        # When both are over
+        await rig.show(quote(kst(16) + DAY_NS))
+        # Then the second is asked for alone, of what came behind the close of the first
+        assert broker.asked_charges == [DAY, NEXT]
+        assert charged(rig)[2:] == [("FEE", "EXTERNAL", NEXT.isoformat(), 4)]
+        assert rig.kernel.components.charges.days == ()
+
+
+async def test_without_its_money_the_cash_is_not_compared(tmp_path: Path) -> None:
+    broker = ScriptedBroker()
+    async with session(tmp_path, broker) as rig:
+        broker.charged[DAY], broker.told_balance = Charges(D(1), D(0)), lambda: None
+        rig.kernel.components.charges.on_day_over(DAY)
+        await rig.drain()
+        assert any("the settled cash is not compared" in line.message for line in rig.logged)
+        assert charged(rig) == [("FEE", "PORTFOLIO", DAY.isoformat(), 1)]
+
+
 async def test_a_fill_that_comes_late_has_its_day_asked_for_again(tmp_path: Path) -> None:
     # Given a day whose totals are booked, of which the broker had not reported one fill by hand
     broker = ScriptedBroker()

@@ -487,13 +487,15 @@ class Account:
 
         No cash moves: the pool is given ``qty`` shares, whose value at the market, ``price`` each, is no result of
         it. They come after every fill that is booked of them. Raises ContractError, before anything changes, for
-        more than EXTERNAL holds, or a strategy that belongs to another pool.
+        more than EXTERNAL holds, or a strategy that belongs to another pool or has sold what it never held.
         """
         if self._booked.has_noted(BookingKind.DEPOSIT, note):
             return ()
         held = self.external.qty(symbol)
         if not (is_bounded(qty) and 0 < qty <= held):
             raise ContractError(f"EXTERNAL holds {held} {symbol}, not {qty}")
+        if self.holding(strategy, symbol) < 0:
+            raise ContractError(f"strategy {strategy} has sold {symbol} that it never held: nothing comes there")
         theirs = self.external.holding(symbol)
         ours = self._holdings.get((strategy, symbol), theirs)
         note = note._replace(ts_ns=max(note.ts_ns, theirs.ts_ns + 1, ours.ts_ns + 1))  # no fill is valued again

@@ -375,8 +375,10 @@ class ProvenRows:
         key = (row.strategy, row.symbol)
         qty, average = self._qty[key], self._averages.get(key, _NOTHING)
         after = self._qty[key] = plus(qty, row.qty)
-        if after:
+        if qty >= 0:
             self._averages[key] = _WIDE.divide(_WIDE.add(_WIDE.multiply(qty, average), row.cost), after)
+        elif after > 0:  # what covers a short holding is as if bought
+            self._averages[key] = _WIDE.divide(row.cost, row.qty)
 
     def _add_action(self, protocol: _Protocol, row: ActionRow) -> None:
         """Add a split or dividend; check ``position-from-fills``: it applies to what was held, by its own ratio.

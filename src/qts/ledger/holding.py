@@ -242,6 +242,8 @@ class Holding:
     def _after_split(self, before: Step | None, step: Step, kept: tuple[Decimal, Decimal] | tuple[()]) -> Step:
         """Return the step with its totals: the cost changes by that of the fraction, or by the step's own."""
         held, cost, basis, realized = (before.qty, before.cost, before.basis, before.realized) if before else _NONE
+        if not kept and not step.is_split and held < 0 < step.signed:
+            return self._after_cover(step, held, cost, basis, realized)
         if not kept:
             at_cost = (plus(held, step.signed), plus(cost, step.price), plus(basis, step.price), realized)
             return Step(step.key, step.signed, step.price, *at_cost, kept, is_split=step.is_split)
@@ -254,6 +256,20 @@ class Holding:
             left, basis = self._part(basis, numerator, denominator)
         realized = plus(minus(plus(realized, left), cost), step.price)
         return Step(step.key, step.signed, step.price, qty, left, basis, realized, kept, is_split=True)
+
+    def _after_cover(
+        self, step: Step, held: Decimal, held_cost: Decimal, held_basis: Decimal, earned: Decimal
+    ) -> Step:
+        """Return the step with its totals: shares that come at a cost cover a short holding as a purchase does."""
+        qty = plus(held, step.signed)
+        if not qty:
+            cost = basis = ZERO
+        elif qty > 0:
+            cost, basis = self._part(step.price, qty, step.signed)
+        else:
+            cost, basis = self._part(held_basis, qty, held)
+        realized = minus(minus(plus(earned, cost), held_cost), step.price)
+        return Step(step.key, step.signed, step.price, qty, cost, basis, realized, ())
 
     def _part(self, basis: Decimal, numerator: Decimal, denominator: Decimal) -> tuple[Decimal, Decimal]:
         """Return the part of a ``basis`` that stays: as a cost in whole quanta, and finer."""

@@ -111,6 +111,8 @@ class CapitalCommands:
             raise InputError(f"strategy {name} belongs to pool {bound.value}, and pays from {pool.value} now")
         if contexts[name].halted:
             raise InputError(f"strategy {name} is halted and would not look after {symbol}")
+        if self._account.holding(name, symbol) < 0:
+            raise InputError(f"strategy {name} has sold {symbol} that it never held: nothing comes there")
         stop = p.stops.covering(name, symbol, pool.value)
         if stop is not None:
             raise InputError(f"{stop}; no shares come there before it is released")

@@ -150,7 +150,7 @@ class DayCharges:
                 for record in effect.records:
                     p.record.write_later(record)
                 self._tell_booking(row)
-            self._days.remove(day)
+            self._days = [one for one in self._days if one != day]
         await p.record.checkpoint()
         changed = ", ".join(f"{plus(row.fee, row.tax):+f}" for row in rows) or "as estimated"
         self._log("INFO", f"fees {charges.fees:f} and taxes {charges.taxes:f} of {day}: {changed}")
