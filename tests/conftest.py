@@ -1,7 +1,8 @@
-"""What holds for every test: a patient watchdog, and few full garbage collections."""
+"""What holds for every test: a patient watchdog, few full garbage collections, and that Ctrl-C is heard."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,9 @@ from qts.event.gc_control import controlled_gc
 from qts.runtime.drivers import watchdog
 
 PATIENT_S = 300.0
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in the background of a shell: what the tests start would ignore Ctrl-C as well, and some would never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +43,7 @@ def _few_full_collections(request: pytest.FixtureRequest) -> Iterator[None]:
     A session begins with a full collection, and a rig makes a replay of every single quote. In a process with all
     the tests in it one collection takes a quarter of a second.
     """
-    if request.module.__name__.split(".")[1] in {"cli", "runtime", "sim"}:
+    if request.module.__name__.split(".")[1] in {"cli", "examples", "runtime", "sim", "workbench"}:
         with controlled_gc():
             yield
     else:

@@ -245,5 +245,8 @@ def test_watching_goes_on_until_ctrl_c_and_ends_well(finished: Path) -> None:
     looks = [json.loads(child.stdout.readline()) for _ in range(2)]
     assert looks[0] == looks[1]
     child.send_signal(signal.SIGINT)
-    _out, err = child.communicate()
+    try:
+        _out, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert (child.returncode, err) == (0, "")
