@@ -13,7 +13,7 @@ from qts.capital.contracts import Pool
 from qts.ledger.account import Account
 from qts.ledger.contracts import Valuation
 from qts.market.last_values import LastValues
-from qts.money import ZERO, magnitude, plus, sum_of
+from qts.money import ZERO, magnitude, minus, plus, sum_of
 
 
 class KeptValues:
@@ -124,15 +124,15 @@ class KeptValues:
         mark, net, is_held = self.last.mark(symbol), ZERO, False
         self._invested = None
         for strategy, pool, held in self.account.holders(symbol):
-            key, values, qty = (strategy, symbol), self._values[pool], held.qty
-            self._totals[pool] = None
+            key, qty = (strategy, symbol), held.qty
             if not qty:
-                values.pop(key, None)
+                self._put(pool, key, None)
                 self._short.discard(key)
                 continue
             is_held = True
             net = plus(net, qty)
-            value = values[key] = held.value(mark)
+            value = held.value(mark)
+            self._put(pool, key, value)
             if qty < 0 or value < 0:
                 self._short.add(key)
             else:
@@ -146,3 +146,20 @@ class KeptValues:
         else:
             self._positions.discard(symbol)
         self._news.add(symbol)
+
+    def _put(self, pool: Pool, key: tuple[str, str], value: Decimal | None) -> None:
+        """Put a value in place of the one before; None: nothing is held any more.
+
+        The total of the pool follows by the difference where that gives the digits of a new sum.
+        """
+        values, total = self._values[pool], self._totals[pool]
+        before = values.pop(key, None)
+        if value is not None:
+            values[key] = value
+        if total is None or (before is None and value is None):
+            return
+        self._totals[pool] = None
+        if value is not None and before is None:
+            self._totals[pool] = plus(total, value)
+        elif value is not None and before is not None and value.same_quantum(before):
+            self._totals[pool] = plus(minus(total, before), value)

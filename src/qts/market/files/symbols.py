@@ -30,6 +30,7 @@ QUANTA: Final[Mapping[str, Decimal]] = {
 DEFAULT_QUANTUM: Final = Decimal("0.01")
 DEFAULT_FEE_RATE: Final = Decimal("0.0005")
 
+_ALWAYS_OPEN: Final = AlwaysOpen()
 _KRX_CODE: Final = re.compile(r"[0-9][0-9A-Z]{5}", re.ASCII)
 _KRX_SPELLINGS: Final = (
     (re.compile(r"A([0-9][0-9A-Z]{5})", re.ASCII), "KOSPI"),  # terminals of Korean brokers
@@ -256,7 +257,7 @@ def generic_instrument(
         lot=lot,
         ticks=FixedTicks(tick),
         costs=RateCosts(fee_rate, Decimal(0), quantum),
-        calendar=AlwaysOpen(),
+        calendar=_ALWAYS_OPEN,
     )
 
 
