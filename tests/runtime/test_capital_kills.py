@@ -40,7 +40,8 @@ def stands(running: RunningSession) -> tuple[object, ...]:
 def book_of(running: RunningSession) -> BookRows:
     account, store = running.shared.account, running.store
     rows = (store.ledger(), store.transfers(), store.actions(), store.orders(), store.positions(), store.pools())
-    return BookRows(account.initial, account.quantum, *rows, bookings=store.bookings())
+    closes = {"closes": store.day_closes(), "holding_closes": store.holding_closes()}
+    return BookRows(account.initial, account.quantum, *rows, bookings=store.bookings(), **closes)
 
 
 def has_booking(records: Sequence[Record]) -> bool:
@@ -110,4 +111,5 @@ def test_what_was_taken_over_stays_over_closed_days(session: Session) -> None:
     account = again.shared.account
     now = (stands(again), account.contributions_value, account.deposits_total)
     assert now == before
+    assert len(book_of(again).closes) == 1
     assert verify(book_of(again)).differences == ()
