@@ -170,7 +170,9 @@ def _is_busy(kernel: Kernel) -> bool:
     return kernel.dispatcher.stats.is_busy or kernel.background.is_running("audit")
 
 
-def run(plan: SessionPlan, patch: pytest.MonkeyPatch, look: Callable[[Kernel], object]) -> SessionResult:
+def run(
+    plan: SessionPlan, patch: pytest.MonkeyPatch, look: Callable[[Kernel], object], stop: StopFlag | None = None
+) -> SessionResult:
     """Run ``plan`` on a :class:`SteppingClock`; ``look`` is called when the rows of a day's close are stored."""
     make, finish = Kernel.__init__, Account.finish_close
 
@@ -186,6 +188,6 @@ def run(plan: SessionPlan, patch: pytest.MonkeyPatch, look: Callable[[Kernel], o
     patch.setattr(Account, "finish_close", finished)
     patch.setattr("qts.runtime.session.session.PacedClock", SteppingClock)
     try:
-        return run_session(plan, progress=lambda share, moment: None, stop=StopFlag())
+        return run_session(plan, progress=lambda share, moment: None, stop=stop or StopFlag())
     finally:
         SteppingClock.kernels.clear()

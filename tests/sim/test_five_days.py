@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qts.clock import to_ns
+from qts.db.find_run import run_in
 from qts.db.sqlite import SqliteStore
+from qts.ledger.verification import verify
 from qts.market.krx import KrxCalendar
+from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.kernel import Kernel
+from qts.runtime.persistence.book_reader import read_book
 from tests.sim import five_days
 from tests.sim.five_days import DAYS, entries_held
 
@@ -44,17 +50,22 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Any:
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in READERS:
-            reader = getattr(SqliteStore, name)
-
-            def counted(store: SqliteStore, since: int = 0, reader: Any = reader, name: str = name) -> Any:
-                rows = reader(store, since)
-                read.extend((len(held), name, getattr(row, "ts_ns", 0) or row.ts_update_ns) for row in rows)
-                return rows
-
-            patch.setattr(SqliteStore, name, counted)
+        count_rows(patch, lambda name, moments: read.extend((len(held), name, moment) for moment in moments))
         five_days.run(five_days.plan(directory, per_day=40), patch, look)
     return directory, held, read
+
+
+def count_rows(patch: pytest.MonkeyPatch, note: Callable[[str, list[int]], object]) -> None:
+    """Call ``note`` with the reader's name and the times of all rows that a session reads from its store."""
+    for name in READERS:
+        reader = getattr(SqliteStore, name)
+
+        def counted(store: SqliteStore, since: int = 0, reader: Any = reader, name: str = name) -> Any:
+            rows = reader(store, since)
+            note(name, [getattr(row, "ts_ns", 0) or row.ts_update_ns for row in rows])
+            return rows
+
+        patch.setattr(SqliteStore, name, counted)
 
 
 def test_what_a_session_holds_is_as_large_after_the_fifth_day_as_after_the_second(session: Any) -> None:
@@ -101,3 +112,33 @@ def test_each_day_leaves_a_report_in_both_languages(session: Any) -> None:
     closing_equity = next(line for line in first if line.startswith("closing equity: "))
     assert closing_equity.replace("closing", "opening") in second
     assert f"fills: {FILLS_A_DAY}" in second
+
+
+def test_a_session_goes_on_from_the_newest_opening_balances(tmp_path: Path) -> None:
+    # Given a session that is stopped on the fourth day
+    closes: list[int] = []
+    stop = StopFlag()
+
+    def stops(kernel: Kernel) -> None:
+        closes.append(kernel.shared.account.fills_applied)
+        if len(closes) == 3:
+            stop.request()
+
+    with pytest.MonkeyPatch.context() as patch:
+        five_days.run(five_days.plan(tmp_path, per_day=40), patch, stops, stop)
+
+    # When it goes on
+    read: list[tuple[int, str, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        count_rows(patch, lambda name, moments: read.extend((len(closes), name, moment) for moment in moments))
+        plan = five_days.plan(tmp_path, per_day=40, resume=True)
+        result = five_days.run(plan, patch, lambda kernel: closes.append(kernel.shared.account.fills_applied))
+
+    # Then until its end it reads no row of the days that were closed before
+    opens = to_ns(KrxCalendar().at(DAYS[3], 0))
+    before = [name for closed, name, moment in read if closed < len(DAYS) - 1 and moment < opens]
+    assert before == []
+    # And the book is that of a session in one piece, sound from its first row on
+    assert closes == [FILLS_A_DAY * (n + 1) for n in range(len(DAYS))]
+    assert all(one["ok"] is not False for one in result.values.invariants.values())
+    assert verify(read_book(run_in(tmp_path))).differences == ()

@@ -229,7 +229,7 @@ class Auditor:
         that do not fit lead to a :meth:`run_full_audit`, which judges them. Returns and raises like that.
         """
         record, end = self._shared.record, self._proven.up_to
-        if end is None:
+        if end is None or (record.is_concurrent and not self._proven.has_sums):
             return await self.run_full_audit(now_ns)
         if end.book == record.book_revision and end.prices_ns == self._prices_ns():
             theirs, working = await self._broker_book(), await self._broker_orders()

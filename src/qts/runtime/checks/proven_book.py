@@ -74,7 +74,8 @@ class ProvenBook:
         self._sums: ProvenRows | None = None
         self._approvals: dict[str, str] = {}
         self._changed_from_ns = self._changed_since_close_ns = NEVER_NS
-        self._closed: tuple[ProvenUpTo, ProvenRows, dict[str, str]] | None = None
+        self._close_end: ProvenUpTo | None = None
+        self._closed: tuple[ProvenRows, dict[str, str]] | None = None
 
     def note_order(self, ts_ns: int) -> None:
         """Note that an order has changed whose row bears the time ``ts_ns`` (ns) or a later one."""
@@ -83,16 +84,19 @@ class ProvenBook:
 
     def forget(self) -> None:
         """Let the next audit begin with the rows behind the last close; with the first row where there is none."""
-        if self._closed is None:
+        if self._closed is not None:
+            sums, approvals = self._closed
+            self.up_to, self._sums, self._approvals = self._close_end, sums.closed(), dict(approvals)
+        elif self._close_end is not None and self._begins_with_close():
+            self.up_to, self._sums, self._approvals = self._close_end, None, {}  # read when they are needed
+        else:
             self.forget_all()
             return
-        self.up_to, sums, approvals = self._closed
-        self._sums, self._approvals = sums.closed(), dict(approvals)
         self._changed_from_ns = self._changed_since_close_ns
 
     def forget_all(self) -> None:
         """Let the next audit begin with the first row."""
-        self.up_to = self._sums = self._closed = None
+        self.up_to = self._sums = self._closed = self._close_end = None
         self._approvals = {}
 
     def close(self) -> None:
@@ -100,9 +104,14 @@ class ProvenBook:
         assert self.up_to is not None  # called behind an audit that found it sound
         sums = self.sums().closed()
         open_approvals = sums.approvals_of_open_orders()
-        self._closed = self.up_to, sums, open_approvals
+        self._closed, self._close_end = (sums, open_approvals), self.up_to
         self._sums, self._approvals = sums.closed(), dict(open_approvals)
         self._changed_since_close_ns = self._changed_from_ns
+
+    @property
+    def has_sums(self) -> bool:
+        """Return whether the sums of the part are in memory; after a restart they are not."""
+        return self._sums is not None
 
     def rows_behind(self) -> StoredRows:
         """Read the rows behind the part, and the orders that have changed since. Raises StorageError."""
@@ -132,7 +141,8 @@ class ProvenBook:
         """
         if self._sums is None:
             self._sums = ProvenRows(self._initial, self._quantum)
-            if (end := self.up_to) is not None and self._ends_with_close(end):
+            end = self.up_to
+            if end is not None and end == self._close_end and self._ends_with_close(end):
                 opening = self._store.opening()
                 assert opening is not None  # the part ends with it
                 orders = self._store.open_orders()
@@ -169,13 +179,19 @@ class ProvenBook:
 
     def export_state(self) -> dict[str, Any]:
         """Return the end of the part for a checkpoint; its rows are in the store."""
-        return {"up_to": self.up_to, "changed_from_ns": self._changed_from_ns}
+        state: dict[str, Any] = {"up_to": self.up_to, "changed_from_ns": self._changed_from_ns}
+        if self._close_end is not None:
+            state |= {"closed": self._close_end, "changed_since_close_ns": self._changed_since_close_ns}
+        return state
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`; None: every row has to be audited."""
         up_to = saved["up_to"]
         self.up_to = None if up_to is None else msgspec.convert(up_to, ProvenUpTo)
-        self._changed_from_ns = saved["changed_from_ns"]
+        self._changed_from_ns = self._changed_since_close_ns = saved["changed_from_ns"]
+        if "closed" in saved:
+            self._close_end = msgspec.convert(saved["closed"], ProvenUpTo)
+            self._changed_since_close_ns = saved["changed_since_close_ns"]
 
 
 def _approvals_of(decisions: Sequence[DecisionRow]) -> dict[str, str]:
