@@ -23,7 +23,8 @@ class ReportRelay:
     def __init__(self) -> None:
         self._listener: Callable[[ExecutionReport | BrokerDisconnect], None] | None = None
         self._held: deque[ExecutionReport | BrokerDisconnect] = deque()
-        self._is_released = False
+        self._released_to: Callable[[ExecutionReport | BrokerDisconnect], None] | None = None
+        """The listener, once the session has begun; None: what comes waits."""
 
     def connect(self, listener: Callable[[ExecutionReport | BrokerDisconnect], None]) -> None:
         """Call ``listener`` with every report once they are released. Called once, on the session's thread."""
@@ -31,7 +32,7 @@ class ReportRelay:
 
     def release(self) -> None:
         """Pass on what waits, and every later report at once. Called once the session has begun, on its thread."""
-        self._is_released = True
+        self._released_to = self._listener
         self._pass_on_held()
 
     def __call__(self, report: ExecutionReport | BrokerDisconnect) -> None:
@@ -39,6 +40,10 @@ class ReportRelay:
 
         Raises StateError before :meth:`connect`, and when too many wait: a lost fill is worse than a loud end.
         """
+        listener = self._released_to
+        if listener is not None:
+            listener(report)
+            return
         if self._listener is None:
             raise StateError(f"the broker published {report} before the session listened")
         if len(self._held) >= _MOST_HELD:
@@ -48,10 +53,10 @@ class ReportRelay:
 
     def _pass_on_held(self) -> None:
         """Pass on what waits, if the session has begun."""
-        while self._is_released and self._held:
+        listener = self._released_to
+        while listener is not None and self._held:
             try:
                 report = self._held.popleft()
             except IndexError:  # another thread was faster
                 return
-            assert self._listener is not None  # what waits came after it
-            self._listener(report)
+            listener(report)
