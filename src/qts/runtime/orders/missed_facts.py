@@ -51,7 +51,7 @@ class MissedFacts:
         self._auditor = auditor
 
     def tell(self, happened: Iterable[Happened], now_ns: int) -> None:
-        """Tell what became of orders, in the given order; the session goes on at ``now_ns``."""
+        """Pass on what became of orders, in the given order; the session goes on at ``now_ns``."""
         for one in happened:
             if isinstance(one, Sent):
                 self._tell_sent(one, now_ns)
@@ -61,7 +61,7 @@ class MissedFacts:
                 self._tell_ended(one)
 
     def tell_booked(self, actions: Iterable[ActionRow], bookings: Iterable[BookingRow]) -> None:
-        """Tell of splits, dividends and bookings."""
+        """Pass on splits, dividends and bookings."""
         for action in actions:
             self._auditor.on_action(action)
         for booking in bookings:

@@ -37,7 +37,7 @@ class Recovery(Protocol):
         ...
 
     def follow(self, now_ns: int) -> None:
-        """Tell the components what the rows show of the time since the checkpoint.
+        """Pass on to the components what the rows show of the time since the checkpoint.
 
         Called when the strategies have their memory back, before the journal is replayed; ``now_ns`` is the
         session's time.
@@ -65,7 +65,7 @@ def resume_point(store: SessionStore, *, is_simulated: bool) -> bytes | None:
 
 
 class _Behind(NamedTuple):
-    """What happened after a checkpoint, as the rows show it; ``decided``: decisions that were made since."""
+    """The time after a checkpoint, as the rows show it; ``decided``: decisions that were made since."""
 
     happened: Sequence[Happened]
     actions: Sequence[ActionRow]
@@ -171,7 +171,7 @@ class RollForward:
         return shares.__getitem__
 
     def follow(self, now_ns: int) -> None:
-        """Tell the components what their memory lacks."""
+        """Pass on to the components what their memory lacks."""
         behind, self._behind = self._behind, None
         if behind is None:
             return

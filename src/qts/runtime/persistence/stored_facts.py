@@ -1,4 +1,4 @@
-"""What a store holds of a run, read once when it is resumed, and what its rows say of the time since a checkpoint.
+"""Reads what a store holds of a run when it is resumed, and finds what its rows say of the time since a checkpoint.
 
 Against a real broker rows may be newer than the checkpoint: an intent is written without one, and money may be
 booked between two sessions. A component whose memory is the checkpoint's is then told what it has missed, in the
