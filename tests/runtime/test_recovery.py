@@ -326,6 +326,34 @@ def test_a_fill_that_is_stored_and_in_no_checkpoint_is_not_taken_back(session: S
     assert again.is_free()
 
 
+def test_it_goes_on_from_the_opening_balances_and_the_rows_since(session: Session) -> None:
+    # Given four shares bought, a closed day, and six more whose fill is stored in no checkpoint
+    first, key = placed(session)
+    session.broker.fill(key, 4, 150_100, kst(10, 0, 2))
+    run_to_completion(first.kernel.drain())
+    assert first.kernel.components.closes.close(kst(15, 32))
+    run_to_completion(first.shared.record.checkpoint())
+    first.store.without_checkpoint = lambda records: any(isinstance(record, LedgerRow) for record in records)
+    session.broker.fill(key, 6, 150_100, kst(10, 0, 3))
+    with killed():
+        run_to_completion(first.kernel.drain())
+
+    # When it goes on
+    again = session.restart()
+
+    # Then the first fill is part of what it opened with, and the second one is in memory
+    account = again.shared.account
+    assert (again.held(), account.fills_applied, len(account._booked.fills)) == (10, 2, 1)
+    assert account.cash == 100_000_000 - sum(row.amount + row.fee + row.tax for row in again.ledger())
+    assert again.order().state is OrderState.FILLED
+    assert again.is_free()
+    # And the first one told again is a duplicate
+    before = again.kernel.execution_reports.duplicates
+    session.broker.publish(session.broker.fills[0])
+    run_to_completion(again.kernel.drain())
+    assert (again.kernel.execution_reports.duplicates, again.held()) == (before + 1, 10)
+
+
 def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) -> None:
     first = session.restart()
     first.quote(0)

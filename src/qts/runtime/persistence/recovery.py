@@ -134,9 +134,10 @@ class RollForward:
 
     def restore(self, store: SessionStore, checkpoint: bytes | None) -> None:
         """Restore all components from ``checkpoint`` and the rows, which may be newer."""
-        p, facts = self._shared, read_facts(store)
+        p = self._shared
         share = partial(self._checkpoints.share, checkpoint) if checkpoint is not None else self._shares_of_begin()
         account, was_open = share("account"), share("orders")
+        facts = read_facts(store, was_open)
         effects = p.account.roll_forward(
             account,
             ledger=facts.ledger,

@@ -7,7 +7,7 @@ order in which it happened.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -56,17 +56,27 @@ class StoredFacts(NamedTuple):
         return BookMarks() if self.opening is None else self.opening.close.marks
 
 
-def read_facts(store: SessionStore) -> StoredFacts:
-    """Read everything from which a session at a real broker goes on. Raises StorageError."""
+def read_facts(store: SessionStore, was_open: Iterable[str]) -> StoredFacts:
+    """Read everything from which a session at a real broker goes on. Raises StorageError.
+
+    ``was_open`` are the ids of the orders that were open at the checkpoint. News that came late may have ended
+    them, or have filled others, with times of before the close.
+    """
     opening = store.opening()
     marks, since_ns = (BookMarks(), 0) if opening is None else (opening.close.marks, opening.close.ts_ns)
+    orders = {order.client_order_id: order for order in (*store.open_orders(), *store.orders(since_ns))}
+    ledger = store.ledger(marks.fills)
+    for key in (*was_open, *(row.order_id for row in ledger)):
+        order = orders.get(key) or store.past().order(key)
+        if order is not None:
+            orders[key] = order
     return StoredFacts(
         opening,
-        store.ledger(marks.fills),
+        ledger,
         store.transfers(marks.transfers),
         store.actions(marks.actions),
         store.bookings(marks.bookings),
-        {order.client_order_id: order for order in (*store.open_orders(), *store.orders(since_ns))},
+        orders,
         store.decisions(),
         store.refusals(),
         store.state_history(),
