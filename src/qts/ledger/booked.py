@@ -19,7 +19,7 @@ from qts.ledger.past import PastFacts
 
 
 class BookedFacts:
-    """Which fills, splits and dividends, transfers and bookings are booked; each counts once.
+    """The fills, splits and dividends, transfers and bookings that are booked; each counts once.
 
     ``account`` is its name. Questions about closed days go to ``past``, which is needed from the first close on.
     Raises StorageError where that cannot answer, StateError where there is none.

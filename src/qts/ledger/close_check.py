@@ -25,7 +25,7 @@ class CloseDifference(NamedTuple):
 
 
 class _Sums:
-    """What the rows added so far come to."""
+    """The sums of the rows added so far."""
 
     def __init__(self, initial: dict[Pool, Decimal]) -> None:
         self.cash = dict(initial)

@@ -122,7 +122,7 @@ class HoldingCloseRow(msgspec.Struct, frozen=True):
 
 
 class OpeningBalances(NamedTuple):
-    """What a day begins with: the close before it, and every holding as it stood then, in the order of the first
+    """The beginning of a day: the close before it, and every holding as it stood then, in the order of the first
     fact of each."""
 
     close: DayCloseRow

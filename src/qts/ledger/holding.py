@@ -150,7 +150,7 @@ class Holding:
         return late
 
     def _stand(self) -> None:
-        """Stand as after the newest step."""
+        """Take the totals of the newest step."""
         last = self.last
         self.qty, self.cost, self.realized, self.ts_ns = last.qty, last.cost, last.realized, last.key[0]
 

@@ -259,7 +259,7 @@ class ExecutionReportHandler:
         self.quarantine.keep(notice, code, why, self._shared.clock.time_ns())
 
     def _keep_unknown(self, report: ExecutionReport, error: StorageError) -> None:
-        """Quarantine a report of which it is unknown whether it is new, because the store cannot be read."""
+        """Keep a report aside of which it is unknown whether it is new: the store cannot be read."""
         self.keep(report, f"whether it is new is unknown: {error}")
 
     def show(self, fill: Fill, order: Order) -> None:
