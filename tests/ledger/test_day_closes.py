@@ -15,6 +15,7 @@ from qts.capital.contracts import Pool
 from qts.errors import StateError, StorageError
 from qts.execution.contracts import Fill
 from qts.ledger.account import Account
+from qts.ledger.audit import ProvenRows
 from qts.ledger.bookings import booking_row
 from qts.ledger.close_check import differing_closes
 from qts.ledger.closes import BookMarks, DayCloseRow, HoldingCloseRow
@@ -22,7 +23,7 @@ from qts.ledger.contracts import BookingKind, FillEffect, TransferOutcome
 from qts.ledger.fills import FillId
 from qts.market.actions import Dividend, Split
 
-from .book import BALANCED, SAMSUNG, account, at, bust, fill, note, transfer
+from .book import BALANCED, SAMSUNG, account, at, bust, claims_of, fill, note, order, transfer
 from .past import Closing, Shelf
 
 HYNIX = "000660"
@@ -401,3 +402,112 @@ def test_a_close_that_its_rows_do_not_give_is_named(place: int, changes: dict[st
     books = closed_twice()
     books.shelf.closes[place] = msgspec.structs.replace(books.shelf.closes[place], **changes)
     assert differences(books)[0] == told
+
+
+def split_both(books: Books) -> None:
+    """Book a split of 2:1 and a dividend of 10 a share in both books, at 5 and 6 ns."""
+    split, dividend = Split(SAMSUNG, date(2018, 5, 4), D(2), D(1)), Dividend(SAMSUNG, date(2018, 5, 5), D(10))
+    for book in (books.closed, books.open):
+        effects = book.apply_split(split, ts_ns=5, lot=D(1), price=D(1_000))
+        paid = book.pay_dividend(dividend, ts_ns=6, tax=lambda amount: D(1))
+        if book is books.closed:
+            books.shelf.actions += [one.action for one in (*effects, *paid)]
+
+
+def test_a_late_fill_from_before_a_split_of_a_closed_day_is_put_before_it() -> None:
+    books = Books()
+    bought(books)
+    split_both(books)
+    books.close()
+    books.tell("ema", fill("x-2", "BUY", 10, 1_200, ts=2))
+    books.are_the_same()
+    books.close()
+    assert differences(books) == []
+
+
+def test_a_late_fill_from_before_shares_were_taken_over_on_a_closed_day_is_put_before_them() -> None:
+    # Given shares of EXTERNAL that a strategy has taken over, on a day that is closed
+    books = Books()
+    bought(books, ts=1)
+    books.tell("by hand", fill("x-9", "BUY", 6, 900, ts=2))
+    for book in (books.closed, books.open):
+        effects = book.take_over(SAMSUNG, D(4), note("c-1", 3), strategy="ema", pool=Pool.SCALP, price=D(1_000))
+        if book is books.closed:
+            books.shelf.bookings += [one.booking for one in effects]
+    books.close()
+    # When a fill of ours, and one by hand, of before that arrive late
+    books.tell("ema", fill("x-2", "SELL", 2, 1_300, ts=2))
+    books.tell("by hand", fill("x-8", "SELL", 1, 950, ts=1))
+    # Then both books are the same, and so are the closes and their rows
+    books.are_the_same()
+    books.close()
+    assert differences(books) == []
+
+
+def test_a_fill_that_was_taken_back_before_the_close_does_not_count_in_what_is_read_again() -> None:
+    books = Books()
+    first = bought(books, ts=1)
+    bought(books, "x-2", price=1_200, ts=3)
+    books.tell("bust", first)
+    books.close()
+    del books.shelf.ledger[0]  # as it does not count, what is left leads to the opening
+    books.shelf.ledger.insert(0, books.shelf.ledger[0])
+    books.shelf.ledger[0] = msgspec.structs.replace(books.shelf.ledger[0], symbol=HYNIX)
+    books.tell("ema", fill("x-3", "BUY", 1, 900, ts=2))
+    assert books.closed.holding("ema", SAMSUNG) == 11
+
+
+def test_closes_count_transfers_withdrawals_and_adjustments() -> None:
+    # Given a transfer of 100, a withdrawal of 50, interest of 7 and a dividend
+    book, shelf = account(), Shelf()
+    moved = transfer("t-1", Pool.SCALP, Pool.SWING, 100)
+    book.transfer(moved)
+    effects = book.withdraw(D(50), note("w"), weights={Pool.SWING: D(1)}, remainder=Pool.SWING)
+    assert effects is not None
+    interest = book.book(booking_row(BookingKind.ADJUSTMENT, "main", note("i"), Pool.PORTFOLIO, amount=D(7)))
+    assert interest is not None
+    bookings = [*(one.booking for one in effects), interest.booking]
+    close, *holdings = Closing(shelf).begin(book)
+    assert isinstance(close, DayCloseRow)
+    # When the close is held against its rows
+    facts = ([], [], [moved], bookings)
+    assert list(differing_closes(book.initial, [close], [], *facts)) == []
+    assert (close.withdrawals, close.adjustments, holdings) == (50, 7, [])
+    # Then a holding at a close that was never made is named
+    stray = HoldingCloseRow("main", "2026-09-09", Pool.SCALP, "ema", SAMSUNG, *[D(1)] * 4, 0, "", "", "")
+    (found,) = differing_closes(book.initial, [close], [stray], *facts)
+    assert found.subject == "holdings at the close of 2026-09-09"
+
+
+def test_the_newest_close_is_known_before_its_rows_are_stored() -> None:
+    book = account()
+    assert book.last_close is None
+    (close,) = book.begin_close("2026-01-02", 5, equity=D(1))
+    assert book.last_close is close
+
+
+def test_an_audit_begins_with_opening_balances_and_judges_what_came_since() -> None:
+    # Given two closed days, with a holding that is flat, one of EXTERNAL, and an order that is open
+    books = closed_twice()
+    books.tell("turtle", fill("y-1", "BUY", 1, 500, symbol=HYNIX, ts=DAY + 1))
+    books.tell("turtle", fill("y-2", "SELL", 1, 500, symbol=HYNIX, ts=DAY + 2))
+    books.close()
+    opening = books.shelf.opening()
+    assert opening is not None
+    working = order("o-9", "BUY", 10, state="WORKING", filled=0)
+    proven = ProvenRows(books.open.initial, D(1), opening, [working])
+    assert proven.approvals_of_open_orders() == {"a-o-9": "o-9"}
+
+    # When a fill comes after them
+    before = len(books.shelf.ledger)
+    books.tell("ema", fill("x-5", "BUY", 2, 1_500, order="o-9", ts=2 * DAY))
+    new = books.shelf.ledger[before:]
+    changed = order("o-9", "BUY", 10, state="PARTIAL", filled=2)
+
+    # Then the audit of it alone finds the book sound, and a wrong one not
+    for book, findings in ((books.closed, []), (account(), ["cash"])):
+        result = proven.closed().audit(
+            ledger=new, transfers=[], orders=[changed], claims=claims_of(book, at(777)), mark=at(777)
+        )
+        assert [one.subject for one in result.findings if one.subject == "cash"] == findings
+        assert result.ok is (not findings)
