@@ -57,7 +57,8 @@ class TrackedAccount:
             rng=random.Random(1),
             config=SimConfig(),
         )
-        self.extremes = Extremes(KeptValues(self.account, self.last), 0)
+        self.worth = KeptValues(self.account, self.last)
+        self.extremes = Extremes(self.worth, 0)
         no_bands = PriceBands({}, {})
         triggers: Any = SimpleNamespace(bound={}, bounds={})  # no position has a level
         self.intake = Intake(
@@ -319,3 +320,20 @@ def test_what_a_checkpoint_keeps_is_all_of_it() -> None:
     assert set(ExtremesRecord.__struct_fields__) == set(
         msgspec.to_builtins(TrackedAccount().extremes.export_state())
     )
+
+
+def test_a_holding_of_which_nothing_was_told_is_valued_at_its_last_price_from_the_next_look_on() -> None:
+    # Given 10 A at 100, and 10 B at 20 that were booked without a word and are worth 25 by now
+    tracked = TrackedAccount()
+    tracked.fill(Side.BUY, "A", "one", 10, D(100))
+    tracked.show(Quote("A", 2, bid=D(100)))
+    late = Fill("sim", "late", "o", "B", Side.BUY, D(10), D(20), D(0), D(0), 3, last=True)
+    tracked.account.apply_fill(late, strategy="two", pool=Pool.SWING)
+    assert tracked.worth.equity() == OPENING - 1  # at cost; the first fill cost 1
+    tracked.show(Quote("B", 4, bid=D(25)))
+    # When the limits are checked
+    tracked.extremes.take_worst()
+    # Then it counts at its price, and so does the next one
+    assert tracked.worth.equity() == OPENING - 1 + 50
+    tracked.show(Quote("B", 5, bid=D(30)))
+    assert tracked.worth.equity() == OPENING - 1 + 100

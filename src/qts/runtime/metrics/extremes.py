@@ -234,7 +234,10 @@ class Extremes:
             elif symbol in held:
                 held[symbol].net, held[symbol].mark = net, worth.marks[symbol]
             else:
-                held[symbol] = HeldSymbol(net, worth.marks[symbol])
+                mark = self._last.mark(symbol)
+                held[symbol] = HeldSymbol(net, mark)
+                if mark is not worth.marks[symbol]:  # no price of it was told until now
+                    self._changed.add(symbol)
         self._equity = worth.equity()
         self._unexposed = None if worth.is_short else minus(self._equity, worth.exposure())
 
