@@ -111,11 +111,11 @@ def test_a_finished_run_says_so(tape: Path, capsys: pytest.CaptureFixture[str]) 
     run_qts(capsys, "replay", str(tape), "--data-dir", "run")
     code, out, _ = run_qts(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
     assert code == 2
-    assert out == "the run in run is finished: nothing trades there, and nothing was stopped\n"
+    assert out == "the run in run is finished: nothing trades there, and the command was not given\n"
     assert not Path("run/operator").exists()
 
 
-@pytest.mark.parametrize("command", ["replay", "demo"])
+@pytest.mark.parametrize("command", ["replay", "demo", "backtest"])
 def test_a_replay_hears_no_operator_and_gets_no_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("run").mkdir()
     store = SqliteStore(Path("run/qts.sqlite"), durability="NORMAL")
@@ -125,7 +125,7 @@ def test_a_replay_hears_no_operator_and_gets_no_command(command: str, capsys: py
     code, out, _ = run_qts(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
 
     assert code == 2
-    assert out.startswith(f"the run in run is a qts {command}, which takes no commands: nothing was stopped")
+    assert out.startswith(f"the run in run is a qts {command}, which takes no commands: the command was not given")
     assert not Path("run/operator").exists()
 
 

@@ -13,6 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qts.cli.session_choice import session_for
+
 if TYPE_CHECKING:
     from qts.runtime.control.commands import Command
 
@@ -41,7 +43,7 @@ def add_command(
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="the session's directory (default: the newest running session in ./qts-data)",
+        help="the session's directory (default: the only session that is running in ./qts-data)",
     )
     who, why = "who gives the command; recorded", "why; recorded"
     if reason:
@@ -63,23 +65,25 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _send(args: argparse.Namespace) -> int:
     from qts.clock import PacedClock, SystemClock, to_ns
-    from qts.db.find_run import runs_under
+    from qts.db.find_run import run_in
     from qts.runtime.control.command_files import write_command
 
     if args.operator is None:
         args.operator = _login_name()
-    directory = args.data_dir or _running_session()
-    answer = write_command(directory, args.made_from(args))
+    command, run = args.made_from(args), session_for(args.data_dir)
+    answer = write_command(run.directory, command)
+    if args.data_dir is None:
+        print(f"session in {run.directory}, pid {run.pid}")
     begun = SystemClock().now()
     clock = PacedClock(begun)
 
     def is_over() -> bool:  # a session that has ended gives no answer
-        return answer.exists() or not any(run.live for run in runs_under(directory))
+        return answer.exists() or not run_in(run.directory).live
 
     clock.wait_until_ns(to_ns(begun + ANSWER_WITHIN), answer.exists)
     clock.wait_until_ns(to_ns(begun + ANSWER_OF_LIVE_WITHIN), is_over)
     if not answer.exists():
-        print(f"no session answers in {directory}; the command waits there for the next one")
+        print(f"no session answers in {run.directory}; the command waits there for the next one")
         return 1
     given = json.loads(answer.read_text(encoding="utf-8"))
     print(given["answer"])
@@ -96,14 +100,3 @@ def _login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         raise InputError("this user has no login name; say who gives the command with --operator WHO") from None
-
-
-def _running_session() -> Path:
-    """Return the directory of the newest session that runs. Raises InputError when there is none."""
-    from qts.db.find_run import DEFAULT_ROOT, runs_under
-    from qts.errors import InputError
-
-    for run in runs_under():
-        if run.live:
-            return run.directory
-    raise InputError(f"no session runs in {DEFAULT_ROOT.absolute()}; name its directory with --data-dir DIR")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_scope
+from qts.cli.session_choice import running_sessions, why_none_is_taken
 from qts.wording import counted
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 WAIT_S = 30.0
 NOT_DONE, REFUSED = 1, 2
 _LOOK_EVERY_S = 0.02
-_REPLAYS = ("replay", "demo")
 
 
 def add_parser(commands: Any) -> None:
@@ -91,18 +91,11 @@ def _stop(args: argparse.Namespace) -> int:
     from qts.errors import InputError
     from qts.runtime.control.command_files import write_command
     from qts.runtime.control.commands import Stop
-    from qts.runtime.persistence.run_reader import is_finished
 
-    run = find_run(args.data_dir)
-    if not run.live and is_finished(run.directory):
-        print(f"the run in {run.directory} is finished: nothing trades there, and nothing was stopped")
-        return REFUSED
-    replay = _replay_in(run.directory)
-    if replay:
-        print(
-            f"the run in {run.directory} is a qts {replay}, which takes no commands: nothing was stopped. "
-            "End it by SIGTERM or Ctrl-C; --resume continues it"
-        )
+    run = find_run(args.data_dir) if args.data_dir else next(iter(running_sessions()), None) or find_run()
+    why = why_none_is_taken(run)
+    if why:
+        print(why)
         return REFUSED
     command = Stop(
         operator=args.operator,
@@ -122,20 +115,6 @@ def _stop(args: argparse.Namespace) -> int:
         print(f"no session runs in {run.directory}, so nothing trades there; --resume carries the stop out")
         return NOT_DONE
     return _wait_and_print(run, answer, command, args.wait)
-
-
-def _replay_in(directory: Path) -> str:
-    """Return the command of a run that only replays a recording; "" for a session and an unreadable store."""
-    from qts.db.datadir import DATABASE_NAME
-    from qts.db.reading import StoreReader
-    from qts.errors import QtsError
-
-    try:
-        with StoreReader(directory / DATABASE_NAME) as store:
-            row = store.run()
-    except QtsError:
-        return ""  # a store that cannot be read must not prevent a stop
-    return row.command if row is not None and row.command in _REPLAYS else ""
 
 
 def _by_signal(pid: int, command: Stop, error: Exception) -> int:
