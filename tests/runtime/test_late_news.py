@@ -56,6 +56,16 @@ def test_a_fill_of_last_week_that_is_told_late_is_booked_and_reopens_its_order(
     assert "AN030" in codes(rig)
 
 
+def test_a_late_fill_is_not_held_against_the_price_band_of_today(closed: tuple[Rig, Order, Fill]) -> None:
+    """Today's band is 30 % around 150,000: 100,000 is outside of it, and may have been inside a week ago."""
+    rig, order, _ = closed
+    rig.shared.base_prices[SYMBOL] = D(150_000)
+    tell(rig, fill(order, "late-3", qty=1, price=100_000, ts_ns=kst(10, 0, 5)))
+    assert (rig.held(), rig.kernel.execution_reports.quarantine.count) == (5, 0)
+    tell(rig, fill(order, "today", qty=1, price=100_000, ts_ns=rig.clock.time_ns()))
+    assert (rig.held(), rig.kernel.execution_reports.quarantine.count) == (5, 1)
+
+
 def test_an_execution_of_last_week_is_taken_back(closed: tuple[Rig, Order, Fill]) -> None:
     rig, _, first = closed
     ids = (first.broker, first.execution_id, first.client_order_id, first.symbol)
