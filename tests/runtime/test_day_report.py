@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal as D
 from pathlib import Path
 
+import msgspec
+
 from qts.capital.contracts import Pool
 from qts.ledger.contracts import PositionRow
 from qts.runtime.persistence.day_report_file import write_day_report
@@ -42,15 +44,38 @@ def test_a_day_is_what_its_close_has_more_than_the_one_before() -> None:
         "orders sent: 6",
         "warnings and alarms: 0",
         "cash of EXTERNAL (not ours): 8 KRW",
-        "  ema: 1,200 005930 that cost 60,000,000",
+        "  ema: 1,200 005930 that cost 60,000,000 KRW",
     ):
         assert line in lines
     assert not any("000660" in line for line in lines)
 
 
+def test_capital_that_moved_is_no_gain_of_the_day() -> None:
+    # Given a close of 1,001,500 after one of 1,000,000, with 3,000 more deposited, 500 more withdrawn, and shares
+    # worth 40 taken over since
+    moved = msgspec.structs.replace(CLOSE, deposits=D(3_004), withdrawals=D(505), contributed_value=D(800_040))
+    lines = text_of(DayReport(D(900_000), "KRW", BEFORE, moved, HELD), "en").splitlines()
+    # Then 1,500 − 3,000 − 40 + 500 = −1,040 was lost
+    at = lines.index("change: +1,500 KRW")
+    assert lines[at + 1 : at + 5] == [
+        "of it deposited: +3,000 KRW",
+        "of it shares taken over from EXTERNAL, at market prices: +40 KRW",
+        "of it withdrawn: -500 KRW",
+        "change without these: -1,040 KRW",
+    ]
+    # And a day on which none moved says nothing of it
+    assert "of it" not in text_of(DayReport(D(900_000), "KRW", BEFORE, CLOSE, HELD), "en")
+
+
+def test_what_did_not_change_has_no_sign() -> None:
+    text = text_of(DayReport(D(900_000), "KRW", CLOSE, CLOSE, HELD), "en")
+    assert "change: 0 KRW" in text
+    assert "result realised, after fees and taxes: 0 KRW" in text
+
+
 def test_the_first_day_begins_with_the_opening_and_may_hold_nothing() -> None:
     text = text_of(DayReport(D(900_000), "KRW", None, CLOSE, []), "ko")
-    assert "시작 평가금액: 900,000 KRW" in text
+    assert "시작 총자산: 900,000 KRW" in text
     assert "체결 건수: 7" in text
     assert "  없음" in text
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from qts.capital.contracts import Pool
 from qts.ledger.closes import DayCloseRow
 from qts.ledger.contracts import PositionRow
-from qts.money import minus, sum_of
+from qts.money import minus, negated, plus, sum_of
 
 
 class DayReport(NamedTuple):
@@ -33,6 +33,10 @@ _ENGLISH: Final = {
     "opening": "opening equity",
     "closing": "closing equity",
     "change": "change",
+    "deposits": "of it deposited",
+    "contributions": "of it shares taken over from EXTERNAL, at market prices",
+    "withdrawals": "of it withdrawn",
+    "gained": "change without these",
     "cash": "cash",
     "result": "result realised, after fees and taxes",
     "fees": "fees",
@@ -43,14 +47,18 @@ _ENGLISH: Final = {
     "external": "cash of EXTERNAL (not ours)",
     "held": "held at the close",
     "nothing": "nothing",
-    "holding": "{strategy}: {qty} {symbol} that cost {cost}",
+    "holding": "{strategy}: {qty} {symbol} that cost {cost} {unit}",
     "note": "What the broker reports of this day later is part of a later day; this page is not changed.",
 }
 _KOREAN: Final = {
     "title": "일일 보고서",
-    "opening": "시작 평가금액",
-    "closing": "마감 평가금액",
+    "opening": "시작 총자산",
+    "closing": "마감 총자산",
     "change": "증감",
+    "deposits": "이 중 입금",
+    "contributions": "이 중 EXTERNAL에서 편입한 주식 (시가)",
+    "withdrawals": "이 중 출금",
+    "gained": "입출금·편입을 제외한 증감",
     "cash": "현금",
     "result": "실현 손익 (수수료·세금 차감 후)",
     "fees": "수수료",
@@ -58,10 +66,10 @@ _KOREAN: Final = {
     "fills": "체결 건수",
     "orders": "전송한 주문",
     "causes": "경고 및 경보",
-    "external": "EXTERNAL 현금 (우리 것이 아님)",
+    "external": "EXTERNAL(우리 것이 아닌 자산) 현금",
     "held": "마감 시 보유",
     "nothing": "없음",
-    "holding": "{strategy}: {symbol} {qty}주, 취득가 {cost}",
+    "holding": "{strategy}: {symbol} {qty}주, 취득가 {cost} {unit}",
     "note": "이 날에 대해 증권사가 나중에 알려 온 내용은 그 뒤의 날에 반영되며, 이 문서는 바뀌지 않습니다.",
 }
 TEXTS: Final = {"en": _ENGLISH, "ko": _KOREAN}
@@ -76,24 +84,39 @@ def text_of(report: DayReport, language: str) -> str:
     def since(name: str) -> Decimal:
         return minus(getattr(close, name), Decimal(0) if before is None else getattr(before, name))
 
+    def signed(value: Decimal) -> str:
+        return f"{value:+,f} {unit}" if value else f"0 {unit}"
+
+    change, came = minus(close.equity, opening), since("deposits")
+    shares, went = since("contributed_value"), since("withdrawals")
+    capital = [
+        (t[name], signed(value))
+        for name, value in (("deposits", came), ("contributions", shares), ("withdrawals", negated(went)))
+        if value
+    ]
+    if capital:
+        capital.append((t["gained"], signed(plus(minus(minus(change, came), shares), went))))
     realized = sum_of(close.realized.values())
     realized_before = Decimal(0) if before is None else sum_of(before.realized.values())
     rows = [
         (t["opening"], f"{opening:,f} {unit}"),
         (t["closing"], f"{close.equity:,f} {unit}"),
-        (t["change"], f"{minus(close.equity, opening):+,f} {unit}"),
+        (t["change"], signed(change)),
+        *capital,
         *((f"{t['cash']} {pool.value}", f"{close.cash[pool]:,f} {unit}") for pool in Pool),
-        (t["result"], f"{minus(realized, realized_before):+,f} {unit}"),
+        (t["result"], signed(minus(realized, realized_before))),
         (t["fees"], f"{since('fees'):,f} {unit}"),
         (t["taxes"], f"{since('taxes'):,f} {unit}"),
-        (t["fills"], f"{since('fills')}"),
-        (t["orders"], f"{since('orders')}"),
-        (t["causes"], f"{since('causes')}"),
+        (t["fills"], f"{since('fills'):,}"),
+        (t["orders"], f"{since('orders'):,}"),
+        (t["causes"], f"{since('causes'):,}"),
     ]
     if close.external_cash:
         rows.append((t["external"], f"{close.external_cash:,f} {unit}"))
     held = [
-        t["holding"].format(strategy=row.strategy, symbol=row.symbol, qty=f"{row.qty:,f}", cost=f"{row.cost:,f}")
+        t["holding"].format(
+            strategy=row.strategy, symbol=row.symbol, qty=f"{row.qty:,f}", cost=f"{row.cost:,f}", unit=unit
+        )
         for row in report.holdings
         if row.qty
     ]
