@@ -14,14 +14,15 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import InputError
 from qts.execution.contracts import Fill
+from qts.ledger.contracts import Charges
 from qts.market.contracts import Quote
 from qts.runtime.control.command_files import write_command
 from qts.runtime.control.command_handler import CommandHandler
-from qts.runtime.control.commands import Adopt, Answer, Command, Deposit, Stop, Withdraw
+from qts.runtime.control.commands import Adopt, Answer, Command, Deposit, Release, Stop, Withdraw
 from qts.runtime.control.operator_inbox import OperatorInbox
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
-from tests.broker.scripted import ScriptedBroker
+from tests.broker.scripted import DAY, ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
 from tests.runtime.test_account_opening import agreed
@@ -155,7 +156,8 @@ async def test_a_command_is_booked_once_however_often_it_is_found(tmp_path: Path
         (Deposit(**GIVEN, amount=D(3_000_001)), "deposit of 3000001: there are 3000000 of EXTERNAL cash"),
         (Deposit(**GIVEN, amount=D("0.5")), "whole units of 1 above 0, got 0.5"),
         (Deposit(**GIVEN, amount=D("Infinity")), "whole units of 1 above 0"),
-        (Withdraw(**GIVEN, amount=D(100_000_001)), "there are 100000000 of free cash in the pools; allowed: that"),
+        (Withdraw(**GIVEN, amount=D(100_000_001)), "there are 100000000 of free cash in the pools"),
+        (Withdraw(**GIVEN, amount=D(100_000_000)), "has to keep a worth above 0; allowed: at most 99999999"),
     ],
 )
 async def test_what_is_not_there_is_refused_with_what_is_allowed(
@@ -252,6 +254,68 @@ async def test_the_broker_has_less_than_the_pools(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="scripted has 99999999 of settled cash, the pools 100000000"):
             await handler.execute(Withdraw(**GIVEN, amount=D(1)))
         assert stored(rig) == []
+
+
+async def test_money_moves_where_fees_are_finer_than_the_quantum(tmp_path: Path) -> None:
+    # Given a purchase by the session for a fee of 225.15, and one by hand at a price of 150,100.25
+    async with session(tmp_path) as (rig, handler, broker):
+        account, strategy = rig.kernel.shared.account, rig.kernel.host.contexts[0].strategy
+        assert isinstance(strategy, ScriptedStrategy)
+        strategy.intents.append(Intent(SYMBOL, Side.BUY, 1.0, qty=2))
+        await rig.show(quote(160_000, AT + 1))
+        key = broker.placed[-1].request.client_order_id
+        for order, price, fee in ((key, D(160_100), D("225.15")), ("by hand", D("150100.25"), D(0))):
+            broker.trade_by_hand(
+                Fill("scripted", f"x-{order}", order, SYMBOL, Side.BUY, D(1), price, fee, D(0), AT + 2, last=False)
+            )
+        await rig.drain()
+        # When money is deposited and withdrawn
+        await handler.execute(Deposit(**GIVEN, amount=D(1_000)))
+        await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-1"}, amount=D(500)))
+        # Then whole won have moved, EXTERNAL follows the broker's cash in whole won, and no more than it has
+        assert [row for row in stored(rig) if row[1] == "EXTERNAL" and not row[3]] == [
+            ("WITHDRAWAL", "EXTERNAL", -1_000, 0),
+            ("DEPOSIT", "EXTERNAL", 500, 0),
+        ]
+        assert abs(account.broker_cash - (broker.cash or 0)) < 1
+        broker.cash = account.cash + D("0.30")
+        await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-2"}, amount=D(500)))
+        assert 0 <= account.external.cash - 500 < 1
+        assert (await audited(rig))[0] is True
+
+
+async def test_shares_with_a_finer_cost_leave_nothing_behind(tmp_path: Path) -> None:
+    # Given 2 shares that the owner has bought at 150,100.25, beside 7 for 1,050,000
+    async with session(tmp_path) as (rig, handler, broker):
+        account = rig.kernel.shared.account
+        broker.trade_by_hand(
+            Fill("scripted", "x-1", "a", SYMBOL, Side.BUY, D(2), D("150100.25"), D(0), D(0), AT + 1, last=True)
+        )
+        await rig.drain()
+        # When a strategy takes over 4, and then all
+        await handler.execute(shares(qty=D(4)))
+        await handler.execute(Adopt(**{**GIVEN, "id": "adopt-123"}, symbol=SYMBOL, strategy="scripted"))
+        # Then it has the whole cost, and where no share is left no cost is
+        assert (account.external.cost(SYMBOL), account.position_rows()[0].cost) == (0, D("1350200.50"))
+        assert await audited(rig) == [True] * 4
+
+
+async def test_an_account_that_lacks_money_can_be_given_some(tmp_path: Path) -> None:
+    # Given a session that has kept 1 won of its capital, and owes fees of 650 that the broker tells the day after
+    async with session(tmp_path) as (rig, handler, broker):
+        p = rig.kernel.shared
+        await handler.execute(Withdraw(**GIVEN, amount=D(99_999_999)))
+        broker.charged[DAY] = Charges(D(650), D(0))
+        rig.kernel.components.charges.on_day_over(DAY)
+        await audited(rig)
+        assert (p.equity(), p.safety.current_state) == (-649, SafetyState.LOCKDOWN)
+        # When its owner withdraws, that is refused as ever; a deposit is booked, and the lockdown released
+        with pytest.raises(InputError, match="safety is LOCKDOWN"):
+            await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-1"}, amount=D(1)))
+        await handler.execute(Deposit(**{**GIVEN, "id": "deposit-1"}, amount=D(1_000_000)))
+        answer = await handler.execute(Release(operator="kim", reason="test"))
+        # Then the session goes on
+        assert (answer.done, p.equity(), p.safety.current_state) == (True, 999_351, SafetyState.NORMAL)
 
 
 async def test_while_trading_is_stopped_no_capital_moves(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qts.capital.contracts import Pool
 from qts.clock import from_ns
 from qts.execution.contracts import Fill
 from qts.ledger.contracts import Charges
@@ -221,3 +222,26 @@ async def test_the_exact_charges_of_a_simulated_exchange_are_not_asked_for(tmp_p
         await rig.show(quote(kst(9, 0, 5)), quote(kst(9) + DAY_NS))
         assert rig.kernel.components.charges.days == ()
         assert not rig.kernel.due.charges
+
+
+async def test_a_pool_without_the_cash_has_its_fees_paid_by_the_others(tmp_path: Path) -> None:
+    # Given a pool whose cash is held back to the last 5 won by an open order, and 25 more in fees of yesterday
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        account = rig.kernel.shared.account
+        cash = account.available(Pool.SCALP) - 5
+        assert account.reserve("o-1", "scripted", Pool.SCALP, SYMBOL, Side.BUY, D(1), cash, cash)
+        broker.charged[DAY] = Charges(D(350), D(30))
+        rig.kernel.components.charges.on_day_over(DAY)
+        # When the broker tells them
+        await rig.drain()
+        # Then it pays what it has, and the named pool the rest: no pool falls below 0 over it
+        assert charged(rig) == [
+            ("FEE", "SCALP", DAY.isoformat(), 5),
+            ("FEE", "EXTERNAL", DAY.isoformat(), 10),
+            ("FEE", "PORTFOLIO", DAY.isoformat(), 20),
+            ("TAX", "PORTFOLIO", DAY.isoformat(), 30),
+        ]
+        assert account.available(Pool.SCALP) == 0

@@ -499,8 +499,8 @@ class Account:
         theirs = self.external.holding(symbol)
         ours = self._holdings.get((strategy, symbol), theirs)
         note = note._replace(ts_ns=max(note.ts_ns, theirs.ts_ns + 1, ours.ts_ns + 1))  # no fill is valued again
-        whole = times(theirs.cost, qty)
-        cost = times(whole_steps(whole, times(held, self.quantum), ROUND_HALF_EVEN), self.quantum)
+        part = whole_steps(times(theirs.cost, qty), times(held, self.quantum), ROUND_HALF_EVEN)
+        cost = times(part, self.quantum) if qty < held else theirs.cost  # a cost may be finer than the quantum
         left, name = negated(qty), self.name
         rows = (
             booking_row(_OUT, name, note, None, symbol=symbol, qty=left, price=price, cost=negated(cost)),

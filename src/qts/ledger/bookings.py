@@ -118,8 +118,8 @@ def booking_row(
 def check_booking(row: BookingRow, quantum: Decimal) -> None:
     """Raise ContractError for a row that cannot be booked, or one that follows from an execution.
 
-    Amounts and costs must be whole quanta (fees and taxes bring a sum of finer ones to the broker's total), and
-    only what its kind has may differ from 0.
+    Amounts must be whole quanta (fees and taxes bring a sum of finer ones to the broker's total, and shares that
+    were bought at a finer price have a finer cost), and only what its kind has may differ from 0.
     """
     name = f"{row.kind.value} {row.reference!r}"
     if row.kind in OF_FILLS:
@@ -128,7 +128,7 @@ def check_booking(row: BookingRow, quantum: Decimal) -> None:
         value = getattr(row, field)
         if not is_bounded(value):
             raise ContractError(f"{name}: {field} is no amount that can be booked, got {value}")
-        if field in ("amount", "cost") and not is_multiple(value, quantum):
+        if field == "amount" and not is_multiple(value, quantum):
             raise ContractError(f"{name}: {field} must be whole units of {quantum}, got {value}")
     used = {field for field in _WHOLE if getattr(row, field) and field != "realized_pnl"}
     allowed = _ALLOWED[row.kind]
@@ -237,18 +237,24 @@ def true_ups(
     account: str,
     quantum: Decimal,
     remainder: Pool = Pool.PORTFOLIO,
+    available: Mapping[Pool, Decimal] | None = None,
 ) -> tuple[BookingRow, ...]:
     """Return the rows that make the fees and taxes of ``day`` the broker's ``totals``; none when they are that.
 
     ``booked``: what :func:`charges_by_owner` found of that day. A difference is shared by what each owner was
-    charged, in whole quanta, the rest to the ``remainder`` pool; so is one of a day without any charges.
+    charged, in whole quanta, the rest to the ``remainder`` pool; so is one of a day without any charges. A pool
+    pays no more than its ``available`` cash in whole quanta (None: whatever it has to) while another has any left.
     """
+    left = None if available is None else {pool: max(ZERO, floor_to(available[pool], quantum)) for pool in Pool}
     rows = []
     for kind, total, known in (
         (BookingKind.FEE, totals.fees, {owner: one.fees for owner, one in booked.items()}),
         (BookingKind.TAX, totals.taxes, {owner: one.taxes for owner, one in booked.items()}),
     ):
-        for owner, share in _shared(minus(total, sum_of(known.values())), known, quantum, remainder).items():
+        shares = _shared(minus(total, sum_of(known.values())), known, quantum, remainder)
+        if left is not None:
+            _pay_from(left, shares, remainder)
+        for owner, share in shares.items():
             fee, tax = (share, ZERO) if kind is BookingKind.FEE else (ZERO, share)
             if share:
                 rows.append(booking_row(kind, account, note, owner, fee=fee, tax=tax, day=day))
@@ -264,3 +270,20 @@ def _shared(
         weights[remainder] = quantum
     shares = split(magnitude(difference), weights, quantum, remainder)
     return shares if difference > 0 else {owner: negated(share) for owner, share in shares.items()}
+
+
+def _pay_from(left: dict[Pool, Decimal], shares: dict[Pool | None, Decimal], remainder: Pool) -> None:
+    """Take ``shares`` out of what is ``left`` in the pools; who lacks a part of its own has it paid by the others.
+
+    By the ``remainder`` pool first, then in their order. What none of them has stays with whom it was charged to.
+    """
+    order = (remainder, *(pool for pool in Pool if pool is not remainder))
+    for owner in order:
+        lacking = minus(shares.get(owner, ZERO), left[owner])
+        for other in order:
+            more = min(lacking, minus(left[other], shares.get(other, ZERO)))
+            if more > 0:
+                shares[owner], shares[other] = minus(shares[owner], more), plus(shares.get(other, ZERO), more)
+                lacking = minus(lacking, more)
+    for owner in order:
+        left[owner] = minus(left[owner], shares.get(owner, ZERO))

@@ -44,13 +44,18 @@ class CapitalCommands:
         if not isinstance(command, Adopt):
             positive_quanta(command.amount, self._account.quantum, name_of(command))
         books = await self._broker_books()
-        if not self._shared.safety.is_trading_allowed:
+        if not self._shared.safety.is_trading_allowed and not (isinstance(command, Deposit) and self._lacks_money):
             state = self._shared.safety.current_state.value
             raise InputError(f"safety is {state}: no capital moves before it is released; nothing was booked")
         note = Note(command.id, self._shared.clock.time_ns(), f"operator:{command.operator}", command.reason)
         if isinstance(command, Adopt):
             return await self._adopt(command, note)
         return await self._move_cash(command, note, books)
+
+    @property
+    def _lacks_money(self) -> bool:
+        """Return whether the account is worth nothing, or a pool is below 0, so that it needs a deposit."""
+        return self._shared.equity() <= 0 or any(self._account.available(pool) < 0 for pool in Pool)
 
     def _is_booked(self, command: CapitalCommand) -> bool:
         kind = BookingKind.WITHDRAWAL if isinstance(command, Withdraw) else BookingKind.DEPOSIT
@@ -141,11 +146,10 @@ class CapitalCommands:
         comes = isinstance(command, Deposit)
         signed = command.amount if comes else negated(command.amount)
         gained = ZERO if books is None else self._gained(books)
-        if comes and books is not None:
-            self._require(command, plus(self._account.external.cash, gained), "EXTERNAL cash")
-        elif not comes:
-            free = (max(ZERO, floor_to(self._account.available(pool), self._account.quantum)) for pool in Pool)
-            self._require(command, sum_of(free), "free cash in the pools")
+        if isinstance(command, Withdraw):
+            self._require_free(command)
+        elif books is not None:
+            self._require_external(command, plus(self._account.external.cash, gained))
         before = self._shared.equity()
         with self._shared.record.whole(f"{name_of(command)} {command.id}"):
             effects = self._moved(signed, gained, note, is_simulated=books is None)
@@ -176,24 +180,38 @@ class CapitalCommands:
         return taken
 
     def _gained(self, books: BrokerBooks) -> Decimal:
-        """Return what the broker's settled cash is above what is booked; EXTERNAL has at least what it is below.
+        """Return what the broker's settled cash is above what is booked, in whole quanta; below 0: it is less.
+
+        EXTERNAL has at least that much.
 
         Raises InputError where the broker has less than the pools.
         """
         account, broker = self._account, self._kernel.broker
         cash, _ = settled_cash(broker, books.balance, self._shared.config.runtime.currency)
-        whole = floor_to(cash, account.quantum)
-        if whole < account.cash:
+        if cash < account.cash:
             raise InputError(
-                f"{broker.name} has {whole:f} of settled cash, the pools {account.cash:f}: nothing was booked; "
+                f"{broker.name} has {cash:f} of settled cash, the pools {account.cash:f}: nothing was booked; "
                 "find out what is missing there"
             )
-        return minus(whole, account.broker_cash)
+        whole = floor_to(minus(cash, account.broker_cash), account.quantum)  # what is booked may be finer
+        return max(whole, negated(max(ZERO, floor_to(account.external.cash, account.quantum))))
 
-    def _require(self, command: Deposit | Withdraw, most: Decimal, what: str) -> None:
+    def _require_free(self, command: Withdraw) -> None:
+        """Raise InputError unless that much is free, and something is left: without equity all trading stops."""
+        quantum = self._account.quantum
+        free = sum_of(max(ZERO, floor_to(self._account.available(pool), quantum)) for pool in Pool)
+        most = min(free, max(ZERO, minus(floor_to(self._shared.equity(), quantum), quantum)))
         if command.amount > most:
             raise InputError(
-                f"{name_of(command)} of {command.amount:f}: there are {most:f} of {what}; allowed: that"
+                f"{name_of(command)} of {command.amount:f}: there are {free:f} of free cash in the pools, and the "
+                f"account has to keep a worth above 0; allowed: at most {most:f}"
+            )
+
+    def _require_external(self, command: Deposit, most: Decimal) -> None:
+        """Raise InputError for more than the ``most`` cash that is EXTERNAL."""
+        if command.amount > most:
+            raise InputError(
+                f"{name_of(command)} of {command.amount:f}: there are {most:f} of EXTERNAL cash; allowed: that"
             )
 
     def _external_text(self, books: BrokerBooks | None) -> str:

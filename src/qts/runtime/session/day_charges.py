@@ -13,13 +13,14 @@ from functools import partial
 from typing import Final
 
 from qts.broker.contracts import Broker, MarketDriven
+from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.db.session import SessionStore
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import Fill, Order
 from qts.ledger.bookings import OF_FILLS, Note, charges_by_owner, true_ups
 from qts.ledger.contracts import BookingKind, BookingRow, Charges, FillEffect, LedgerRow
-from qts.money import floor_to, is_bounded, plus
+from qts.money import is_bounded, magnitude, minus, plus
 from qts.runtime.due_work import DueWork
 from qts.runtime.orders.broker_books import settled_cash
 from qts.runtime.orders.broker_queries import answered
@@ -112,8 +113,8 @@ class DayCharges:
         except BrokerUnavailable as error:
             self._log("WARNING", f"the settled cash is not compared: {error}")
             return
-        if (whole := floor_to(cash, p.account.quantum)) != p.account.broker_cash:
-            text = f"{name} has {whole:f} of settled cash, pools and EXTERNAL {p.account.broker_cash:f}"
+        if magnitude(minus(cash, p.account.broker_cash)) >= p.account.quantum:
+            text = f"{name} has {cash:f} of settled cash, pools and EXTERNAL {p.account.broker_cash:f}"
             self._log("WARNING", f"{text}: the next command of qts capital books the difference to EXTERNAL")
 
     async def _true_up(self, day: str, charges: Charges, now_ns: int) -> bool:
@@ -142,6 +143,7 @@ class DayCharges:
             account=account.name,
             quantum=account.quantum,
             remainder=p.config.capital.paying_pool(p.config.capital.remainder),
+            available={pool: account.available(pool) for pool in Pool},
         )
         with p.record.whole(f"the charges of {day}"):
             for row in rows:
