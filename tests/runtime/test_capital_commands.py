@@ -87,7 +87,8 @@ async def test_shares_of_the_owner_become_a_strategys(tmp_path: Path) -> None:
         # Then it holds them at what they have cost, and no cash has moved
         assert answer == Answer(
             done=True,
-            answer="scripted (SCALP) has 5 005930 that cost 750000 and are worth 160000 each; 2 stay EXTERNAL",
+            answer="scripted (SCALP) has 5 shares of 005930 that cost 750,000 KRW and are worth 160,000 KRW each; "
+            "2 stay EXTERNAL",
         )
         assert (dict(context.holdings), context.average_cost(SYMBOL)) == ({SYMBOL: 5}, 150_000)
         assert (p.account.cash, p.account.external.positions()) == (100_000_000, {SYMBOL: 2, OTHER: 2})
@@ -150,14 +151,23 @@ async def test_a_command_is_booked_once_however_often_it_is_found(tmp_path: Path
     [
         (shares("stranger"), "no strategy 'stranger' in this run; allowed: scripted"),
         (shares(symbol=OTHER), "no prices of '000660'; allowed: 005930"),
-        (shares(qty=D(8)), "quantity 8: EXTERNAL holds 7 005930; allowed: above 0, at most 7, in lots of 1"),
-        (shares(qty=D("0.5")), "quantity 0.5: EXTERNAL holds 7 005930"),
+        (
+            shares(qty=D(8)),
+            "quantity 8: EXTERNAL holds 7 shares of 005930; allowed: above 0, at most 7, in lots of 1",
+        ),
+        (shares(qty=D("0.5")), "quantity 0.5: EXTERNAL holds 7 shares of 005930"),
         (shares(qty=D("NaN")), "quantity NaN"),
-        (Deposit(**GIVEN, amount=D(3_000_001)), "deposit of 3000001: there are 3000000 of EXTERNAL cash"),
+        (
+            Deposit(**GIVEN, amount=D(3_000_001)),
+            "deposit of 3,000,001 KRW: there is 3,000,000 KRW of EXTERNAL cash",
+        ),
         (Deposit(**GIVEN, amount=D("0.5")), "whole units of 1 above 0, got 0.5"),
         (Deposit(**GIVEN, amount=D("Infinity")), "whole units of 1 above 0"),
-        (Withdraw(**GIVEN, amount=D(100_000_001)), "there are 100000000 of free cash in the pools"),
-        (Withdraw(**GIVEN, amount=D(100_000_000)), "has to keep a worth above 0; allowed: at most 99999999"),
+        (Withdraw(**GIVEN, amount=D(100_000_001)), "there is 100,000,000 KRW of free cash in the pools"),
+        (
+            Withdraw(**GIVEN, amount=D(100_000_000)),
+            "has to keep a worth above 0; at most 99,999,999 KRW is allowed",
+        ),
     ],
 )
 async def test_what_is_not_there_is_refused_with_what_is_allowed(
@@ -188,7 +198,8 @@ async def test_money_comes_from_external_cash_and_goes_back_to_it(tmp_path: Path
         answer = await handler.execute(Deposit(**GIVEN, amount=D(3_400_000)))
         # Then they are ours, divided 40:35:25, and what the broker has is what the books have
         assert answer.answer == (
-            "3400000 deposited: SCALP +1360000, SWING +1190000, PORTFOLIO +850000; EXTERNAL cash is 100000"
+            "3,400,000 KRW deposited: SCALP +1,360,000, SWING +1,190,000, PORTFOLIO +850,000; "
+            "EXTERNAL cash is 100,000 KRW"
         )
         assert pools(rig) == (41_360_000, 36_190_000, 25_850_000)
         assert (p.account.external.cash, p.account.broker_cash) == (100_000, broker.cash)
@@ -197,7 +208,7 @@ async def test_money_comes_from_external_cash_and_goes_back_to_it(tmp_path: Path
         assert p.account.deposits_total == 3_400_000
         # When the owner withdraws 2,000,000, takes them out of the account, and withdraws 1,000 more
         answer = await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-1"}, amount=D(2_000_000)))
-        assert answer.answer.endswith("EXTERNAL cash is 2100000")
+        assert answer.answer.endswith("EXTERNAL cash is 2,100,000 KRW")
         broker.cash -= 2_000_000
         await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-2"}, amount=D(1_000)))
         # Then EXTERNAL cash has followed the broker's
@@ -251,7 +262,9 @@ async def test_nothing_is_booked_before_everything_that_was_executed_is(tmp_path
 async def test_the_broker_has_less_than_the_pools(tmp_path: Path) -> None:
     async with session(tmp_path) as (rig, handler, broker):
         broker.cash = D(99_999_999)
-        with pytest.raises(InputError, match="scripted has 99999999 of settled cash, the pools 100000000"):
+        with pytest.raises(
+            InputError, match="scripted has 99,999,999 KRW of settled cash, the pools 100,000,000 KRW"
+        ):
             await handler.execute(Withdraw(**GIVEN, amount=D(1)))
         assert stored(rig) == []
 
@@ -383,7 +396,7 @@ async def test_at_a_simulated_exchange_money_comes_from_outside(tmp_path: Path, 
         divided = (40_400_000, 35_350_000, 25_249_999) if profile == "three" else (0, 0, 100_999_999)
         assert pools(rig) == divided
         assert (account.external.cash, account.broker_cash) == (0, 100_999_999)
-        with pytest.raises(InputError, match="EXTERNAL holds 0 005930; it holds: nothing"):
+        with pytest.raises(InputError, match="EXTERNAL holds no shares of 005930; it holds: nothing"):
             await handler.execute(Adopt(**{**GIVEN, "id": "adopt-123"}, symbol=SYMBOL, strategy="scripted"))
         assert (await audited(rig))[0]
 

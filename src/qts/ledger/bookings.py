@@ -182,7 +182,7 @@ def value_of(row: BookingRow) -> Decimal:
 def positive_quanta(amount: Decimal, quantum: Decimal, what: str) -> None:
     """Raise ContractError unless ``amount`` is a whole number of quanta above 0."""
     if not (is_bounded(amount) and amount > 0 and is_multiple(amount, quantum)):
-        raise ContractError(f"{what}: the amount must be whole units of {quantum} above 0, got {amount}")
+        raise ContractError(f"{what}: the amount must be whole units of {quantum:f} above 0, got {amount:f}")
 
 
 def shares_of_withdrawal(

@@ -97,8 +97,8 @@ class CapitalCommands:
         left = self._account.external.qty(command.symbol)
         return Answer(
             done=True,
-            answer=f"{command.strategy} ({pool.value}) has {qty:f} {command.symbol} that cost {taken.cost:f} and "
-            f"are worth {price:f} each; {left:f} stay EXTERNAL",
+            answer=f"{command.strategy} ({pool.value}) has {qty:,f} shares of {command.symbol} that cost "
+            f"{self._money(taken.cost)} and are worth {self._money(price)} each; {left:,f} stay EXTERNAL",
         )
 
     def _pool_for(self, command: Adopt) -> Pool:
@@ -130,13 +130,14 @@ class CapitalCommands:
         external, symbol = self._account.external, command.symbol
         held, lot = external.qty(symbol), self._shared.feed.instruments[symbol].lot
         if held <= 0:
-            there = ", ".join(f"{qty:f} {name}" for name, qty in external.positions().items())
-            raise InputError(f"EXTERNAL holds {held:f} {symbol}; it holds: {there or 'nothing'}")
+            there = ", ".join(f"{qty:,f} of {name}" for name, qty in external.positions().items())
+            count = f"{held:,f}" if held else "no"
+            raise InputError(f"EXTERNAL holds {count} shares of {symbol}; it holds: {there or 'nothing'}")
         qty = held if command.qty is None else command.qty
         if not (is_bounded(qty) and 0 < qty <= held and is_multiple(qty, lot)):
             raise InputError(
-                f"quantity {qty}: EXTERNAL holds {held:f} {symbol}; allowed: above 0, at most "
-                f"{floor_to(held, lot):f}, in lots of {lot:f}"
+                f"quantity {qty:f}: EXTERNAL holds {held:,f} shares of {symbol}; allowed: above 0, at most "
+                f"{floor_to(held, lot):,f}, in lots of {lot:f}"
             )
         return qty
 
@@ -156,9 +157,11 @@ class CapitalCommands:
             self._book(effects, before)
         await self._shared.record.checkpoint()
         shares = {one.booking.pool: one.booking.amount for one in effects if one.booking.pool is not None}
-        divided = ", ".join(f"{pool.value} {amount:+f}" for pool, amount in shares.items())
+        divided = ", ".join(f"{pool.value} {amount:+,f}" for pool, amount in shares.items())
         what = "deposited" if comes else "withdrawn"
-        return Answer(done=True, answer=f"{command.amount:f} {what}: {divided}{self._external_text(books)}")
+        return Answer(
+            done=True, answer=f"{self._money(command.amount)} {what}: {divided}{self._external_text(books)}"
+        )
 
     def _moved(
         self, signed: Decimal, gained: Decimal, note: Note, *, is_simulated: bool
@@ -190,8 +193,8 @@ class CapitalCommands:
         cash, _ = settled_cash(broker, books.balance, self._shared.config.runtime.currency)
         if cash < account.cash:
             raise InputError(
-                f"{broker.name} has {cash:f} of settled cash, the pools {account.cash:f}: nothing was booked; "
-                "find out what is missing there"
+                f"{broker.name} has {self._money(cash)} of settled cash, the pools {self._money(account.cash)}: "
+                "nothing was booked; find out what is missing there"
             )
         whole = floor_to(minus(cash, account.broker_cash), account.quantum)  # what is booked may be finer
         return max(whole, negated(max(ZERO, floor_to(account.external.cash, account.quantum))))
@@ -203,19 +206,23 @@ class CapitalCommands:
         most = min(free, max(ZERO, minus(floor_to(self._shared.equity(), quantum), quantum)))
         if command.amount > most:
             raise InputError(
-                f"{name_of(command)} of {command.amount:f}: there are {free:f} of free cash in the pools, and the "
-                f"account has to keep a worth above 0; allowed: at most {most:f}"
+                f"{name_of(command)} of {self._money(command.amount)}: there is {self._money(free)} of free cash in "
+                f"the pools, and the account has to keep a worth above 0; at most {self._money(most)} is allowed"
             )
 
     def _require_external(self, command: Deposit, most: Decimal) -> None:
         """Raise InputError for more than the ``most`` cash that is EXTERNAL."""
         if command.amount > most:
             raise InputError(
-                f"{name_of(command)} of {command.amount:f}: there are {most:f} of EXTERNAL cash; allowed: that"
+                f"{name_of(command)} of {self._money(command.amount)}: there is {self._money(most)} of EXTERNAL "
+                "cash; at most that is allowed"
             )
 
     def _external_text(self, books: BrokerBooks | None) -> str:
-        return "" if books is None else f"; EXTERNAL cash is {self._account.external.cash:f}"
+        return "" if books is None else f"; EXTERNAL cash is {self._money(self._account.external.cash)}"
+
+    def _money(self, amount: Decimal) -> str:
+        return f"{amount:,f} {self._shared.config.runtime.currency}"
 
     # -- both --------------------------------------------------------------------------------------------------
 
