@@ -206,8 +206,8 @@ class CapitalCommands:
         most = min(free, max(ZERO, minus(floor_to(self._shared.equity(), quantum), quantum)))
         if command.amount > most:
             raise InputError(
-                f"{name_of(command)} of {self._money(command.amount)}: there is {self._money(free)} of free cash in "
-                f"the pools, and the account has to keep a worth above 0; at most {self._money(most)} is allowed"
+                f"{name_of(command)} of {self._money(command.amount)}: there is {self._money(free)} of free cash "
+                f"in the pools, and the account has to keep a worth above 0; at most {self._money(most)} is allowed"
             )
 
     def _require_external(self, command: Deposit, most: Decimal) -> None:
