@@ -81,7 +81,11 @@ def test_a_screen_shows_the_newest_and_says_how_many_there_are(
     [
         (
             ["--account", "cash:NONE"],
-            "no account 'cash:NONE'; its accounts begin with capital, cash, ",
+            "no account 'cash:NONE'; it has cash:PORTFOLIO, cash:SCALP, cash:SWING",
+        ),
+        (
+            ["--account", "gold"],
+            "no account 'gold'; it has capital, cash, ",
         ),
         (
             ["--order", "o-none"],
@@ -97,6 +101,13 @@ def test_what_is_not_in_the_book_is_refused_with_what_is(
     code, _, err = run_qts(capsys, "ledger", "show", *argv, "--data-dir", str(finished))
     assert code == 2
     assert said in err
+
+
+def test_a_kind_of_accounts_of_which_there_is_none_has_no_entries(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run_qts(capsys, "ledger", "show", "--account", "external", "--data-dir", str(finished))
+    assert (code, err, out.splitlines()[-1]) == (0, "", "no entries")
 
 
 def test_a_run_that_stored_nothing_has_no_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

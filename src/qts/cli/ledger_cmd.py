@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LAST = 20
 SHOWN_DIFFERENCES = 10
+SHOWN_ACCOUNTS = 12
 
 
 def add_parser(subparsers: Any) -> None:
@@ -135,12 +136,20 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def _refuse_unknown(entries: Sequence[Entry], account: str, order: str) -> None:
-    """Raise InputError for an account or a reference that no entry has."""
+    """Raise InputError for an account or a reference that no entry has; a kind of accounts may have none."""
+    from qts.ledger.entries import BookKind
     from qts.ledger.verification import is_in
 
     accounts = {one.account for entry in entries for one in entry.postings}
-    if account and not any(is_in(one, account) for one in accounts):
-        kinds = sorted({one.kind.value for one in accounts})
-        raise InputError(f"the book has no account {account!r}; its accounts begin with {', '.join(kinds)}")
+    if (
+        account
+        and account not in {kind.value for kind in BookKind}
+        and not any(is_in(one, account) for one in accounts)
+    ):
+        kind, *_ = account.split(":")
+        alike = sorted(str(one) for one in accounts if one.kind.value == kind)
+        there = alike or sorted({one.kind.value for one in accounts})
+        more = ", …" if len(there) > SHOWN_ACCOUNTS else ""
+        raise InputError(f"the book has no account {account!r}; it has {', '.join(there[:SHOWN_ACCOUNTS])}{more}")
     if order and all(entry.reference != order for entry in entries):
         raise InputError(f"the book has no entry of {order!r}; qts orders --last 0 shows the orders of the run")
