@@ -145,6 +145,39 @@ class TestTrueUps:
         (row,) = true_ups({}, Charges(D(12), D(0)), "1970-01-01", note("s-1"), account="main", quantum=D(1))
         assert (row.pool, row.fee) == (Pool.PORTFOLIO, 12)
 
+    @pytest.mark.parametrize(
+        ("available", "total", "paid"),
+        [
+            # SWING's own share of 8 : 2 : 0 is 2; it has one, and the named pool pays the other
+            ((100, 1, 100), 20, {"SCALP": 8, "SWING": 1, "PORTFOLIO": 1}),
+            # Neither has anything left: the one that was charged most pays it all
+            ((100, 0, 0), 20, {"SCALP": 10}),
+            # What no pool has stays with whom it was charged to; a part of a won pays nothing
+            ((3, D("0.9"), 0), 20, {"SCALP": 8, "SWING": 2}),
+            # A pool that is below 0 has nothing to pay with, and no charge makes up for that
+            ((-5, 100, 100), 20, {"PORTFOLIO": 8, "SWING": 2}),
+            # What comes back goes to whom it was charged to, whatever there is
+            ((-5, 0, 0), 5, {"SCALP": -4, "SWING": -1}),
+        ],
+    )
+    def test_a_pool_pays_no_more_than_it_has_while_another_has_any(
+        self, available: tuple[D, D, D], total: int, paid: dict[str, int]
+    ) -> None:
+        # Given 10 of fees that were estimated, 8 in SCALP and 2 in SWING
+        booked = {Pool.SCALP: Charges(D(8), D(0)), Pool.SWING: Charges(D(2), D(0))}
+        # When the broker's total is told
+        found = true_ups(
+            booked,
+            Charges(D(total), D(0)),
+            "1970-01-01",
+            note("s-1"),
+            account="main",
+            quantum=D(1),
+            available=dict(zip(Pool, map(D, available), strict=True)),
+        )
+        # Then the difference is paid by who has it
+        assert {row.pool.value: row.fee for row in found if row.pool} == paid
+
     def test_interest_is_a_result(self) -> None:
         book = account()
         row = booking_row(BookingKind.ADJUSTMENT, "main", note("s-1"), Pool.SWING, amount=D(70))

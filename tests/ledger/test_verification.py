@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from qts.capital.contracts import Pool
+from qts.ledger.closes import DayCloseRow
 from qts.ledger.contracts import LedgerRow
 from qts.ledger.entries import Entry
+from qts.ledger.fills import fill_of_row
 from qts.ledger.verification import BookRows, selected, verify
 
 from .book import SAMSUNG, account, bust, fill, note, order, transfer
@@ -132,6 +134,35 @@ def test_an_entry_that_does_not_add_up_is_named() -> None:
     # Then it is the first difference
     done = verify(Broken(**{name: getattr(rows, name) for name in rows.__struct_fields__}))
     assert str(done.differences[0]) == "opening 1 (opening cash): its postings leave -1 of money over"
+
+
+def closed_rows() -> BookRows:
+    """Return that book, closed with its 15 shares at 1,100 and 384,484 in SCALP."""
+    rows, book = book_rows(), account()
+    for row in rows.ledger:
+        assert book.apply_fill(fill_of_row(row, last=True), strategy=row.strategy, pool=row.pool) is not None
+    book.transfer(rows.transfers[0])
+    close, *held = book.begin_close("1970-01-01", 10, equity=D(1_000_984))
+    assert isinstance(close, DayCloseRow)
+    return replace(rows, closes=[close], holding_closes=held)
+
+
+def test_opening_balances_that_the_rows_give_are_no_difference() -> None:
+    assert verify(closed_rows()).differences == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "said"),
+    [
+        ("closes", {"scalp_cash": D(384_485)}, "cash of SCALP: 384485 is stored, the rows give 384484"),
+        ("holding_closes", {"cost": D(16_501)}, f"ema {SAMSUNG}, cost: 16501 is stored, the rows give 16500"),
+    ],
+)
+def test_opening_balances_that_the_rows_do_not_give_are_named(kind: str, fields: dict[str, Any], said: str) -> None:
+    # Given a close in which one balance is a won too high
+    rows = changed(closed_rows(), kind, 0, **fields)
+    # Then it is a difference
+    assert [str(one) for one in verify(rows).differences] == [f"close of 1970-01-01, {said}"]
 
 
 @pytest.mark.parametrize(
