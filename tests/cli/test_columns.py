@@ -23,6 +23,25 @@ def test_a_narrow_table_loses_what_matters_less() -> None:
     assert table_lines(COLUMNS, [["a", "1,000", "because it rose"]], 20) == ["name  amount", "a      1,000"]
 
 
+SENTENCES = (*COLUMNS[:2], Column("pool", "pool", extra=True), Column("note", "note", extra=True, sentence=True))
+
+
+def test_a_sentence_is_cut_and_an_empty_column_is_left_out_before_it_is() -> None:
+    # Given 1 + 2 + 6 + 2 + 24 cells of name, amount and a sentence cut to its least
+    long = "the approval had expired 60 seconds ago"
+    assert table_lines(SENTENCES, [["a", "1,000", "", long]], 38) == [
+        "name  amount  note",
+        "a      1,000  the approval had expire…",
+    ]
+    # And a sentence that fits is whole, beside a column that says something
+    assert table_lines(SENTENCES, [["a", "1,000", "SWING", long]], 60) == [
+        "name  amount  pool   note",
+        f"a      1,000  SWING  {long}",
+    ]
+    # And where not even its least fits, it is left out after the others
+    assert table_lines(SENTENCES, [["a", "1,000", "SWING", long]], 20) == ["name  amount", "a      1,000"]
+
+
 def test_a_table_that_does_not_fit_at_all_becomes_blocks_with_everything() -> None:
     assert table_lines(COLUMNS, [["momentum", "100,000,000", "up"], ["b", "1", ""]], 15) == [
         "name momentum",

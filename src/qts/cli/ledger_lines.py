@@ -21,12 +21,12 @@ _COLUMNS: Final = (
     Column("booked_at", "booked"),
     Column("kind", "kind"),
     Column("row", "row", right=True, extra=True),
-    Column("reference", "reference"),
+    Column("reference", "reference", extra=True),
     Column("account", "account"),
     Column("amount", "amount", right=True),
     Column("qty", "shares", right=True),
     Column("symbol", "symbol", extra=True),
-    Column("text", "text", extra=True),
+    Column("text", "text", extra=True, sentence=True),
 )
 _BALANCE: Final = (Column("balance", "balance", right=True), Column("held", "held", right=True, extra=True))
 
