@@ -106,7 +106,7 @@ def test_every_trading_day_has_its_close(session: Any) -> None:
 def test_each_day_leaves_a_report_in_both_languages(session: Any) -> None:
     directory, _, _ = session
     reports = {path.name for path in (directory / "days").iterdir()}
-    for day in DAYS[:-1]:  # the last close is stored as the session ends
+    for day in DAYS:
         assert {f"{day}.en.txt", f"{day}.ko.txt"} <= reports
     first, second = [(directory / "days" / f"{day}.en.txt").read_text("utf-8").splitlines() for day in DAYS[:2]]
     closing_equity = next(line for line in first if line.startswith("closing equity: "))
@@ -127,6 +127,13 @@ def test_a_session_goes_on_from_the_newest_opening_balances(tmp_path: Path) -> N
     with pytest.MonkeyPatch.context() as patch:
         five_days.run(five_days.plan(tmp_path, per_day=40), patch, stops, stop)
 
+    # And the reports of its days, one of which a kill might have left out
+    days = tmp_path / "days"
+    reports = {path.name: path.read_bytes() for path in days.iterdir()}
+    assert f"{DAYS[1]}.ko.txt" in reports
+    for path in days.glob(f"{DAYS[1]}.*"):
+        path.unlink()
+
     # When it goes on
     read: list[tuple[int, str, int]] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -138,6 +145,8 @@ def test_a_session_goes_on_from_the_newest_opening_balances(tmp_path: Path) -> N
     opens = to_ns(KrxCalendar().at(DAYS[3], 0))
     before = [name for closed, name, moment in read if closed < len(DAYS) - 1 and moment < opens]
     assert before == []
+    # And every report is there again, as it was
+    assert {name: (days / name).read_bytes() for name in reports} == reports
     # And the book is that of a session in one piece, sound from its first row on
     assert closes == [FILLS_A_DAY * (n + 1) for n in range(len(DAYS))]
     assert all(one["ok"] is not False for one in result.values.invariants.values())

@@ -5,12 +5,12 @@ All its numbers are those of two closes, so it can be made again from their stor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from qts.capital.contracts import Pool
-from qts.ledger.closes import DayCloseRow
+from qts.ledger.closes import DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import PositionRow
 from qts.money import minus, negated, plus, sum_of
 
@@ -25,7 +25,27 @@ class DayReport(NamedTuple):
     currency: str
     before: DayCloseRow | None
     close: DayCloseRow
-    holdings: Sequence[PositionRow]
+    holdings: Sequence[PositionRow | HoldingCloseRow]
+
+
+def reports_of(
+    closes: Iterable[DayCloseRow], holdings: Iterable[HoldingCloseRow], opened: Decimal, currency: str
+) -> Iterator[DayReport]:
+    """Yield the reports of all closed days from their stored rows, oldest first.
+
+    ``holdings`` are the rows of all holdings that changed on a day, in the order of the days; the run opened with
+    ``opened`` units of ``currency``.
+    """
+    rows = list(holdings)
+    held: dict[tuple[str, str], HoldingCloseRow] = {}
+    before, place = None, 0
+    for close in closes:
+        while place < len(rows) and rows[place].day <= close.day:
+            if rows[place].pool is not None:  # None: EXTERNAL
+                held[rows[place].strategy, rows[place].symbol] = rows[place]
+            place += 1
+        yield DayReport(opened, currency, before, close, list(held.values()))
+        before = close
 
 
 _ENGLISH: Final = {

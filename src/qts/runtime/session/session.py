@@ -52,7 +52,7 @@ from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.persistence.checkpoint_registry import decode_pending_value
 from qts.runtime.persistence.config_history import change_text, changes_since, next_row
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS_NAME
-from qts.runtime.persistence.day_report_file import write_soon
+from qts.runtime.persistence.day_report_file import write_missing, write_soon
 from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.persistence.session_log import LogPosition, SessionLog
@@ -204,6 +204,11 @@ class Session:
             kernel = self._kernel(clock, log, journal, stop, resumed=checkpoint is not None)
             if self._plan.paced:
                 kernel.components.closes.on_closed = partial(write_soon, self._place.path)
+                if resumed:
+                    account = kernel.shared.account
+                    write_missing(
+                        self._place.path, self._store, account.opening, self._config.tree.runtime.currency
+                    )
             with events_made_by(kernel.dispatcher.factory):
                 self._broker = kernel.broker
                 await kernel.broker.connect()
