@@ -220,6 +220,13 @@ async def test_more_than_the_broker_has_is_not_allotted(
     assert error.exit_code == 2
 
 
+async def test_part_of_a_won_is_not_allotted(tmp_path: Path) -> None:
+    settings = {"runtime.equity_start": "99999999.5"}
+    with pytest.raises(InputError, match=r"runtime.equity_start: 99999999.5; allowed .* whole units of 1"):
+        async with live(tmp_path, strategies=[], settings=settings, broker=used_before(ScriptedBroker())):
+            raise AssertionError("it began")
+
+
 async def does_not_begin(tmp_path: Path, broker: ScriptedBroker, kind: type[QtsError], problem: str) -> QtsError:
     """Start a session that refuses; nothing is stored, and no order has left."""
     with pytest.raises(kind, match=problem) as refused:

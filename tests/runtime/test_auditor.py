@@ -22,6 +22,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
+from tests.event.support import until
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, command, kst
 
@@ -375,3 +376,33 @@ def test_beside_the_loop_the_day_s_audit_reads_what_is_new(tmp_path: Path) -> No
             return found, asked
 
     assert asyncio.run(twice()) == ([2, 2], [0])
+
+
+async def test_a_day_is_closed_although_a_fill_is_booked_in_the_last_moment_of_its_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an order whose rest fills while the audit of the close comes to its end
+    broker = ScriptedBroker()
+    async with live(tmp_path, strategies=[ScriptedStrategy()], settings={}, broker=broker) as rig:
+        kernel, account = rig.kernel, rig.kernel.shared.account
+        strategy = kernel.host.contexts[0].strategy
+        assert isinstance(strategy, ScriptedStrategy)
+        strategy.wants(Side.BUY, qty=10)
+        await rig.show(quote(0))
+        key = broker.placed[-1].request.client_order_id
+        broker.fill(key, 4, 150_100, kst(10, 0, 1))
+        audit = kernel.auditor.run_daily_audit
+
+        async def overtaken(now_ns: int) -> bool:
+            audited: bool = await audit(now_ns)
+            monkeypatch.undo()  # once
+            one = broker.fill(key, 6, 150_100, kst(10, 0, 2))
+            await until(lambda: account.has_booked(one))
+            return audited
+
+        monkeypatch.setattr(kernel.auditor, "run_daily_audit", overtaken)
+        # When the day is over
+        await rig.show(quote(5 * 3_600 + 40 * 60))
+        # Then it is closed with that fill, once the books are found sound again
+        assert account.last_close is not None
+        assert (account.last_close.day, account.last_close.fills) == ("2026-01-22", 2)

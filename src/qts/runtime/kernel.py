@@ -146,6 +146,8 @@ class Kernel:
         """Turn the audited day into opening balances; unsound books stay open until an audit finds them sound."""
         due = self.due
         if not self.auditor.has_proven_all:
+            if self.auditor.is_overtaken:
+                due.audit_soon()  # a fill was booked in the last moment of the audit
             return
         close_ns, due.close_ns = due.close_ns, 0
         self.auditor.close()

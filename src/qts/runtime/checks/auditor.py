@@ -184,6 +184,12 @@ class Auditor:
         end = self._proven.up_to
         return end is not None and end.book == self._shared.record.book_revision
 
+    @property
+    def is_overtaken(self) -> bool:
+        """Return whether the books were found sound, and something was booked since."""
+        end = self._proven.up_to
+        return end is not None and end.book != self._shared.record.book_revision
+
     def close(self) -> None:
         """Let later audits begin with the books as they are now, which were found sound.
 

@@ -10,7 +10,7 @@ from qts.broker.contracts import Broker, BrokerPosition, MarketDriven
 from qts.errors import BrokerUnavailable, InputError
 from qts.ledger.bookings import Note
 from qts.ledger.contracts import BookingRow
-from qts.money import floor_to, is_bounded, multiple_of, times
+from qts.money import floor_to, is_bounded, is_multiple, multiple_of, times
 from qts.runtime.orders.broker_books import BrokerBooks, read_books, settled_cash
 from qts.runtime.session_events import Log
 from qts.runtime.shared_components import SharedComponents
@@ -45,7 +45,7 @@ class AccountOpening:
         Called once in a session that has no checkpoint yet, before anything else is booked: a process that is
         killed before that checkpoint has booked nothing, and the next one asks again. A simulated venue has
         nothing of others. Raises BrokerUnavailable when the broker does not answer or does not know one of the
-        amounts, InputError when the pools are allotted more than it has.
+        amounts, InputError when the pools are allotted more than it has, or part of a quantum.
         """
         if self._venue.is_simulated:
             return
@@ -61,6 +61,11 @@ class AccountOpening:
             raise InputError(
                 f"runtime.equity_start: {p.account.opening:f} are allotted to the session; broker {name} has "
                 f"{cash:f} of settled cash, of which {orderable:f} can be ordered with; allowed: at most {most:f}"
+            )
+        if not is_multiple(p.account.opening, p.account.quantum):
+            raise InputError(
+                f"runtime.equity_start: {p.account.opening:f}; allowed at broker {name}: whole units of "
+                f"{p.account.quantum:f}"
             )
         note = Note(REFERENCE, p.clock.time_ns(), "rule", f"what {name} had at the first start")
         whole = floor_to(cash, p.account.quantum)
