@@ -112,8 +112,10 @@ def test_a_kind_of_accounts_of_which_there_is_none_has_no_entries(
 
 def test_a_run_that_stored_nothing_has_no_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run_qts(capsys, "ledger", "verify", "--data-dir", str(tmp_path))
-    assert code == 2
-    assert str(tmp_path) in err
+    assert (code, f"{tmp_path} is not the directory of a run" in err) == (2, True)
+    # And a path that is no directory has none
+    code, _, err = run_qts(capsys, "ledger", "show", "--data-dir", __file__)
+    assert (code, f"{__file__} is no directory" in err) == (2, True)
 
 
 def test_a_changed_pool_is_named_and_the_exit_code_says_so(

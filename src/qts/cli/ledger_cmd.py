@@ -76,11 +76,12 @@ def run_show(args: argparse.Namespace) -> int:
     """Run ``qts ledger show``: exit code 0; 2 when there is no such run, account or order."""
     from qts.cli.ledger_lines import entry_table, entry_values
     from qts.cli.market_time import MarketTime
-    from qts.cli.run_selection import run_line, selected_run
+    from qts.cli.run_selection import run_line
+    from qts.db.find_run import find_run
     from qts.ledger.verification import selected
     from qts.runtime.persistence.book_reader import read_book
 
-    found = selected_run(args.data_dir)
+    found = find_run(args.data_dir)
     time = MarketTime.of_run(found.directory)
     entries = read_book(found).entries()
     _refuse_unknown(entries, args.account, args.order)
@@ -104,12 +105,13 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Run ``qts ledger verify``: exit code 0 when nothing differs, 4 when anything does, 2 when there is no run."""
-    from qts.cli.run_selection import run_line, selected_run
+    from qts.cli.run_selection import run_line
+    from qts.db.find_run import find_run
     from qts.ledger.verification import verify
     from qts.runtime.persistence.book_reader import read_book
     from qts.wording import counted
 
-    found = selected_run(args.data_dir)
+    found = find_run(args.data_dir)
     book = read_book(found)
     done = verify(book)
     if args.json:
