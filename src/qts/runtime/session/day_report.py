@@ -68,7 +68,7 @@ _ENGLISH: Final = {
     "held": "held at the close",
     "nothing": "nothing",
     "holding": "{strategy}: {qty} {symbol} that cost {cost} {unit}",
-    "note": "What the broker reports of this day later is part of a later day; this page is not changed.",
+    "note": "What the broker reports of this day later is part of a later day; this report is not changed.",
 }
 _KOREAN: Final = {
     "title": "일일 보고서",
@@ -79,17 +79,17 @@ _KOREAN: Final = {
     "contributions": "이 중 EXTERNAL에서 편입한 주식 (시가)",
     "withdrawals": "이 중 출금",
     "gained": "입출금·편입을 제외한 증감",
-    "cash": "현금",
-    "result": "실현 손익 (수수료·세금 차감 후)",
+    "cash": "예수금",
+    "result": "실현손익 (수수료·세금 차감 후)",
     "fees": "수수료",
     "taxes": "세금",
     "fills": "체결 건수",
-    "orders": "전송한 주문",
+    "orders": "전송한 주문 수",
     "causes": "경고 및 경보",
-    "external": "EXTERNAL(우리 것이 아닌 자산) 현금",
-    "held": "마감 시 보유",
+    "external": "EXTERNAL(우리 것이 아닌 자산) 예수금",
+    "held": "마감 시 보유 잔고",
     "nothing": "없음",
-    "holding": "{strategy}: {symbol} {qty}주, 취득가 {cost} {unit}",
+    "holding": "{strategy}: {symbol} {qty}주, 매입금액 {cost} {unit}",
     "note": "이 날에 대해 증권사가 나중에 알려 온 내용은 그 뒤의 날에 반영되며, 이 문서는 바뀌지 않습니다.",
 }
 TEXTS: Final = {"en": _ENGLISH, "ko": _KOREAN}
