@@ -245,3 +245,27 @@ async def test_a_pool_without_the_cash_has_its_fees_paid_by_the_others(tmp_path:
             ("TAX", "PORTFOLIO", DAY.isoformat(), 30),
         ]
         assert account.available(Pool.SCALP) == 0
+
+
+async def test_what_is_executed_after_the_close_is_trued_up_with_the_next_day(tmp_path: Path) -> None:
+    # Given a day whose charges the broker has told after its close
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        broker.charged[DAY] = Charges(D(315), D(0))
+        await rig.show(quote(kst(16)))
+        assert (rig.kernel.components.charges.days, charged(rig)) == ((), [])
+        # When the owner buys by hand after hours, for a fee of 40 that is an estimate
+        broker.trade_by_hand(fill_of("after hours", "x-9", 1, 40, kst(16, 30)))
+        await rig.show(quote(kst(16, 31)))
+        # Then what was told before is not held against it
+        assert (rig.kernel.components.charges.days, charged(rig)) == ((DAY.isoformat(),), [])
+        # But what the broker says at the next close is
+        broker.charged[DAY] = Charges(D(360), D(0))
+        await rig.show(quote(kst(16) + DAY_NS))
+        assert charged(rig) == [
+            ("FEE", "SCALP", DAY.isoformat(), 3),
+            ("FEE", "EXTERNAL", DAY.isoformat(), 1),
+            ("FEE", "PORTFOLIO", DAY.isoformat(), 1),
+        ]

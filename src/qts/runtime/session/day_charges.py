@@ -24,6 +24,7 @@ from qts.money import is_bounded, magnitude, minus, plus
 from qts.runtime.due_work import DueWork
 from qts.runtime.orders.broker_books import settled_cash
 from qts.runtime.orders.broker_queries import answered
+from qts.runtime.session.schedule import day_close_ns
 from qts.runtime.session_events import Log
 from qts.runtime.shared_components import SharedComponents
 
@@ -159,11 +160,19 @@ class DayCharges:
         return True
 
     def _want_if_over(self, day: str) -> None:
-        """Request the totals of ``day`` if it is over: its own close requests those of one that is not."""
-        if day < self._shared.calendar.local_date(self._shared.clock.now()).isoformat():
-            self._want(day)
+        """Request the totals of ``day`` if it is over: its own close requests those of one that is not.
 
-    def _want(self, day: str) -> None:
+        Totals that the broker has told since the close of today need not have what was executed behind it: they are
+        asked for with those of the next day.
+        """
+        calendar, clock = self._shared.calendar, self._shared.clock
+        today = calendar.local_date(clock.now())
+        if day < today.isoformat():
+            self._want(day)
+        elif calendar.is_trading_day(today) and day_close_ns(calendar, today) <= clock.time_ns():
+            self._want(today.isoformat(), soon=False)
+
+    def _want(self, day: str, *, soon: bool = True) -> None:
         if self._is_simulated:
             return
         if day not in self._days:
@@ -172,7 +181,8 @@ class DayCharges:
             oldest = self._days.pop(0)
             text = f"{self._broker.name} has not told the fees and taxes of {oldest}: the estimates stay"
             self._log("WARNING", text)
-        self._due.charges_soon()
+        if soon:
+            self._due.charges_soon()
 
     def _end_ns(self, day: str) -> int:
         """Return the last moment (ns) of a date of the market."""

@@ -102,11 +102,9 @@ class Schedule:
         if close is not None:
             hours = [to_ns(at(day, hour)) for hour in self._hours]
             items.append((to_ns(close + AFTER_CLOSE), ScheduledTask.SESSION_END))
-            items.append((to_ns(close + 2 * AFTER_CLOSE), ScheduledTask.DAY_CLOSE))
         else:
-            last_ns = to_ns(at(day, 23, 59))
-            hours = self._every_hour(day, start_ns, last_ns) if self._hours else ()
-            items.append((last_ns, ScheduledTask.DAY_CLOSE))
+            hours = self._every_hour(day, start_ns, day_close_ns(self._calendar, day)) if self._hours else ()
+        items.append((day_close_ns(self._calendar, day), ScheduledTask.DAY_CLOSE))
         items += [(ns, ScheduledTask.EVALUATE) for ns in hours]
         return sorted(items)
 
@@ -117,6 +115,12 @@ class Schedule:
         if last_ns - start_ns == 24 * _HOUR_NS - _MINUTE_NS and to_ns(at(day, 12)) - start_ns == 12 * _HOUR_NS:
             return range(start_ns, start_ns + 24 * _HOUR_NS, _HOUR_NS)
         return [to_ns(at(day, hour)) for hour in range(24)]  # clocks are changed on it
+
+
+def day_close_ns(calendar: Calendar, day: date) -> int:
+    """Return the moment (ns) of the close of a trading day; in a market that never closes its last minute."""
+    close = calendar.close(day)
+    return to_ns(calendar.at(day, 23, 59)) if close is None else to_ns(close + 2 * AFTER_CLOSE)
 
 
 def _trading_day(calendar: Calendar, day: date) -> date:
