@@ -156,7 +156,7 @@ def test_a_killed_run_is_told_to_have_ended_without_finishing(
 ) -> None:
     code, out, _ = run_qts(capsys, "status", "--data-dir", str(killed))
     assert code == 0
-    assert ", ended: ended without finishing; --resume continues it" in out.splitlines()[0]
+    assert ", ended: its process is gone and it did not finish; --resume continues it" in out.splitlines()[0]
     for command in LISTS:
         assert run_qts(capsys, command, "--data-dir", str(killed))[0] == 0
 

@@ -81,7 +81,7 @@ def _life(found: FoundRun, run: RunRow | None, view: SessionView | None, now_ns:
         return "finished", ""
     if view is not None and view.ended:
         return "stopped", "--resume continues it"
-    return "ended", "ended without finishing; --resume continues it"
+    return "ended", "its process is gone and it did not finish; --resume continues it"
 
 
 def _positions_of(store: StoreReader) -> list[PositionView]:
