@@ -11,6 +11,7 @@ import pytest
 from qts.broker.contracts import BrokerPosition
 from qts.event.contracts import EventType
 from qts.execution.contracts import FillReversed, Order, OrderState
+from qts.ledger.bookings import Note
 from qts.runtime.orders.execution_reports import event_type_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
@@ -171,6 +172,48 @@ def test_shares_that_are_offered_and_taken_back_raise_fs070(
     # Then safety knows that more is offered than there is
     assert codes(rig)["FS070"] >= 1
     assert any("has sold or offers more" in change.reason for change in rig.shared.safety.history)
+
+
+def test_shares_of_a_strategy_that_are_sold_by_hand_raise_fs070(
+    working: tuple[Rig, Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given 4 shares of a strategy, and 2 that were bought by hand
+    rig, order = working
+    also = AlsoTraded(rig, monkeypatch)
+    also.more[SYMBOL] = D(6)
+    tell(rig, fill(order, "e1"), fill(order, "e2", qty=2, client_order_id="manual 1"))
+    # When 2 are sold by hand, these were the owner's: that is all that happens
+    also.more[SYMBOL] = D(4)
+    tell(rig, fill(order, "e3", qty=2, client_order_id="manual 2", side=Side.SELL))
+    assert codes(rig) == {"AN030": 2}
+    # When 3 more are, the strategy has 3 that the broker has not: it may not go on as if it had
+    also.more[SYMBOL] = D(1)
+    tell(rig, fill(order, "e4", qty=3, client_order_id="manual 3", side=Side.SELL))
+    assert codes(rig)["FS070"] == 1
+    said = "strategies hold 4 005930, the broker 1: others have sold their shares"
+    assert said in rig.shared.safety.history[-1].reason
+    assert rig.invariant(25)["ok"] is True
+
+
+def test_shares_that_were_taken_over_and_then_taken_back_raise_fs070(
+    working: tuple[Rig, Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given 4 shares that were bought by hand, and given to a strategy
+    rig, order = working
+    also = AlsoTraded(rig, monkeypatch)
+    also.more[SYMBOL] = D(4)
+    tell(rig, fill(order, "e1", client_order_id="manual 1"))
+    owner = {"strategy": order.strategy, "pool": order.pool}
+    note = Note("taken-over", AT + 4_000_000_000, "operator:kim", "test")
+    for effect in rig.shared.account.take_over(SYMBOL, D(4), note, price=D(149_000), **owner):  # type: ignore[arg-type]
+        for row in effect.records:
+            rig.shared.record.write_later(row)
+        rig.kernel.components.listeners.on_booking(effect.booking)
+    # When the broker takes the purchase back
+    also.more[SYMBOL] = D(0)
+    tell(rig, bust("e1", "manual 1"))
+    # Then the books agree, and safety knows that the strategy has what is not there
+    assert (rig.held(), rig.invariant(25)["ok"], codes(rig)["FS070"]) == (4, True, 1)
 
 
 @pytest.mark.parametrize(

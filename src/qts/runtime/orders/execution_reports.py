@@ -23,6 +23,7 @@ from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
 from qts.execution.texts import unreadable_end, with_kept_reason
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import BookingEffect, BookingRow, FillEffect
+from qts.money import plus
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.quarantine import MAX_LOGGED, Quarantine
 from qts.runtime.shared_components import SharedComponents
@@ -55,8 +56,9 @@ class ExecutionReportHandler:
     set of booked keys makes a duplicate cheap. A fill that does not fit its order, its instrument or the session is
     quarantined and raises FS041, one of an order with an id of ours that is not known here FS070. A fill of any
     other order, such as one placed by hand, is booked to EXTERNAL; an execution that the broker takes back is
-    booked back; both raise AN030. In each case the books are compared with the broker's. An exception while a
-    report is applied ends the session: applied again, the report would meet its own half-done effect.
+    booked back; both raise AN030, and FS070 where strategies hold more than the broker then. In each case the books
+    are compared with the broker's. An exception while a report is applied ends the session: applied again, the
+    report would meet its own half-done effect.
 
     ``order_prefix``: what the ids of this run's orders begin with, up to the last "-".
     """
@@ -185,6 +187,7 @@ class ExecutionReportHandler:
             self._on_booked(effect.booking)
         what = f"{fill.side.value} {fill.qty} {fill.symbol} at {fill.price}"
         self._on_code("AN030", f"order {key} is not ours: its fill {fill.execution_id}, {what}, is EXTERNAL")
+        self._warn_of_missing(fill.symbol)
         self._on_kept()
         await self._record.book([row for effect in effects for row in effect.records])
 
@@ -221,7 +224,17 @@ class ExecutionReportHandler:
         self._on_code("AN030", f"the broker took back execution {row.reference}: {what}: {row.reason}")
         if held is not None and held.qty < self._account.reserved_qty(held.strategy, held.symbol):
             self._on_code("FS070", f"{held.strategy} holds {held.qty} {held.symbol}, and has sold or offers more")
+        self._warn_of_missing(row.symbol)
         self._on_kept()
+
+    def _warn_of_missing(self, symbol: str) -> None:
+        """Raise FS070 when strategies hold more of ``symbol`` than the broker, such as after a sale by hand."""
+        ours, theirs = self._account.position(symbol), self._account.external.qty(symbol)
+        if theirs < 0 < ours:
+            has = plus(ours, theirs)
+            self._on_code(
+                "FS070", f"strategies hold {ours} {symbol}, the broker {has}: others have sold their shares"
+            )
 
     async def _on_end(self, report: OrderCancelled | OrderRejected, kind: str) -> None:
         try:
