@@ -406,3 +406,23 @@ async def test_a_day_is_closed_although_a_fill_is_booked_in_the_last_moment_of_i
         # Then it is closed with that fill, once the books are found sound again
         assert account.last_close is not None
         assert (account.last_close.day, account.last_close.fills) == ("2026-01-22", 2)
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+async def test_books_are_sound_after_a_restart_with_targets_that_were_reloaded(
+    tmp_path: Path, is_simulated: bool
+) -> None:
+    # Given a session whose pools were opened 40:35:25, and whose targets were reloaded since
+    broker = None if is_simulated else ScriptedBroker()
+    async with live(tmp_path, strategies=[ScriptedStrategy()], settings={}, broker=broker) as rig:
+        await rig.show(quote(0))
+        await rig.kernel.shared.record.checkpoint()
+    reloaded = {"state.properties.balanced.swing_allocation_range": "[0.4, 0.5]"}
+    # When it is resumed with these
+    async with live(tmp_path, strategies=[ScriptedStrategy()], settings=reloaded, broker=broker) as rig:
+        await rig.drain()
+        assert await full(rig)
+        # Then its books are those of the division of then
+        cash = [rig.kernel.shared.account.pool_cash(pool) for pool in Pool]
+        assert cash == [40_000_000, 35_000_000, 25_000_000]
+        assert rig.kernel.shared.safety.current_state is SafetyState.NORMAL

@@ -85,7 +85,7 @@ class Auditor:
         self._store = store
         record = shared.record
         self._proven = ProvenBook(
-            store, shared.account.initial, shared.account.quantum, lambda: record.is_concurrent
+            store, lambda: shared.account.initial, shared.account.quantum, lambda: record.is_concurrent
         )
         self._targets = targets
         self._on_code = on_code

@@ -54,14 +54,14 @@ class ProvenBook:
     """The rows that the last audit found sound. For the session's thread; its end is part of the checkpoint.
 
     ``begins_with_close`` returns whether the sums of a part that ends with the last close may be taken from its
-    rows after a restart. ``initial`` is the opening capital by pool, in the account's currency, ``quantum`` its
-    smallest unit.
+    rows after a restart. ``initial`` returns the opening capital by pool, in the account's currency: a resumed
+    account has it from its checkpoint, whatever the targets are since. ``quantum`` is the currency's smallest unit.
     """
 
     def __init__(
         self,
         store: SessionStore,
-        initial: Mapping[Pool, Decimal],
+        initial: Callable[[], Mapping[Pool, Decimal]],
         quantum: Decimal,
         begins_with_close: Callable[[], bool],
     ) -> None:
@@ -140,13 +140,13 @@ class ProvenBook:
         After a restart they are those of the last close, where the part ends with it.
         """
         if self._sums is None:
-            self._sums = ProvenRows(self._initial, self._quantum)
+            self._sums = ProvenRows(self._initial(), self._quantum)
             end = self.up_to
             if end is not None and end == self._close_end and self._ends_with_close(end):
                 opening = self._store.opening()
                 assert opening is not None  # the part ends with it
                 orders = self._store.open_orders()
-                self._sums = ProvenRows(self._initial, self._quantum, opening, orders)
+                self._sums = ProvenRows(self._initial(), self._quantum, opening, orders)
                 self._approvals = {order.approval_id: order.client_order_id for order in orders}
                 self.close()
             elif end is not None:
