@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         "show",
         help="the entries of the book",
         description="Shows the entries of the book, each with its postings. Positive amounts are held or were "
-        "spent, negative ones say where they come from; every entry adds up to 0. With --account each line has the "
+        "spent, negative ones say where they come from (a negative result was earned); every entry adds up to 0. With --account each line has the "
         "balance after it. Times are the market's, with --csv and --json UTC.",
     )
     show.add_argument(
@@ -65,7 +65,8 @@ def add_parser(subparsers: Any) -> None:
         help="compute the whole book again and name the first difference",
         description="Computes the book again from its rows: every amount, that every entry adds up to 0, the cash "
         "and results of pools, shares and costs of holdings, fills against their orders, reversals against their "
-        "fills, and costs from the prices paid. Exit code 4 when anything differs.",
+        "fills, closes of days against the rows they cover, and costs from the prices paid. Exit code 4 when "
+        "anything differs.",
     )
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     add_run_option(verify)
