@@ -34,7 +34,8 @@ def add_parser(subparsers: Any) -> None:
         "show",
         help="the entries of the book",
         description="Shows the entries of the book, each with its postings. Positive amounts are held or were "
-        "spent, negative ones say where they come from (a negative result was earned); every entry adds up to 0. With --account each line has the "
+        "spent, negative ones say where they come from (a negative result was earned); every "
+        "entry adds up to 0. With --account each line has the "
         "balance after it. Times are the market's, with --csv and --json UTC.",
     )
     show.add_argument(
