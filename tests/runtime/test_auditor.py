@@ -164,6 +164,23 @@ async def test_a_fill_that_comes_while_the_broker_is_asked_for_its_orders_is_no_
     assert rig.kernel.shared.safety.current_state is SafetyState.NORMAL
 
 
+async def test_a_sample_of_the_curve_that_comes_during_an_audit_does_not_postpone_it(tmp_path: Path) -> None:
+    # Given an accelerated session, in which a sample is due at every look of the audit
+    broker = ScriptedBroker()
+    async with live(tmp_path, strategies=[ScriptedStrategy()], settings={}, broker=broker) as rig:
+        record, ask = rig.kernel.shared.record, broker.orders
+
+        async def orders() -> Sequence[BrokerOrder]:
+            rig.kernel.components.curve.sample(rig.clock.time_ns())
+            assert not record.is_settled
+            return await ask()
+
+        broker.orders = orders  # type: ignore[method-assign]
+        async with record.running():
+            # Then the audit is made: the book is stored
+            assert await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
+
+
 async def test_events_held_for_an_operator_do_not_postpone_the_audit_without_end(tmp_path: Path) -> None:
     def breaks(event: Event) -> None:
         raise RuntimeError("cannot")

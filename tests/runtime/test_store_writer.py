@@ -204,6 +204,38 @@ async def test_who_comes_while_a_transaction_runs_shares_the_next_one() -> None:
     assert len(set(store.threads)) == 1
 
 
+def is_stored(record: InlineWriter | GroupCommitWriter) -> bool:
+    return record.is_book_stored
+
+
+async def test_the_book_is_stored_while_rows_that_are_not_of_it_wait_or_are_written() -> None:
+    """An audit would never be made where a sample of the curve waits at every look."""
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.running():
+        assert is_stored(record)
+        # Given an order in a checkpoint under way
+        first = asyncio.create_task(record.checkpoint([order("a")]))
+        await begun(store, 1)
+        assert not is_stored(record)
+        store.turns.release()
+        await first
+        assert is_stored(record)
+        # When a sample waits, and is being written
+        record.write_later(sample(1))
+        second = asyncio.create_task(record.checkpoint())
+        await begun(store, 2)
+        # Then the book is stored, and not everything is
+        assert (is_stored(record), record.is_settled) == (True, False)
+        # And an order that waits meanwhile is not stored by the transaction under way
+        record.write_later(order("b"))
+        store.turns.release()
+        await second
+        assert not is_stored(record)
+    record.continue_after(7)
+    assert is_stored(record)
+
+
 async def test_a_checkpoint_is_never_one_that_was_begun_before_it_was_asked_for() -> None:
     """Given a checkpoint under way, a fill booked now is not in it and asks for the next."""
     store = SlowStore()

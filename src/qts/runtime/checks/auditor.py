@@ -344,7 +344,7 @@ class Auditor:
         if not record.is_concurrent:
             return False
         busy = self._dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL)
-        return busy or not record.is_settled or record.book_revision != rows
+        return busy or not record.is_book_stored or record.book_revision != rows
 
     def export_state(self) -> dict[str, Any]:
         """Return the independent counters and marks for a checkpoint."""

@@ -72,6 +72,11 @@ class StoreWriter(Protocol):
         ...
 
     @property
+    def is_book_stored(self) -> bool:
+        """Return whether a checkpoint on disk has every row that :attr:`book_revision` counts; others may wait."""
+        ...
+
+    @property
     def is_writing(self) -> bool:
         """Return whether a transaction runs or is requested beside the loop."""
         ...
@@ -185,12 +190,16 @@ class StoreWriter(Protocol):
 
 
 class _Batch(NamedTuple):
-    """The contents of one transaction; ``request`` is the newest request that it completes."""
+    """The contents of one transaction; ``request`` is the newest request that it completes.
+
+    ``book`` is the revision of the book that a checkpoint was made at.
+    """
 
     request: int
     records: list[Record]
     checkpoint: bytes | None
     inbox: list[str]
+    book: int
 
 
 class _PendingRows:
@@ -210,11 +219,11 @@ class _PendingRows:
         self._failure: StorageError | None = None
         self._requests = self._intent_requests = self._stored = self._stored_checkpoint = 0
         self._checkpoint_requested = False
-        self.book_revision = 0
+        self.book_revision = self._stored_book = 0
 
     def continue_after(self, revision: int) -> None:
         """Implement :class:`StoreWriter`, here and below."""
-        self.book_revision = revision
+        self.book_revision = self._stored_book = revision
 
     def connect(
         self,
@@ -285,6 +294,10 @@ class _PendingRows:
     def is_settled(self) -> bool:
         return not self._pending and not self._intents
 
+    @property
+    def is_book_stored(self) -> bool:
+        return self._stored_book == self.book_revision
+
     def _request(self, records: Sequence[Record], *, checkpoint: bool) -> int:
         """Queue the rows for the next transaction; return the number of this request."""
         self.raise_failure()
@@ -302,13 +315,13 @@ class _PendingRows:
     def _take_intents(self) -> _Batch:
         """Return the waiting intents, for a transaction of their own."""
         intents, self._intents = self._intents, []
-        return _Batch(self._intent_requests, intents, None, [])
+        return _Batch(self._intent_requests, intents, None, [], self._stored_book)
 
     def _take_checkpoint(self) -> _Batch:
         """Make a checkpoint of this moment; return it with all waiting rows."""
         self.raise_failure()  # no checkpoint is made of a half-done effect
         request, rows, made = self._requests, self._take_rows(), self._make_checkpoint()
-        batch = _Batch(request, [*self._intents, *self._pending, *rows], made, self._inbox)
+        batch = _Batch(request, [*self._intents, *self._pending, *rows], made, self._inbox, self.book_revision)
         self._intents, self._pending, self._inbox, self._checkpoint_requested = [], [], [], False
         return batch
 
@@ -327,7 +340,7 @@ class _PendingRows:
     def _on_batch_stored(self, batch: _Batch) -> None:
         self._stored = batch.request
         if batch.checkpoint is not None:
-            self._stored_checkpoint = batch.request
+            self._stored_checkpoint, self._stored_book = batch.request, batch.book
             self._on_stored()
 
     @contextmanager
