@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from decimal import Decimal as D
@@ -12,6 +12,7 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.clock import from_ns
+from qts.db.contracts import Record
 from qts.execution.contracts import Fill
 from qts.ledger.contracts import Charges
 from qts.market.contracts import Quote
@@ -269,3 +270,26 @@ async def test_what_is_executed_after_the_close_is_trued_up_with_the_next_day(tm
             ("FEE", "EXTERNAL", DAY.isoformat(), 1),
             ("FEE", "PORTFOLIO", DAY.isoformat(), 1),
         ]
+
+
+async def test_rows_that_are_not_of_the_book_put_no_true_up_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a session that always has a sample of its equity to write
+    broker = ScriptedBroker()
+    broker.cash = D(101_000_000)
+    async with session(tmp_path, broker) as rig:
+        await bought(rig, broker)
+        record, checkpoint = rig.kernel.shared.record, rig.kernel.shared.record.checkpoint
+
+        async def with_more_to_write(records: Sequence[Record] = ()) -> None:
+            await checkpoint(records)
+            rig.kernel.components.curve.sample(rig.clock.time_ns())
+
+        monkeypatch.setattr(record, "checkpoint", with_more_to_write)
+        broker.charged[DAY] = Charges(D(350), D(0))
+        # When the charges of the day are asked for
+        rig.kernel.components.charges.on_day_over(DAY)
+        assert await rig.kernel.components.charges.ask(rig.clock.time_ns()) is True
+        # Then they are booked, and the broker was asked once
+        assert (broker.asked_charges, rig.kernel.components.charges.days) == ([DAY], ())

@@ -122,7 +122,7 @@ class DayCharges:
         """Book the difference of ``day``; return False, with nothing booked, when the book changed meanwhile."""
         p = self._shared
         await p.record.checkpoint()
-        if not p.record.is_settled:
+        if not p.record.is_book_stored:
             return False
         revision = p.record.book_revision
         ledger, bookings = await p.record.on_store(partial(_rows_of, self._store, day))
