@@ -1,4 +1,5 @@
-"""What holds for every test: a patient watchdog, few full garbage collections, and that Ctrl-C is heard."""
+"""What holds for every test: a patient watchdog, few full garbage collections, no limits of time on examples of
+properties, and that Ctrl-C is heard."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from qts.event.gc_control import controlled_gc
 from qts.runtime.drivers import watchdog
 
 PATIENT_S = 300.0
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a busy machine is no fault of an example
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in the background of a shell: what the tests start would ignore Ctrl-C as well, and some would never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)

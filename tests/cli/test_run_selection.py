@@ -68,7 +68,7 @@ def test_an_override_of_no_allowed_length_is_refused_in_plain_words(
     assert "not a number of days above 0 and at most 7" in capsys.readouterr().err
 
 
-def test_a_reason_of_no_length_is_refused_in_plain_words(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reason_of_no_length_is_refused_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["state", "clear-override", "--data-dir", "qts-data/mine", "--operator", "kim", "--reason", ""]
 
     assert main(asked) == 2

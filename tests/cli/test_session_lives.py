@@ -234,4 +234,4 @@ def test_paper_runs_in_accelerated_time_and_loses_no_p0(capsys: pytest.CaptureFi
     p0 = values["queues"]["P0"]
     assert (p0["accepted"], p0["handled"]) == (2, 2), "the fill, and the end of the order at the close"
     assert all(row["ok"] is not False for row in values["invariants"].values())
-    assert {row[10] for row in book_of(Path("run"))["orders"]} == {"FILLED", "CANCELLED"}
+    assert {row[11] for row in book_of(Path("run"))["orders"]} == {"FILLED", "CANCELLED"}

@@ -9,7 +9,7 @@ from qts.capital.contracts import Pool, Transfer
 from qts.execution.contracts import Fill, FillReversed, Order, OrderState
 from qts.ledger.account import Account, Mark
 from qts.ledger.audit import Claims, ExternalClaims
-from qts.ledger.bookings import Note
+from qts.ledger.bookings import BookingNote
 from qts.strategy.contracts import Side
 from tests.execution.orders import order_with
 
@@ -45,8 +45,8 @@ def bust(of: Fill, *, ts: int = 1_000, symbol: str = "") -> FillReversed:
     return FillReversed(*ids, of.ts_ns, ts, "trade bust")
 
 
-def note(reference: str, ts: int = 0) -> Note:
-    return Note(reference, ts, "operator:kim", "test")
+def note(reference: str, ts: int = 0) -> BookingNote:
+    return BookingNote(reference, ts, "operator:kim", "test")
 
 
 def transfer(transfer_id: str, source: Pool, target: Pool, amount: str | int, ts: int = 0) -> Transfer:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
-from qts.ledger.bookings import Note, booking_row
+from qts.ledger.bookings import BookingNote, booking_row
 from qts.ledger.contracts import BookingKind
 from qts.report.report_data import (
     ReportData,
@@ -176,9 +176,17 @@ class TestOwnChecks:
         pools = traded_session().result.pools
         scalp = {**pools["SCALP"], "realized_pnl": "18325", "total": "40018325"}
         told = {"fees": "250", "equity_end": "100021250", "pools": {**pools, "SCALP": scalp}}
-        charged = booking_row(BookingKind.FEE, "main", Note("s", 1, "kim", "day end"), Pool.SCALP, fee=Decimal(25))
+        charged = booking_row(
+            BookingKind.FEE, "main", BookingNote("s", 1, "kim", "day end"), Pool.SCALP, fee=Decimal(25)
+        )
         of_others = booking_row(
-            BookingKind.OPENING, "main", Note("s", 1, "kim", ""), None, symbol="1", qty=Decimal(1), cost=Decimal(1)
+            BookingKind.OPENING,
+            "main",
+            BookingNote("s", 1, "kim", ""),
+            None,
+            symbol="1",
+            qty=Decimal(1),
+            cost=Decimal(1),
         )
         facts = traded_session(values=told, bookings=[charged, of_others])
         assert [check.name for check in own_checks(facts) if check.status is Status.BROKEN] == []

@@ -11,7 +11,7 @@ import pytest
 from qts.broker.contracts import BrokerPosition
 from qts.event.contracts import EventType
 from qts.execution.contracts import FillReversed, Order, OrderState
-from qts.ledger.bookings import Note
+from qts.ledger.bookings import BookingNote
 from qts.runtime.orders.execution_reports import event_type_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
@@ -204,7 +204,7 @@ def test_shares_that_were_taken_over_and_then_taken_back_raise_fs070(
     also.more[SYMBOL] = D(4)
     tell(rig, fill(order, "e1", client_order_id="manual 1"))
     owner = {"strategy": order.strategy, "pool": order.pool}
-    note = Note("taken-over", AT + 4_000_000_000, "operator:kim", "test")
+    note = BookingNote("taken-over", AT + 4_000_000_000, "operator:kim", "test")
     for effect in rig.shared.account.take_over(SYMBOL, D(4), note, price=D(149_000), **owner):  # type: ignore[arg-type]
         for row in effect.records:
             rig.shared.record.write_later(row)

@@ -52,7 +52,8 @@ def trades(told: dict[str, Any]) -> Any:
     """
     values = told["values"]
     text = json.dumps([told["book"], told["memory"]["recorder"]["attributes"]])
-    for name, stands_for in ((values["run_id"][:8], "RUN"), (values["config_hash"], "CONFIG")):
+    run_id = values["run_id"]
+    for name, stands_for in ((run_id, "RUN"), (run_id[:8], "RUN"), (values["config_hash"], "CONFIG")):
         text = text.replace(name, stands_for)
     text = re.sub(r'"[0-9a-f]{64}"', '"DIGEST"', text)
     return json.loads(re.sub(r"\bsim-\d+\b", "sim-N", text))

@@ -66,11 +66,13 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
 def _send(args: argparse.Namespace) -> int:
     from qts.clock import PacedClock, SystemClock, to_ns
     from qts.db.find_run import run_in
-    from qts.runtime.control.command_files import write_command
+    from qts.runtime.control.command_files import encoded, write_command
 
     if args.operator is None:
         args.operator = _login_name()
-    command, run = args.made_from(args), session_for(args.data_dir)
+    command = args.made_from(args)
+    encoded(command)  # what is wrong with its words is said first, wherever it goes
+    run = session_for(args.data_dir)
     answer = write_command(run.directory, command)
     if args.data_dir is None:
         print(f"session in {run.directory}, pid {run.pid}")

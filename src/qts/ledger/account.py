@@ -35,7 +35,7 @@ from qts.ledger.actions import (
 )
 from qts.ledger.booked import BookedFacts
 from qts.ledger.bookings import (
-    Note,
+    BookingNote,
     booking_id,
     booking_row,
     cash_change,
@@ -418,7 +418,7 @@ class Account:
         return self._book_row(row, self._holding_of(row) if row.symbol else None)
 
     def deposit(
-        self, amount: Decimal, note: Note, *, weights: Mapping[Pool, Decimal], remainder: Pool
+        self, amount: Decimal, note: BookingNote, *, weights: Mapping[Pool, Decimal], remainder: Pool
     ) -> tuple[BookingEffect, ...]:
         """Divide money that came in among the pools, in whole quanta; nothing when ``note`` was booked before.
 
@@ -431,7 +431,7 @@ class Account:
         return self._book_money(BookingKind.DEPOSIT, shares, note)
 
     def withdraw(
-        self, amount: Decimal, note: Note, *, weights: Mapping[Pool, Decimal], remainder: Pool
+        self, amount: Decimal, note: BookingNote, *, weights: Mapping[Pool, Decimal], remainder: Pool
     ) -> tuple[BookingEffect, ...] | None:
         """Take money out of the pools; nothing when ``note`` was booked before.
 
@@ -452,7 +452,7 @@ class Account:
         self,
         cash: Decimal,
         holdings: Mapping[str, tuple[Decimal, Decimal]],
-        note: Note,
+        note: BookingNote,
         executions: Iterable[Fill] = (),
     ) -> tuple[BookingEffect, ...]:
         """Book what the broker has beside the opening of the pools as EXTERNAL, once; nothing when it was.
@@ -481,7 +481,7 @@ class Account:
         return tuple(self._book_row(row, self._holding_of(row) if row.symbol else None) for row in rows)
 
     def take_over(
-        self, symbol: str, qty: Decimal, note: Note, *, strategy: str, pool: Pool, price: Decimal
+        self, symbol: str, qty: Decimal, note: BookingNote, *, strategy: str, pool: Pool, price: Decimal
     ) -> tuple[BookingEffect, ...]:
         """Make shares of EXTERNAL a strategy's, at what they have cost; nothing when ``note`` was booked before.
 
@@ -512,7 +512,7 @@ class Account:
         return tuple(self._book_row(row, self._holding_of(row)) for row in rows)
 
     def move_external_cash(
-        self, amount: Decimal, note: Note, *, weights: Mapping[Pool, Decimal], remainder: Pool
+        self, amount: Decimal, note: BookingNote, *, weights: Mapping[Pool, Decimal], remainder: Pool
     ) -> tuple[BookingEffect, ...] | None:
         """Move EXTERNAL cash to the pools, or back for an ``amount`` below 0; divided like a :meth:`deposit`.
 
@@ -534,7 +534,7 @@ class Account:
         row = booking_row(_OUT if comes else _IN, self.name, note, None, amount=negated(amount))
         return (*ours, self._book_row(row, None))
 
-    def follow_external_cash(self, change: Decimal, note: Note) -> BookingEffect | None:
+    def follow_external_cash(self, change: Decimal, note: BookingNote) -> BookingEffect | None:
         """Book what the broker's settled cash has gained (below 0: lost) by nothing that is booked, as EXTERNAL's.
 
         None for 0, and when ``note`` was booked before. Raises ContractError, before anything changes, for an
@@ -545,7 +545,7 @@ class Account:
         return self.book(booking_row(_IN if change > 0 else _OUT, self.name, note, None, amount=change))
 
     def split_external(
-        self, split: Split, note: Note, *, lot: Decimal, price: Decimal | None
+        self, split: Split, note: BookingNote, *, lot: Decimal, price: Decimal | None
     ) -> BookingEffect | None:
         """Book ``split`` for what EXTERNAL holds of its symbol; None when that is nothing, or was booked before.
 
@@ -577,7 +577,7 @@ class Account:
                 r.order_id, r.strategy, r.pool, r.symbol, r.side, left, r.cash, left, r.cash
             )
 
-    def has_noted(self, kind: BookingKind, note: Note) -> bool:
+    def has_noted(self, kind: BookingKind, note: BookingNote) -> bool:
         """Return whether any booking of ``kind`` bears the reference of ``note``."""
         return self._booked.has_noted(kind, note)
 
@@ -1174,7 +1174,7 @@ class Account:
         return held
 
     def _book_money(
-        self, kind: BookingKind, shares: Mapping[Pool, Decimal], note: Note
+        self, kind: BookingKind, shares: Mapping[Pool, Decimal], note: BookingNote
     ) -> tuple[BookingEffect, ...]:
         rows = (booking_row(kind, self.name, note, pool, amount=share) for pool, share in shares.items() if share)
         return tuple(self._book_row(row, None) for row in rows)

@@ -11,7 +11,7 @@ from typing import Any
 
 from qts.errors import StateError
 from qts.ledger.actions import ActionId
-from qts.ledger.bookings import BookingId, Note
+from qts.ledger.bookings import BookingId, BookingNote
 from qts.ledger.closes import BookMarks, OpeningBalances
 from qts.ledger.contracts import BookingKind, BookingRow, LedgerRow
 from qts.ledger.fills import FillId
@@ -88,7 +88,7 @@ class BookedFacts:
         """Return whether a booking was made."""
         return booking in self.bookings or (self.closed.bookings > 0 and self.asked().has_booking(booking))
 
-    def has_noted(self, kind: BookingKind, note: Note) -> bool:
+    def has_noted(self, kind: BookingKind, note: BookingNote) -> bool:
         """Return whether any booking of ``kind`` bears the reference of ``note``."""
         if any(one.kind is kind and one.reference == note.reference for one in self.bookings):
             return True

@@ -45,7 +45,7 @@ class BookingId(NamedTuple):
     reference: str
 
 
-class Note(NamedTuple):
+class BookingNote(NamedTuple):
     """The source of a booking: the id that identifies it, when (ns since 1970, UTC), who booked it, and why."""
 
     reference: str
@@ -77,7 +77,7 @@ def cash_change(row: BookingRow) -> Decimal:
 def booking_row(
     kind: BookingKind,
     account: str,
-    note: Note,
+    note: BookingNote,
     pool: Pool | None,
     *,
     strategy: str = "",
@@ -232,7 +232,7 @@ def true_ups(
     booked: Mapping[Pool | None, Charges],
     totals: Charges,
     day: str,
-    note: Note,
+    note: BookingNote,
     *,
     account: str,
     quantum: Decimal,

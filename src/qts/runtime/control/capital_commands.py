@@ -12,7 +12,7 @@ from decimal import Decimal
 from qts.capital.contracts import Pool
 from qts.errors import InputError
 from qts.event.contracts import EventPriority
-from qts.ledger.bookings import Note, positive_quanta
+from qts.ledger.bookings import BookingNote, positive_quanta
 from qts.ledger.contracts import BookingEffect, BookingKind
 from qts.money import ZERO, floor_to, is_bounded, is_multiple, minus, negated, plus, sum_of
 from qts.runtime.control.commands import Adopt, Answer, Deposit, Withdraw, name_of
@@ -47,7 +47,7 @@ class CapitalCommands:
         if not self._shared.safety.is_trading_allowed and not (isinstance(command, Deposit) and self._lacks_money):
             state = self._shared.safety.current_state.value
             raise InputError(f"safety is {state}: no capital moves before it is released; nothing was booked")
-        note = Note(command.id, self._shared.clock.time_ns(), f"operator:{command.operator}", command.reason)
+        note = BookingNote(command.id, self._shared.clock.time_ns(), f"operator:{command.operator}", command.reason)
         if isinstance(command, Adopt):
             return await self._adopt(command, note)
         return await self._move_cash(command, note, books)
@@ -59,7 +59,7 @@ class CapitalCommands:
 
     def _is_booked(self, command: CapitalCommand) -> bool:
         kind = BookingKind.WITHDRAWAL if isinstance(command, Withdraw) else BookingKind.DEPOSIT
-        return self._account.has_noted(kind, Note(command.id, 0, "", ""))
+        return self._account.has_noted(kind, BookingNote(command.id, 0, "", ""))
 
     async def _broker_books(self) -> BrokerBooks | None:
         """Return the books of a real broker, which are ours; None at a simulated one.
@@ -78,7 +78,7 @@ class CapitalCommands:
 
     # -- shares ------------------------------------------------------------------------------------------------
 
-    async def _adopt(self, command: Adopt, note: Note) -> Answer:
+    async def _adopt(self, command: Adopt, note: BookingNote) -> Answer:
         pool, price = self._pool_for(command), self._shared.last.mark(command.symbol)
         qty = self._qty_of(command)
         if price is None or price <= 0:
@@ -143,7 +143,7 @@ class CapitalCommands:
 
     # -- money -------------------------------------------------------------------------------------------------
 
-    async def _move_cash(self, command: Deposit | Withdraw, note: Note, books: BrokerBooks | None) -> Answer:
+    async def _move_cash(self, command: Deposit | Withdraw, note: BookingNote, books: BrokerBooks | None) -> Answer:
         comes = isinstance(command, Deposit)
         signed = command.amount if comes else negated(command.amount)
         gained = ZERO if books is None else self._gained(books)
@@ -164,7 +164,7 @@ class CapitalCommands:
         )
 
     def _moved(
-        self, signed: Decimal, gained: Decimal, note: Note, *, is_simulated: bool
+        self, signed: Decimal, gained: Decimal, note: BookingNote, *, is_simulated: bool
     ) -> Sequence[BookingEffect]:
         """Book money that comes to the pools (below 0: leaves them), all of which is there."""
         account, remainder = self._account, self._shared.config.capital.remainder

@@ -24,13 +24,8 @@ COMMAND_SUFFIX: Final = ".asked"
 ANSWER_SUFFIX: Final = ".answered"
 
 
-def write_command(data_dir: Path, command: Command) -> Path:
-    """Write ``command`` for the session in ``data_dir`` and return the path at which its answer will appear.
-
-    Raises InputError when a value is not allowed, when there is no such directory or it cannot be written to.
-    """
-    if not data_dir.is_dir():
-        raise InputError(f"{data_dir} is not the data directory of a session")
+def encoded(command: Command) -> bytes:
+    """Return ``command`` as it is written into its file. Raises InputError when a value of it is not allowed."""
     name = name_of(command)
     for field in ("operator", "reason"):
         length = len(getattr(command, field))
@@ -39,6 +34,7 @@ def write_command(data_dir: Path, command: Command) -> Path:
     try:
         data = msgspec.json.encode(command)
         command_from(data)
+        return data
     except UnicodeEncodeError as error:
         raise InputError(
             f"the command {name!r} cannot be given: {error.object!r} is not UTF-8; type it on a "
@@ -46,8 +42,18 @@ def write_command(data_dir: Path, command: Command) -> Path:
         ) from None
     except msgspec.ValidationError as error:
         raise InputError(f"the command {name!r} cannot be given: {error}") from None
+
+
+def write_command(data_dir: Path, command: Command) -> Path:
+    """Write ``command`` for the session in ``data_dir`` and return the path at which its answer will appear.
+
+    Raises InputError when a value is not allowed, when there is no such directory or it cannot be written to.
+    """
+    if not data_dir.is_dir():
+        raise InputError(f"{data_dir} is not the data directory of a session")
+    data = encoded(command)
     directory = data_dir / DIRECTORY
-    name = f"{name}-{random_prefix()}"
+    name = f"{name_of(command)}-{random_prefix()}"
     draft = directory / f".{name}"
     try:
         directory.mkdir(mode=0o700, exist_ok=True)

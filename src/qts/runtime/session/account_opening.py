@@ -8,7 +8,7 @@ from typing import Final
 
 from qts.broker.contracts import Broker, BrokerPosition, MarketDriven
 from qts.errors import BrokerUnavailable, InputError
-from qts.ledger.bookings import Note
+from qts.ledger.bookings import BookingNote
 from qts.ledger.contracts import BookingRow
 from qts.money import floor_to, is_bounded, is_multiple, multiple_of, times
 from qts.runtime.orders.broker_books import BrokerBooks, read_books, settled_cash
@@ -67,7 +67,7 @@ class AccountOpening:
                 f"runtime.equity_start: {p.account.opening:f}; allowed at broker {name}: whole units of "
                 f"{p.account.quantum:f}"
             )
-        note = Note(REFERENCE, p.clock.time_ns(), "rule", f"what {name} had at the first start")
+        note = BookingNote(REFERENCE, p.clock.time_ns(), "rule", f"what {name} had at the first start")
         whole = floor_to(cash, p.account.quantum)
         for effect in p.account.adopt(whole, holdings, note, books.fills):
             p.record.write_later(effect.booking)

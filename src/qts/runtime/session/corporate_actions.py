@@ -123,7 +123,9 @@ class CorporateActions:
 
     def _split_external(self, split: Split, instrument: Instrument, price: Decimal | None, now_ns: int) -> None:
         """Book the split for what is at the broker and not ours: the broker splits that too."""
-        note = bookings.Note(f"split {split.symbol} {split.day.isoformat()}", now_ns, "rule", f"split {split}")
+        note = bookings.BookingNote(
+            f"split {split.symbol} {split.day.isoformat()}", now_ns, "rule", f"split {split}"
+        )
         effect = self._shared.account.split_external(split, note, lot=instrument.lot, price=price)
         if effect is not None:
             self._shared.record.write_later(effect.booking)

@@ -18,7 +18,7 @@ from qts.clock import to_ns
 from qts.db.session import SessionStore
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import Fill, Order
-from qts.ledger.bookings import OF_FILLS, Note, charges_by_owner, true_ups
+from qts.ledger.bookings import OF_FILLS, BookingNote, charges_by_owner, true_ups
 from qts.ledger.contracts import BookingKind, BookingRow, Charges, FillEffect, LedgerRow
 from qts.money import is_bounded, magnitude, minus, plus
 from qts.runtime.due_work import DueWork
@@ -129,7 +129,7 @@ class DayCharges:
         if p.record.book_revision != revision:
             return False
         told = len({row.reference for row in bookings if row.kind in _KINDS and row.day == day})
-        note = Note(
+        note = BookingNote(
             f"charges of {day}, {told + 1}",
             min(now_ns, self._end_ns(day)),
             self._broker.name,
