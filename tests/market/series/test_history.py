@@ -17,7 +17,7 @@ from qts.market.series.wanted import wanted_bars
 from qts.notes import in_english, in_korean
 
 from .samples import KRX, SAMSUNG, bars_of, builder, feed_bar, give, kst, prices_of, trade
-from .test_builder_properties import ALL, all_of, tapes
+from .test_builder_properties import ALL, DAY, all_of, tapes
 
 MINUTE = 60 * NS_PER_S
 OPEN = kst("2024-03-04 09:00:00")
@@ -144,7 +144,12 @@ def test_warm_up_is_told_by_moment() -> None:
     ]
 
 
-@given(tapes(), st.data())
+def is_of_a_session(trade: Tick) -> bool:
+    """Return whether a trade comes before the sessions of its day end, a minute after the close."""
+    return not CLOSE + MINUTE <= OPEN + (trade.ts_ns - OPEN) % DAY < OPEN + 15 * 60 * MINUTE  # to midnight
+
+
+@given(tapes().map(lambda tape: list(filter(is_of_a_session, tape))).filter(bool), st.data())
 @settings(deadline=None)
 def test_a_tape_cut_in_two_and_warmed_up_gives_the_bars_of_the_whole(tape: list[Tick], data: st.DataObject) -> None:
     # Given a tape in one piece
