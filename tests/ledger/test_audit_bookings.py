@@ -145,6 +145,20 @@ def test_an_external_fill_that_is_taken_back_counts_for_nothing() -> None:
     assert "REVERSAL 9" in found(session.audited())
 
 
+def test_an_execution_of_external_that_is_taken_back_after_its_day_was_closed_does_not_follow() -> None:
+    # Given a book that has a purchase of EXTERNAL and nothing else, and its close
+    book = account()
+    (alien,) = book.book_external(fill("9", "BUY", 1, 900, order="x", ts=5), actor="rule", reason="unknown order")
+    sums = ProvenRows(book.initial, D(1))
+    sums.add([], [], [], [], [alien.booking])
+    # When the broker takes it back
+    back = book.reverse(bust(fill("9", "BUY", 1, 900, order="x", ts=5), ts=6))
+    assert back is not None
+    # Then the audit has to read every row again: the day's alone do not have what is taken back
+    assert not sums.closed().follow([], [], [back.booking])
+    assert ProvenRows(book.initial, D(1)).follow([], [], [alien.booking, back.booking])
+
+
 def test_rows_that_take_one_back_do_not_follow_what_was_added() -> None:
     session = Session()
     sums = ProvenRows(session.book.initial, D(1))

@@ -254,11 +254,14 @@ class ProvenRows:
 
         Costs follow from the order in time, of the fills that were not taken back.
         """
+        if not (self.fills or self.actions or self.bookings):
+            return True  # there is none before them
+        if any(row.kind is BookingKind.REVERSAL for row in bookings):
+            return False
         newest = self._newest
-        return newest is None or (
-            all(_moment(row) >= newest for row in _in_time(ledger, actions, filter(_is_taken_over, bookings)))
-            and all(row.kind is not BookingKind.REVERSAL for row in bookings)
-        )
+        if newest is None:
+            return True  # those that were added are all of EXTERNAL
+        return all(_moment(row) >= newest for row in _in_time(ledger, actions, filter(_is_taken_over, bookings)))
 
     def add(
         self,
