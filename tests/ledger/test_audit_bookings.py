@@ -159,6 +159,46 @@ def test_an_execution_of_external_that_is_taken_back_after_its_day_was_closed_do
     assert ProvenRows(book.initial, D(1)).follow([], [], [alien.booking, back.booking])
 
 
+@pytest.mark.parametrize(
+    ("held", "amount", "said"),
+    [
+        ("10", "300", None),  # what was booked when it was paid
+        ("13", "390", None),  # all of it, as if nothing had come late
+        ("12", "360", "claimed 12, recomputed 13"),  # what was never held
+        ("3", "90", "claimed 3, recomputed 13"),  # the late one alone
+    ],
+)
+def test_a_dividend_is_of_the_shares_known_to_be_held_when_it_was_paid(
+    held: str, amount: str, said: str | None
+) -> None:
+    # Given 10 shares that a dividend of 30 was paid on, and 3 more, bought before it and told after it
+    book = account()
+    first = book.apply_fill(fill("1", "BUY", 10, 1_000, order="o-1", ts=10), strategy="ema", pool=Pool.SCALP)
+    (paid,) = book.pay_dividend(Dividend(SAMSUNG, date(2018, 5, 4), D(30)), ts_ns=20, tax=lambda amount: D(0))
+    late = book.apply_fill(fill("2", "BUY", 3, 1_000, order="o-2", ts=15), strategy="ema", pool=Pool.SCALP)
+    assert first is not None
+    assert late is not None
+    assert (paid.action.held, paid.action.amount) == (10, 300)
+    # When the row says that it was of so many
+    told = msgspec.structs.replace(paid.action, held=D(held), amount=D(amount), realized_pnl=D(amount))
+    result = audit(
+        initial=book.initial,
+        quantum=D(1),
+        ledger=[first.ledger, late.ledger],
+        transfers=[],
+        orders=[
+            order("o-1", "BUY", 10, state="FILLED", filled=10),
+            order("o-2", "BUY", 3, state="FILLED", filled=3),
+        ],
+        claims=claims_of(book, MARK),
+        mark=MARK,
+        actions=[told],
+    )
+    # Then it is sound only if that many were booked
+    name = f"DIVIDEND of {SAMSUNG} on 2018-05-04, held by ema"
+    assert found(result).get(name) == said
+
+
 def test_rows_that_take_one_back_do_not_follow_what_was_added() -> None:
     session = Session()
     sums = ProvenRows(session.book.initial, D(1))

@@ -335,7 +335,7 @@ class ProvenRows:
                 self._not_yet[key] = plus(self._not_yet[key], row.qty)
                 continue
             if isinstance(row, ActionRow):
-                self._add_action(protocol, row)
+                self._add_action(protocol, row, ledger)
             else:
                 self._add_fill(row)
             self._newest = _moment(row)
@@ -383,15 +383,18 @@ class ProvenRows:
         elif after > 0:  # what covers a short holding is as if bought
             self._averages[key] = _WIDE.divide(row.cost, row.qty)
 
-    def _add_action(self, protocol: _Protocol, row: ActionRow) -> None:
+    def _add_action(self, protocol: _Protocol, row: ActionRow, ledger: Sequence[LedgerRow]) -> None:
         """Add a split or dividend; check ``position-from-fills``: it applies to what was held, by its own ratio.
 
         A split divides the average price by its ratio; shares that it takes away for cash leave at their cost. It
         leaves no more than its ratio allows, and what it takes away is paid at the price of before, to the quantum.
-        A dividend is the amount a share times the shares held, to the quantum.
+        A dividend is the amount a share times the shares known to be held, to the quantum. ``ledger``: the fills
+        that are added with it.
         """
         key, name = (row.strategy, row.symbol), f"{row.kind.value} of {row.symbol} on {row.ex_date}"
         held = plus(self._qty[key], self._not_yet[key]) if key in self._not_yet else self._qty[key]
+        if row.held != held and row.kind is ActionKind.DIVIDEND:
+            held = self._known_to_be_held(row, held, ledger)
         protocol.same(4, f"{name}, held by {row.strategy}", row.held, held)
         after = self._qty[key] = plus(self._qty[key], row.change)
         if row.kind is ActionKind.DIVIDEND:
@@ -409,6 +412,23 @@ class ProvenRows:
         self._cash[row.pool] = plus(self._cash[row.pool], minus(row.amount, row.tax))
         self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
         self._action_keys.add((row.account, row.kind.value, row.symbol, row.ex_date, row.strategy))
+
+    def _known_to_be_held(self, row: ActionRow, held: Decimal, ledger: Sequence[LedgerRow]) -> Decimal:
+        """Return what was booked of a holding when its dividend was, where that is ``row.held``; else ``held``.
+
+        A fill of before may be told after it. ``ledger`` is in the order of booking, so what was told after it are
+        the last of the fills that came before it in time.
+        """
+        known = held
+        for fill in reversed(ledger):
+            if (fill.strategy, fill.symbol) != (row.strategy, row.symbol) or _moment(fill) >= _moment(row):
+                continue
+            back = self._reversals.get(_execution_of(fill))
+            if back is None or _moment(back) >= _moment(row):
+                known = minus(known, times(fill.qty, Decimal(fill.side.sign)))
+                if known == row.held:
+                    return known
+        return held
 
     def _add_booking(self, protocol: _Protocol, row: BookingRow) -> None:
         """Add a booking; check that it is whole: what it earned, or that it brought capital and earned nothing.
