@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qts.clock import NS_PER_S
 from qts.market.contracts import Bar, Tick
-from qts.market.series.builder import EndedBars
+from qts.market.series.builder import BarBuilder, EndedBars
 from qts.market.series.history import History, RowHistory, Rows
 from qts.market.series.origin_notes import notes_on_origins
 from qts.market.series.wanted import wanted_bars
@@ -76,6 +76,34 @@ def test_the_last_bars_of_a_session_that_ended_before_are_there() -> None:
 
     assert [prices_of(bar) for bar in history.bars(SAMSUNG, "1d", 5, CLOSE)] == ["100 101 100 101 3 302 2"]
     assert [prices_of(bar) for bar in history.bars(SAMSUNG, "1m", 5, CLOSE)] == ["100 101 100 101 3 302 2"]
+
+
+def test_trades_a_minute_after_a_close_and_later_are_in_the_first_bars_of_the_next_session() -> None:
+    late = [
+        trade(CLOSE + MINUTE - 1, "101", "1"),
+        trade(CLOSE + MINUTE, "102", "1"),
+        trade(CLOSE + 2 * MINUTE, "103", "1"),
+    ]
+
+    history = read([rows([trade(OPEN, "100", "1"), *late])], OPEN + 3 * DAY, {"1d": 5, "1m": 5})
+
+    days = history.bars(SAMSUNG, "1d", 5, OPEN + 3 * DAY)
+    assert [(bar.day, prices_of(bar)) for bar in days] == [
+        ("2024-03-04", "100 101 100 101 2 201 2"),
+        ("2024-03-05", "102 103 102 103 2 205 2"),
+    ]
+
+
+def test_a_daily_bar_that_is_known_after_the_end_of_its_session_stays_that_of_its_day() -> None:
+    days = [
+        feed_bar(CLOSE + n * DAY + 8 * 60 * MINUTE, "1 1 1 1", "1", "1d", day=f"2024-03-0{4 + n}") for n in range(5)
+    ]
+
+    history = read([rows(days)], OPEN + 7 * DAY, {"1d": 9, "1w": 9})
+
+    found = history.bars(SAMSUNG, "1d", 9, OPEN + 7 * DAY)
+    assert [bar.day for bar in found] == ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
+    assert [bar.volume for bar in history.bars(SAMSUNG, "1w", 9, OPEN + 7 * DAY)] == [5]
 
 
 def test_own_rows_take_over_from_files_at_their_first_row_of_a_symbol() -> None:
@@ -144,23 +172,35 @@ def test_warm_up_is_told_by_moment() -> None:
     ]
 
 
-def is_of_a_session(trade: Tick) -> bool:
-    """Return whether a trade comes before the sessions of its day end, a minute after the close."""
-    return not CLOSE + MINUTE <= OPEN + (trade.ts_ns - OPEN) % DAY < OPEN + 15 * 60 * MINUTE  # to midnight
+def in_session(to: BarBuilder, tape: Iterable[Tick]) -> list[EndedBars]:
+    """Give trades as a session does: a task a minute after each close comes before a trade of its time."""
+    moments, task_ns = [], CLOSE + MINUTE
+    for tick in tape:
+        while task_ns <= tick.ts_ns:
+            moments += to.take_ended(task_ns - 1)
+            to.end_session(task_ns)
+            moments += to.take_ended(task_ns)
+            task_ns += DAY
+        moments += give(to, tick)
+    return moments
 
 
-@given(tapes().map(lambda tape: list(filter(is_of_a_session, tape))).filter(bool), st.data())
+CLOSE_AND_AFTER = [trade(CLOSE + ns, "100", "1") for ns in (-1, MINUTE, MINUTE + 1)]
+
+
+@given(tapes(), st.integers(0, 59))
+@example(CLOSE_AND_AFTER, 1)
+@example(CLOSE_AND_AFTER, 2)
 @settings(deadline=None)
-def test_a_tape_cut_in_two_and_warmed_up_gives_the_bars_of_the_whole(tape: list[Tick], data: st.DataObject) -> None:
+def test_a_tape_cut_in_two_and_warmed_up_gives_the_bars_of_the_whole(tape: list[Tick], place: int) -> None:
     # Given a tape in one piece
-    place = data.draw(st.integers(0, len(tape) - 1))
-    seam = tape[place].ts_ns
+    seam = tape[place % len(tape)].ts_ns
     whole = builder(ALL)
-    expected = [moment for tick in tape for moment in give(whole, tick)]
+    expected = in_session(whole, tape)
 
     # When its first part is history and the rest a session
     history = read([rows(tick for tick in tape if tick.ts_ns < seam)], seam, dict.fromkeys(ALL, 1_000))
-    after = [moment for tick in tape if tick.ts_ns >= seam for moment in give(history.builder, tick)]
+    after = in_session(history.builder, [tick for tick in tape if tick.ts_ns >= seam])
 
     # Then each bar is there once, and none differs
     def by_series(bars: Iterable[Bar]) -> dict[tuple[str, str], list[Bar]]:

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import NamedTuple, Protocol
 
+from qts.clock import NEVER_NS
 from qts.market.contracts import Bar, Instrument, MarketValue, Quote, Tick
 from qts.market.series.book import SeriesBook
 from qts.market.series.builder import BarBuilder, EndedBars, by_moment
-from qts.market.series.sessions import AFTER_CLOSE_NS
+from qts.market.series.sessions import AFTER_CLOSE_NS, Sessions
 from qts.market.series.wanted import WantedBars
 from qts.notes import Note
 
@@ -83,20 +84,24 @@ class RowHistory:
     def read(self, sources: Sequence[Rows], before_ns: int) -> None:
         """Read all rows of ``sources``; the session begins at ``before_ns`` (ns since 1970 UTC), after them.
 
-        Called once. Raises what reading the rows raises.
+        Sessions end as in a running one, by the calendar of the first instrument. Called once. Raises what reading
+        the rows raises.
         """
-        builder = self.builder
+        builder, session_end_ns = self.builder, -NEVER_NS
+        sessions = Sessions(next(iter(self._instruments.values())).calendar)
         for ts_ns, _, value, rows in merge(*map(_keyed, sources), key=lambda one: one[:2]):
             if ts_ns >= builder.due_ns:
                 self._keep(builder.take_ended(ts_ns))
+            if ts_ns >= session_end_ns:
+                self._end_sessions(ts_ns)
+                session_end_ns = sessions.next_end_ns(ts_ns)
             if not self._is_taken(value.symbol, rows):
                 continue
             if builder.on_tick(value) if isinstance(value, Tick) else builder.on_bar(value):
                 self._keep(builder.take_ended(ts_ns))
         self._keep(builder.finish())
         self._keep(builder.take_ended(before_ns))
-        builder.end_session(before_ns - AFTER_CLOSE_NS)
-        self._keep(builder.take_ended(before_ns))
+        self._end_sessions(before_ns)
         builder.begin_source()
 
     def bars(self, symbol: str, interval: str, n: int, before_ns: int) -> Sequence[Bar]:
@@ -123,6 +128,11 @@ class RowHistory:
             for symbol in sorted(self._instruments)
             if (most := self._book.length(symbol, name))
         ]
+
+    def _end_sessions(self, now_ns: int) -> None:
+        """End the last bars of every session that has ended by ``now_ns``."""
+        self.builder.end_session(now_ns - AFTER_CLOSE_NS)
+        self._keep(self.builder.take_ended(now_ns))
 
     def _is_taken(self, symbol: str, rows: Rows) -> bool:
         """Return whether a row of ``symbol`` is taken from a source; note when another source takes over."""

@@ -91,6 +91,16 @@ class Sessions:
         """Return the session after ``session``."""
         return self.of_day(session.day + _ONE_DAY)
 
+    def next_end_ns(self, ts_ns: int) -> int:
+        """Return when the first session ends that has not ended by ``ts_ns``; NEVER_NS in a market without closes.
+
+        A session ends :data:`AFTER_CLOSE_NS` after its close.
+        """
+        session = self.at(ts_ns - AFTER_CLOSE_NS)
+        if session.closes and session.close_ns + AFTER_CLOSE_NS <= ts_ns:
+            session = self.after(session)
+        return session.close_ns + AFTER_CLOSE_NS if session.closes else NEVER_NS
+
     def of_day(self, day: date) -> Session:
         """Return the session of ``day``, or where the market does not open on it the one after it."""
         found = self._by_day.get(day)
