@@ -9,9 +9,6 @@ from typing import Final
 from qts.db.decoding import RESTORE
 from qts.errors import StorageError
 
-BUSY_S: Final = 1.0
-"""Seconds to wait for another writer; there should be none, the data directory is locked."""
-
 _ADVICE: Final = (
     ("full", "free space on the disk, then resume the run"),
     ("locked", "another process is writing to it; stop that one first"),

@@ -5,16 +5,15 @@ What is looked up was stored before it left the memory, so the connection need n
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any
 
 from qts.db import tables
+from qts.db.connections import open_to_read
 from qts.db.decoding import records
-from qts.db.failures import BUSY_S, explanation
+from qts.db.failures import explanation
 from qts.execution.contracts import Order
 from qts.ledger.actions import ActionId
 from qts.ledger.bookings import BookingId
@@ -22,8 +21,6 @@ from qts.ledger.closes import BookMarks
 from qts.ledger.contracts import BookingKind, BookingRow, LedgerRow
 from qts.ledger.fills import FillId
 from qts.ledger.past import HoldingRows
-
-_EXTERNAL: Final = "EXTERNAL"
 
 
 class StoredPast:
@@ -60,9 +57,8 @@ class StoredPast:
             "account = ? AND kind = ? AND owner = ? AND symbol = ? AND broker = ? AND day = ? AND order_id = ?"
             " AND reference = ?"
         )
-        owner = _EXTERNAL if booking.pool is None else booking.pool.value
-        rest = (booking.symbol, booking.broker, booking.day, booking.order_id, booking.reference)
-        return self._has(tables.BOOKINGS, where, (booking.account, booking.kind.value, owner, *rest))
+        account, kind, pool, *rest = booking
+        return self._has(tables.BOOKINGS, where, (account, kind.value, tables.owner_of(pool), *rest))
 
     def has_noted(self, account: str, kind: BookingKind, reference: str) -> bool:
         """Return whether any booking of ``kind`` bears ``reference``."""
@@ -75,13 +71,14 @@ class StoredPast:
 
     def holding(self, strategy: str, symbol: str, marks: BookMarks) -> HoldingRows:
         """Return the facts of a holding whose rows have the numbers of ``marks`` or lower."""
-        owner = "owner = 'EXTERNAL'" if not strategy else "owner <> 'EXTERNAL'"
-        whose = (strategy, symbol)
+        whose, of_pool = (strategy, symbol), "<>" if strategy else "="
         return HoldingRows(
             self._read(tables.LEDGER, "strategy_tag = ? AND symbol = ? AND id <= ?", (*whose, marks.fills)),
             self._read(tables.ACTIONS, "strategy = ? AND symbol = ? AND id <= ?", (*whose, marks.actions)),
             self._read(
-                tables.BOOKINGS, f"strategy = ? AND symbol = ? AND id <= ? AND {owner}", (*whose, marks.bookings)
+                tables.BOOKINGS,
+                f"strategy = ? AND symbol = ? AND id <= ? AND owner {of_pool} ?",
+                (*whose, marks.bookings, tables.owner_of(None)),
             ),
         )
 
@@ -119,13 +116,7 @@ class StoredPast:
     def _run(self, name: str, sql: str, key: Sequence[Any]) -> list[Any]:
         try:
             if self._connection is None:
-                self._connection = sqlite3.connect(
-                    f"file:{quote(os.fsencode(self._path.absolute()))}?mode=ro",
-                    uri=True,
-                    timeout=BUSY_S,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
+                self._connection = open_to_read(self._path, any_thread=True)
             return self._connection.execute(sql, key).fetchall()
         except sqlite3.Error as error:
             raise explanation(self._path, f"read {name}", error) from error

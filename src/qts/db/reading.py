@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
 from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.chain import Chain
+from qts.db.connections import open_to_read
 from qts.db.contracts import (
     ActionRow,
     BookingRow,
@@ -32,7 +31,6 @@ from qts.execution.working import in_order_of_intent
 from qts.ledger.contracts import DEFAULT_ACCOUNT
 
 _T = TypeVar("_T")
-_BUSY_S = 1.0
 _ORDERS_OF_BEFORE: Final = {
     "venue_refs": (
         "CASE broker_order_id WHEN '' THEN '[]' ELSE '' || json_array(json_object('day',"
@@ -58,16 +56,7 @@ class StoreReader:
         # Without a log no process has it open; then not even the files that readers share are made beside it: they
         # would belong to the reading user, not to the trading one.
         logged = path.with_name(f"{path.name}-wal").exists()
-        mode = "mode=ro" if logged else "mode=ro&immutable=1"
-        self._connection = self._explained(
-            "open",
-            lambda: sqlite3.connect(
-                f"file:{quote(os.fsencode(path.absolute()))}?{mode}",
-                uri=True,
-                timeout=_BUSY_S,
-                isolation_level=None,
-            ),
-        )
+        self._connection = self._explained("open", lambda: open_to_read(path, immutable=not logged))
         try:
             self._explained("read", lambda: self._connection.execute("BEGIN"))
         except BaseException:

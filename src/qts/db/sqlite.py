@@ -25,6 +25,7 @@ from qts.capital.contracts import Pool, Transfer
 from qts.db import tables
 from qts.db.bar_pruning import BarPruning
 from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain, begin_chain
+from qts.db.connections import BUSY_S
 from qts.db.contracts import (
     ActionRow,
     BatchRow,
@@ -58,7 +59,7 @@ from qts.db.decoding import (
     run_of,
     transfers_of,
 )
-from qts.db.failures import BUSY_S, explanation
+from qts.db.failures import explanation
 from qts.db.marks import NUMBERED, last_numbers, marks_of, marks_text
 from qts.db.migrate import migrate, migrations
 from qts.db.past_facts import StoredPast

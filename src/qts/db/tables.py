@@ -140,6 +140,15 @@ class Table(NamedTuple):
         return " AND ".join(f"{column} = ?" for column in (*self.owner, *self.key))
 
 
+def owner_of(pool: Pool | None) -> str:
+    """Return the owner of a booking or holding as it is stored; ``pool`` None: EXTERNAL."""
+    return _EXTERNAL if pool is None else pool.value
+
+
+def _pool_of(owner: str) -> Pool | None:
+    return None if owner == _EXTERNAL else Pool(owner)
+
+
 def transfer_legs(transfer: Transfer) -> tuple[Values, Values]:
     """Return the two rows of a transfer: out of the source, into the target, the same digits."""
     t, amount = transfer, f"{transfer.amount:f}"
@@ -215,7 +224,7 @@ def _booking(r: BookingRow) -> Values:
     return (
         r.ts_ns,
         r.kind.value,
-        _EXTERNAL if r.pool is None else r.pool.value,
+        owner_of(r.pool),
         r.strategy,
         r.symbol,
         str(r.qty),
@@ -236,7 +245,7 @@ def _booking(r: BookingRow) -> Values:
 
 
 def _booking_row(v: Sequence[Any]) -> BookingRow:
-    pool = None if v[2] == _EXTERNAL else Pool(v[2])
+    pool = _pool_of(v[2])
     qty, price, amount, fee, tax, cost, realized = map(Decimal, v[5:12])
     numbers = qty, price, amount, fee, tax, cost, realized
     return BookingRow(
@@ -259,11 +268,10 @@ _OF_DAY_CLOSE: Final[tuple[Callable[[Any], Any], ...]] = tuple(
 
 def _holding_close(r: HoldingCloseRow) -> Values:
     amounts = (str(r.qty), str(r.cost), str(r.basis), str(r.realized))
-    owner = _EXTERNAL if r.pool is None else r.pool.value
     return (
         r.account,
         r.day,
-        owner,
+        owner_of(r.pool),
         r.strategy,
         r.symbol,
         *amounts,
@@ -275,7 +283,7 @@ def _holding_close(r: HoldingCloseRow) -> Values:
 
 
 def _holding_close_row(v: Sequence[Any]) -> HoldingCloseRow:
-    pool = None if v[2] == _EXTERNAL else Pool(v[2])
+    pool = _pool_of(v[2])
     qty, cost, basis, realized = map(Decimal, v[5:9])
     return HoldingCloseRow(v[0], v[1], pool, v[3], v[4], qty, cost, basis, realized, v[9], v[10], v[11], v[12])
 
@@ -559,7 +567,7 @@ def why_not_after(former: Values, values: Values) -> str:
 
     A split changes what was ordered and filled together; otherwise what is filled stays filled.
     """
-    before, after = (dict(zip(ORDERS.columns, row, strict=False)) for row in (former, values))
+    before, after = (dict(zip(ORDERS.columns, row, strict=True)) for row in (former, values))
     changed = [name for name in _IDENTITY if before[name] != after[name]]
     if changed:
         return f"its {changed[0]} would change from {before[changed[0]]!r} to {after[changed[0]]!r}"
