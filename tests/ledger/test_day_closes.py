@@ -391,6 +391,8 @@ def test_closes_are_what_their_rows_add_up_to() -> None:
     [
         (0, {"scalp_cash": D(1)}, "close of 2026-01-02, cash of SCALP: 1, 389997"),
         (0, {"fees": D(4)}, "close of 2026-01-02, fees: 4, 3"),
+        (0, {"newest_trade_date": "1969-12-31"}, "close of 2026-01-02, newest trade date: 1969-12-31, 1970-01-01"),
+        (3, {"contributed_value": D(1)}, "close of 2026-01-03, contributed value: 1, 0"),
         (1, {"qty": D(11)}, "close of 2026-01-02, ema 005930, shares: 11, 10"),
         (2, {"cost": D(0)}, "close of 2026-01-02, EXTERNAL 005930, cost: 0, -1800"),
         (3, {"external_cash": D(0)}, "close of 2026-01-03, cash of EXTERNAL: 0, 1800"),
@@ -442,6 +444,8 @@ def test_a_late_fill_from_before_shares_were_taken_over_on_a_closed_day_is_put_b
     books.are_the_same()
     books.close()
     assert differences(books) == []
+    # And what the 4 shares were worth then is part of them
+    assert [row.contributed_value for row in books.shelf.closes if isinstance(row, DayCloseRow)] == [4_000, 4_000]
 
 
 def test_a_fill_that_was_taken_back_before_the_close_does_not_count_in_what_is_read_again() -> None:

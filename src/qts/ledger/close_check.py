@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from qts.capital.contracts import Pool, Transfer
 from qts.ledger.closes import BookMarks, DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import ActionKind, ActionRow, BookingKind, BookingRow, LedgerRow
 from qts.money import ZERO, minus, plus, times
 from qts.strategy.contracts import Side
+
+_T = TypeVar("_T", Decimal, str)
 
 
 class CloseDifference(NamedTuple):
@@ -33,11 +35,12 @@ class _Sums:
         self.totals = dict.fromkeys(
             (
                 *("fees", "taxes", "dividends", "dividend_taxes", "fractions"),
-                *("deposits", "withdrawals", "adjustments", "contributions"),
+                *("deposits", "withdrawals", "adjustments", "contributions", "contributed_value"),
             ),
             ZERO,
         )
         self.external_cash = self.external_realized = ZERO
+        self.newest_trade_date = ""
         self.held: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
         self.changed: set[tuple[str, str]] = set()
 
@@ -47,6 +50,7 @@ class _Sums:
         if row.side is Side.SELL:
             paid, qty = minus(ZERO, paid), minus(ZERO, qty)
         charges = plus(row.fee, row.tax)
+        self.newest_trade_date = max(self.newest_trade_date, row.trade_date)
         self._earn(row.pool, minus(minus(ZERO, paid), charges), row.realized_pnl)
         self._total("fees", row.fee)
         self._total("taxes", row.tax)
@@ -69,6 +73,8 @@ class _Sums:
         cash = minus(minus(row.amount, row.fee), row.tax)
         if row.symbol:
             self._hold(row.strategy, row.symbol, row.qty, row.cost)
+        if row.kind is BookingKind.EXTERNAL_FILL:
+            self.newest_trade_date = max(self.newest_trade_date, row.day)
         if row.pool is None:
             self.external_cash = plus(self.external_cash, cash)
             self.external_realized = plus(self.external_realized, row.realized_pnl)
@@ -76,8 +82,11 @@ class _Sums:
         self._earn(row.pool, cash, row.realized_pnl)
         self._total("fees", row.fee)
         self._total("taxes", row.tax)
-        if row.kind is BookingKind.DEPOSIT:
-            self._total("contributions" if row.symbol else "deposits", row.cost if row.symbol else row.amount)
+        if row.kind is BookingKind.DEPOSIT and row.symbol:
+            self._total("contributions", row.cost)
+            self._total("contributed_value", times(row.qty, row.price))
+        elif row.kind is BookingKind.DEPOSIT:
+            self._total("deposits", row.amount)
         elif row.kind is BookingKind.WITHDRAWAL:
             self._total("withdrawals", minus(ZERO, row.amount))
         elif row.kind is BookingKind.ADJUSTMENT:
@@ -142,6 +151,8 @@ def _of_close(close: DayCloseRow, sums: _Sums) -> Iterator[CloseDifference]:
         yield from _same(f"close of {close.day}, result of {pool.value}", close.realized[pool], sums.realized[pool])
     for name, amount in sums.totals.items():
         yield from _same(f"close of {close.day}, {name.replace('_', ' ')}", getattr(close, name), amount)
+    date = f"close of {close.day}, newest trade date"
+    yield from _same(date, close.newest_trade_date, sums.newest_trade_date)
     yield from _same(f"close of {close.day}, cash of EXTERNAL", close.external_cash, sums.external_cash)
     yield from _same(f"close of {close.day}, result of EXTERNAL", close.external_realized, sums.external_realized)
 
@@ -160,6 +171,6 @@ def _of_holdings(
     sums.changed.clear()
 
 
-def _same(subject: str, stored: Decimal, summed: Decimal) -> Iterator[CloseDifference]:
+def _same(subject: str, stored: _T, summed: _T) -> Iterator[CloseDifference]:
     if stored != summed:
         yield CloseDifference(subject, stored, summed)
