@@ -122,7 +122,7 @@ class SqliteStore:
     """The :class:`~qts.db.session.SessionStore` in the file ``path``; one writer at a time, from any thread.
 
     ``rewindable``: the run's broker is simulated, so that :meth:`rewind` may take back what was written. A run that
-    is opened without it is marked in the file: whatever opens the file later, no row of it is deleted, and an order
+    begins without it is marked in the file: whatever opens the file later, no row of it is deleted, and an order
     only moves on in its life. Every method raises StorageError with what to do when the file cannot be written or
     read, is damaged, has a schema this version did not make, or when a row breaks a rule of the schema.
 

@@ -124,9 +124,8 @@ class BookingKind(str, Enum):
 
     OPENING: cash and holdings that were at the broker before us. EXTERNAL_FILL: an execution of an order that is
     not ours. DEPOSIT and WITHDRAWAL: money that came in and went out, or shares of EXTERNAL that a strategy takes
-    over. FEE and TAX: what the broker's total of a day
-    is above (below) the sum of its fills. ADJUSTMENT: what the broker booked for another reason, interest for
-    example. REVERSAL: an execution that the broker took back.
+    over. FEE and TAX: what the broker's total of a day is above (below) the sum of its fills. ADJUSTMENT: what the
+    broker booked for another reason, interest for example. REVERSAL: an execution that the broker took back.
     """
 
     OPENING = "OPENING"

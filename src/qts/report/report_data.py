@@ -187,9 +187,10 @@ class ReportData:
 
 def paid_in(start: Decimal, booked: Mapping[str, Any] | None) -> Decimal:
     """Return ``start`` with what ``booked``, the bookings of a result, brought in and took out."""
-    came, went = ("deposits", "contributions"), "withdrawals"
-    values = booked or {}
-    return start + sum((Decimal(values.get(name, 0)) for name in came), ZERO) - Decimal(values.get(went, 0))
+    deposits, contributions, withdrawals = (
+        Decimal((booked or {}).get(name, 0)) for name in ("deposits", "contributions", "withdrawals")
+    )
+    return start + deposits + contributions - withdrawals
 
 
 def moves_of(bookings: Iterable[BookingRow]) -> list[tuple[int, Decimal]]:
