@@ -99,11 +99,6 @@ class TestFill:
         assert book.holding("ema", SAMSUNG) == 15
         assert book.fills_applied == 2
 
-    def test_a_fill_that_is_not_the_orders_last_is_partial(self) -> None:
-        book = account()
-        assert book_fill(book, "x-1", "BUY", 4, 1000, last=False).partial
-        assert not book_fill(book, "x-2", "BUY", 6, 1000).partial
-
     def test_selling_more_than_is_held_is_booked_and_reported(self) -> None:
         book = account()
         book_fill(book, "x-1", "BUY", 3, 1000)
@@ -419,6 +414,28 @@ class TestCheckpoint:
         book, _, _ = self.worked()
         with pytest.raises(StateError, match="fresh"):
             book.import_state(account().export_state(), ledger=[])
+
+    def test_a_fill_behind_the_checkpoint_has_the_effect_that_it_had(self) -> None:
+        # Given a checkpoint behind two purchases and a sale, and a late fill, a closing one and one too many since
+        book = account()
+        known = [
+            book_fill(book, "x-1", "BUY", 10, 1_000, ts=5),
+            book_fill(book, "x-2", "SELL", 4, 1_100, ts=6),
+        ]
+        state = book.export_state()
+        since = [
+            book_fill(book, "x-3", "BUY", 2, 900, fee=3, ts=1),
+            book_fill(book, "x-4", "SELL", 8, 1_200, fee=2, tax=1, ts=7),
+            book_fill(book, "x-5", "SELL", 1, 1_200, ts=8),
+        ]
+        assert [(one.late, one.closing, one.oversold) for one in since] == [
+            (True, False, False),
+            (False, True, False),
+            (False, False, True),
+        ]
+        # When another process begins with that checkpoint and all rows, then each has the same effect there
+        rows = [one.ledger for one in (*known, *since)]
+        assert account().roll_forward(state, ledger=rows) == since
 
 
 class TestOtherQuestions:

@@ -14,7 +14,7 @@ unique index is the last check behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, TypeAlias
 
 import msgspec
@@ -68,9 +68,10 @@ from qts.ledger.contracts import (
     TransferOutcome,
 )
 from qts.ledger.external import External, change_at_broker, place_at_broker
-from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, utc_date
+from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, signed_qty, utc_date
 from qts.ledger.holding import FillKey, Holding, Step, close_of_holding, fill_key, opening_step
 from qts.ledger.past import PastFacts
+from qts.ledger.reservations import Reservations
 from qts.market.actions import Dividend, Split
 from qts.money import (
     ZERO,
@@ -127,14 +128,13 @@ class Account:
         self.initial: Mapping[Pool, Decimal] = _initial(opening, split, quantum, remainder)
         self._cash = dict(self.initial)
         self._realized = dict.fromkeys(Pool, ZERO)
-        self._reserved = dict.fromkeys(Pool, ZERO)
         self._pool_ts = dict.fromkeys(Pool, 0)
         self._pool_of: dict[str, Pool] = {}
         self._holdings: dict[tuple[str, str], Holding] = {}
         self._of_symbol: dict[str, list[tuple[str, Holding]]] = {}
         self.changed: set[str] = set()
         """Symbols whose holdings may have changed since they were valued; who keeps their values clears it."""
-        self._reservations: dict[str, Reservation] = {}
+        self._reservations = Reservations(quantum)
         self._touched: set[tuple[str, str]] = set()
         self._last_close: DayCloseRow | None = None
         self._closing: tuple[DayCloseRow, list[Holding]] | None = None
@@ -179,8 +179,7 @@ class Account:
         price. SELL holds ``qty`` of the strategy's own holding and looks at neither. Raises StateError when the
         order already holds a reservation, ContractError for values that make none.
         """
-        if order_id in self._reservations:
-            raise StateError(f"order {order_id} already holds a reservation; release it first")
+        self._reservations.refuse_second(order_id)
         buys = side is Side.BUY
         amounts = (qty, price, cost) if buys else (qty,)
         if not all(amount.is_finite() and amount > 0 for amount in amounts):
@@ -192,8 +191,7 @@ class Account:
         elif qty > minus(self.holding(strategy, symbol), self.reserved_qty(strategy, symbol)):
             return False
         self._bind(strategy, pool)
-        self._reservations[order_id] = Reservation(order_id, strategy, pool, symbol, side, qty, cost, qty, cash)
-        self._reserved[pool] = plus(self._reserved[pool], cash)
+        self._reservations.add(Reservation(order_id, strategy, pool, symbol, side, qty, cost, qty, cash))
         return True
 
     def release(self, order_id: str) -> bool:
@@ -202,29 +200,20 @@ class Account:
 
         Filled quantities release their share themselves; call this when an order becomes final.
         """
-        reservation = self._reservations.pop(order_id, None)
-        if reservation is None:
-            return False
-        self._reserved[reservation.pool] = minus(self._reserved[reservation.pool], reservation.cash)
-        return True
+        return self._reservations.release(order_id)
 
     @property
     def open_reservations(self) -> tuple[Reservation, ...]:
         """Return what open orders hold back, in the order of their making."""
-        return tuple(self._reservations.values())
+        return tuple(self._reservations)
 
     def reserved(self, pool: Pool) -> Decimal:
         """Return the cash of the pool held back by open orders."""
-        return self._reserved[pool]
+        return self._reservations.cash[pool]
 
     def reserved_qty(self, strategy: str, symbol: str) -> Decimal:
         """Return the quantity of the strategy's holding held back by its open sales."""
-        held = (
-            r.left
-            for r in self._reservations.values()
-            if r.side is Side.SELL and r.strategy == strategy and r.symbol == symbol
-        )
-        return sum_of(held)
+        return self._reservations.qty(strategy, symbol)
 
     def pool_cash(self, pool: Pool) -> Decimal:
         """Return the cash of the pool, reserved or not."""
@@ -235,7 +224,7 @@ class Account:
 
         Below zero only after a fill that cost more than was reserved.
         """
-        return minus(self._cash[pool], self._reserved[pool])
+        return minus(self._cash[pool], self._reservations.cash[pool])
 
     # -- facts -------------------------------------------------------------------------------------------------
 
@@ -254,26 +243,15 @@ class Account:
         at = fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.client_order_id)
         holding = self._holding_at(strategy, fill.symbol, at)
         self._booked.fills[key] = None
-        overfilled = self._consume(fill.client_order_id, fill.qty)
+        overfilled = self._reservations.fill(fill.client_order_id, fill.qty)
         held, realized_before = holding.qty, holding.realized
-        signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
+        signed = signed_qty(fill)
         late = holding.apply(at, signed, fill.price, fill.fee, fill.tax)
         gross = minus(holding.realized, realized_before)
         net = minus(minus(gross, fill.fee), fill.tax)
         self._book(pool, cash_of(signed, fill), net, fill)
-        effect = FillEffect(
-            ledger=ledger_row(fill, key, strategy, pool, net),
-            position=PositionRow(strategy, pool, fill.symbol, holding.qty, holding.cost, holding.ts_ns),
-            pool=self.pool_row(pool),
-            realized=net,
-            gross=gross,
-            closing=bool(held) and (held < 0) is not (signed < 0),
-            partial=not fill.last,
-            oversold=holding.qty < 0,
-            overfilled=overfilled,
-            overdrawn=self.available(pool) < 0,
-            late=late,
-        )
+        row = ledger_row(fill, key, strategy, pool, net)
+        effect = self._effect_of(row, holding, held, gross, overfilled=overfilled, late=late)
         return self._with_reversal(effect, key, fill.symbol) if self._early and key in self._early else effect
 
     def apply_split(
@@ -323,7 +301,7 @@ class Account:
         if self._is_booked(key):
             return ()
         check(fill)
-        signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
+        signed = signed_qty(fill)
         row = BookingRow(
             BookingKind.EXTERNAL_FILL,
             fill.ts_ns,
@@ -571,11 +549,7 @@ class Account:
 
         Nothing happens for an order without one.
         """
-        r = self._reservations.get(order_id)
-        if r is not None:
-            self._reservations[order_id] = Reservation(
-                r.order_id, r.strategy, r.pool, r.symbol, r.side, left, r.cash, left, r.cash
-            )
+        self._reservations.resize(order_id, left)
 
     def has_noted(self, kind: BookingKind, note: BookingNote) -> bool:
         """Return whether any booking of ``kind`` bears the reference of ``note``."""
@@ -747,8 +721,8 @@ class Account:
     def position_rows(self) -> tuple[PositionRow, ...]:
         """Return every holding there ever was, flat ones too."""
         return tuple(
-            PositionRow(strategy, self._pool_of[strategy], symbol, h.qty, h.cost, h.ts_ns)
-            for (strategy, symbol), h in self._holdings.items()
+            _position_row(strategy, self._pool_of[strategy], symbol, held)
+            for (strategy, symbol), held in self._holdings.items()
         )
 
     # -- opening balances --------------------------------------------------------------------------------------
@@ -866,7 +840,7 @@ class Account:
         rows = self._booked.asked().holding(strategy, symbol, held.marks)
         whole = Holding(self.quantum)
         for fill in rows.ledger:
-            signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
+            signed = signed_qty(fill)
             key = fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.order_id)
             whole.apply(key, signed, fill.price, fill.fee, fill.tax)
         for action in rows.actions:
@@ -908,7 +882,7 @@ class Account:
                     r.side.value,
                     *map(str, (r.qty, r.cost, r.left, r.cash)),
                 ]
-                for r in self._reservations.values()
+                for r in self._reservations
             ],
         }
         if marks.bookings or self._early:
@@ -1019,8 +993,7 @@ class Account:
         ``qty`` is what it has not filled; ``cost`` the most that a BUY of it can take, None for a SELL. Raises
         StateError when the order already holds a reservation.
         """
-        if order_id in self._reservations:
-            raise StateError(f"order {order_id} already holds a reservation; release it first")
+        self._reservations.refuse_second(order_id)
         cash = cost or ZERO
         self._restore(order_id, strategy, pool, symbol, side, [qty, cash, qty, cash])
 
@@ -1047,27 +1020,6 @@ class Account:
         self.changed.add(symbol)
         return held
 
-    def _consume(self, order_id: str, qty: Decimal) -> bool:
-        """Release the filled share of the order's reservation; return whether more was filled than it had left."""
-        reservation = self._reservations.get(order_id)
-        if reservation is None:
-            return False
-        left = minus(reservation.left, qty)
-        if left <= 0:
-            self.release(order_id)
-            return left < 0
-        cash = ZERO
-        if reservation.side is Side.BUY:
-            per_quantum = times(reservation.qty, self.quantum)
-            quanta = whole_steps(times(reservation.cost, left), per_quantum, ROUND_CEILING)
-            cash = min(times(quanta, self.quantum), reservation.cash)
-        r = reservation
-        self._reserved[r.pool] = minus(self._reserved[r.pool], minus(r.cash, cash))
-        self._reservations[r.order_id] = Reservation(
-            r.order_id, r.strategy, r.pool, r.symbol, r.side, r.qty, r.cost, left, cash
-        )
-        return False
-
     def _holders_of(self, symbol: str) -> list[tuple[str, Holding]]:
         """Return the strategies that hold ``symbol``, with their holdings, in the order of their first fills."""
         return [(strategy, held) for strategy, held in self._of_symbol.get(symbol, ()) if held.qty]
@@ -1084,7 +1036,7 @@ class Account:
             self._split(holding, row)
             row = msgspec.structs.replace(row, realized_pnl=minus(holding.realized, before))
         self._book_action(identity, row)
-        position = PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns)
+        position = _position_row(row.strategy, row.pool, row.symbol, holding)
         return ActionEffect(row, position, self.pool_row(row.pool))
 
     def _replay_action(self, row: ActionRow) -> None:
@@ -1192,7 +1144,7 @@ class Account:
             return BookingEffect(row, None, None)
         position = None
         if holding is not None:
-            position = PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns)
+            position = _position_row(row.strategy, row.pool, row.symbol, holding)
         return BookingEffect(row, position, self.pool_row(row.pool))
 
     def _change_shares(self, row: BookingRow, holding: Holding | None) -> None:
@@ -1280,7 +1232,7 @@ class Account:
             total=total,
             available=self.available(pool),
             invested=invested,
-            reserved=self._reserved[pool],
+            reserved=self._reservations.cash[pool],
             realized_pnl=self._realized[pool],
             unrealized_pnl=minus(invested, cost),
             accumulated_profit=self._realized[pool],
@@ -1288,41 +1240,47 @@ class Account:
             target_allocation_pct=target,
         )
 
-    def _replay(self, row: LedgerRow) -> None:
-        self._bind(row.strategy, row.pool)
-        self._booked.fills[id_of_row(row)] = None
-        signed = row.qty if row.side is Side.BUY else negated(row.qty)
-        key = fill_key(row.ts_ns, row.broker, row.execution_id, row.order_id)
-        self._holding_at(row.strategy, row.symbol, key).apply(key, signed, row.price, row.fee, row.tax)
-        self._book(row.pool, cash_of(signed, row), row.realized_pnl, row)
-
-    def _follow(self, row: LedgerRow) -> FillEffect:
-        """Apply a stored fill that the state before it lacks; return its effect as :meth:`apply_fill` does."""
-        held = self.holding(row.strategy, row.symbol)
-        self._replay(row)
-        overfilled = self._consume(row.order_id, row.qty)
-        holding = self._holdings[row.strategy, row.symbol]
+    def _effect_of(
+        self, row: LedgerRow, holding: Holding, before: Decimal, gross: Decimal, *, overfilled: bool, late: bool
+    ) -> FillEffect:
+        """Return what the fill of ``row`` has changed; ``before`` is what ``holding`` held until then."""
         return FillEffect(
             ledger=row,
-            position=PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns),
+            position=_position_row(row.strategy, row.pool, row.symbol, holding),
             pool=self.pool_row(row.pool),
             realized=row.realized_pnl,
-            gross=plus(plus(row.realized_pnl, row.fee), row.tax),
-            closing=bool(held) and (held < 0) is not (row.side is Side.SELL),
-            partial=True,
+            gross=gross,
+            closing=bool(before) and (before < 0) is not (row.side is Side.SELL),
             oversold=holding.qty < 0,
             overfilled=overfilled,
             overdrawn=self.available(row.pool) < 0,
-            late=False,
+            late=late,
         )
+
+    def _replay(self, row: LedgerRow) -> bool:
+        """Apply a stored fill; True when it was a late one."""
+        self._bind(row.strategy, row.pool)
+        self._booked.fills[id_of_row(row)] = None
+        signed = signed_qty(row)
+        key = fill_key(row.ts_ns, row.broker, row.execution_id, row.order_id)
+        late = self._holding_at(row.strategy, row.symbol, key).apply(key, signed, row.price, row.fee, row.tax)
+        self._book(row.pool, cash_of(signed, row), row.realized_pnl, row)
+        return late
+
+    def _follow(self, row: LedgerRow) -> FillEffect:
+        """Apply a stored fill that the state before it lacks; return its effect as :meth:`apply_fill` does."""
+        before = self.holding(row.strategy, row.symbol)
+        late = self._replay(row)
+        overfilled = self._reservations.fill(row.order_id, row.qty)
+        gross = plus(plus(row.realized_pnl, row.fee), row.tax)
+        holding = self._holdings[row.strategy, row.symbol]
+        return self._effect_of(row, holding, before, gross, overfilled=overfilled, late=late)
 
     def _restore(
         self, order_id: str, strategy: str, pool: Pool, symbol: str, side: Side, amounts: list[Decimal]
     ) -> None:
         self._bind(strategy, pool)
-        reservation = Reservation(order_id, strategy, pool, symbol, side, *amounts)
-        self._reservations[order_id] = reservation
-        self._reserved[pool] = plus(self._reserved[pool], reservation.cash)
+        self._reservations.add(Reservation(order_id, strategy, pool, symbol, side, *amounts))
 
     def _check_against(self, state: Mapping[str, Any]) -> None:
         """Check that the rows give the totals of the checkpoint, and the holdings the results the rows claim."""
@@ -1353,6 +1311,10 @@ class Account:
         gross = sum_of(h.realized for h in self._holdings.values())
         traded = plus(minus(minus(gross, self.fees_total), self.taxes_total), self.adjustments_total)
         return minus(plus(traded, self.dividends_total), self.dividend_taxes_total)
+
+
+def _position_row(strategy: str, pool: Pool, symbol: str, held: Holding) -> PositionRow:
+    return PositionRow(strategy, pool, symbol, held.qty, held.cost, held.ts_ns)
 
 
 def _initial(

@@ -198,10 +198,10 @@ class FillEffect(msgspec.Struct, frozen=True):
     """The changes that one applied fill made.
 
     ``realized`` is net of fee and tax; ``gross`` is the trade's own result against average cost (0 for a fill that
-    only opens). ``partial``: the order has something left to fill. Nothing true is refused, so three flags report
-    what should not have happened: ``oversold`` (the holding is below zero after it), ``overfilled`` (more than the
-    order's reservation had left), ``overdrawn`` (the pool's available cash is below zero). ``late``: an earlier
-    fill than the newest one of its holding; the later ones were valued again, and the difference is in this row.
+    only opens). Nothing true is refused, so three flags report what should not have happened: ``oversold`` (the
+    holding is below zero after it), ``overfilled`` (more than the order's reservation had left), ``overdrawn`` (the
+    pool's available cash is below zero). ``late``: an earlier fill than the newest one of its holding; the later
+    ones were valued again, and the difference is in this row.
 
     ``reversal``: the broker had taken the fill back before it was reported; the reversal was booked with it, and
     ``position`` and ``pool`` stand as after both.
@@ -213,7 +213,6 @@ class FillEffect(msgspec.Struct, frozen=True):
     realized: Decimal
     gross: Decimal
     closing: bool
-    partial: bool
     oversold: bool
     overfilled: bool
     overdrawn: bool

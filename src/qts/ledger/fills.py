@@ -11,6 +11,7 @@ from qts.errors import ContractError
 from qts.execution.contracts import Fill
 from qts.ledger.contracts import LedgerRow
 from qts.money import MAX_DECIMALS, MAX_WHOLE_DIGITS, is_bounded, minus, negated, times
+from qts.strategy.contracts import Side
 
 
 class FillId(NamedTuple):
@@ -64,6 +65,11 @@ def check(fill: Fill) -> None:
                 f"fill {fill.execution_id}: {name} may have {MAX_WHOLE_DIGITS} digits before and {MAX_DECIMALS} "
                 f"behind the point, got {value}"
             )
+
+
+def signed_qty(fill: Fill | LedgerRow) -> Decimal:
+    """Return the quantity that an execution adds to its holding: below 0 for a sale."""
+    return fill.qty if fill.side is Side.BUY else negated(fill.qty)
 
 
 def cash_of(signed: Decimal, row: Fill | LedgerRow) -> Decimal:

@@ -157,9 +157,7 @@ def _fills(
             yield Ended(msgspec.structs.replace(order, state=OrderState.CANCELLED, filled=before))
         begun.add(key)
         after = order if not left[key] and not _is_cut(order) else _after(order, before, effect, is_late=is_late)
-        last = after.filled >= after.qty
-        fill = fill_of_row(effect.ledger, last=last)
-        yield Filled(fill, after, msgspec.structs.replace(effect, partial=not last))
+        yield Filled(fill_of_row(effect.ledger, last=after.filled >= after.qty), after, effect)
 
 
 def _is_cut(order: Order) -> bool:
