@@ -9,7 +9,11 @@
     │   └── UnfinishedRunError
     ├── MissingExtraError     install the named extra                             (exit code 2)
     ├── StorageError          the store cannot keep its promise: stop             (exit code 3)
-    │   └── HalfDoneError     an effect was begun and not finished: stop, resume
+    │   ├── HalfDoneError     an effect was begun and not finished: stop, resume
+    │   ├── Unavailable       a server that follows does not answer: it is asked again, nothing is lost
+    │   ├── Gap               a server lacks batches before the one it was sent: send it what it lacks
+    │   ├── Fenced            another process writes this run or account: stop writing
+    │   └── BatchRefused      a server cannot hold what it was sent: look at the row that the message names
     ├── BrokerUnavailable     the broker does not answer: ask again later           (exit code 3)
     ├── DefectError           a defect of QTS: look into the log, resume             (exit code 3)
     └── InvariantBreach       what must always hold does not: stop and look       (exit code 4)
@@ -77,6 +81,30 @@ class HalfDoneError(StorageError):
 
     It is not retried in the same process: the session ends, and resuming it handles the event again.
     """
+
+
+class Unavailable(StorageError):
+    """A server does not answer, or not in time; whether it did what it was asked for is unknown until asked."""
+
+
+class Gap(StorageError):
+    """A server has not applied the batches before the first one it was sent; nothing of them was written.
+
+    ``expected`` is the number it needs next, ``got`` the one it was sent.
+    """
+
+    def __init__(self, run_id: str, expected: int, got: int) -> None:
+        super().__init__(f"run {run_id}: batch {got} was sent, and the server needs {expected} next")
+        self.expected = expected
+        self.got = got
+
+
+class Fenced(StorageError):
+    """Another process has taken over this run or account on the server; nothing of this one is written there."""
+
+
+class BatchRefused(StorageError):
+    """A server refuses a row for what it holds, and would refuse it again; the message names table and row."""
 
 
 class BrokerUnavailable(QtsError):

@@ -1,4 +1,7 @@
-"""The stored rows: one frozen struct for each kind of row. The port that writes them is :mod:`qts.db.session`."""
+"""The stored rows: one frozen struct for each kind of row.
+
+The port that writes a run's rows is :mod:`qts.db.session`, that of servers which follow is :mod:`qts.db.adapter`.
+"""
 
 from __future__ import annotations
 

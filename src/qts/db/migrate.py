@@ -36,7 +36,7 @@ class Migration(NamedTuple):
 
 def migrations() -> list[Migration]:
     """Return the migrations of this version of the package, in order."""
-    folder = resources.files("qts.db.schema")
+    folder = resources.files("qts.db.schema").joinpath("sqlite")
     files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
     return [Migration(int(name[:4]), name, (folder / name).read_text("utf-8")) for name in files]
 
