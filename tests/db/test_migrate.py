@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from qts.db.migrate import Migration, migrate, migrations, refuse_drift, statements
+from qts.db.migrate import migrate, migrations, refuse_drift, statements
+from qts.db.migrations import Migration
 from qts.errors import StorageError
 
 from .rows import opened

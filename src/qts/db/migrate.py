@@ -1,4 +1,4 @@
-"""Schema migrations: numbered SQL files in the package, forward only, checksummed, one transaction each.
+"""Brings the file of a local book to the newest schema (:mod:`qts.db.migrations`).
 
 A database whose schema is not exactly what its migrations make is refused with the name of what differs; nothing is
 repaired behind the operator's back.
@@ -6,13 +6,12 @@ repaired behind the operator's back.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from contextlib import closing
 from functools import cache
-from importlib import resources
-from typing import Final, NamedTuple
+from typing import Final
 
+from qts.db.migrations import Applied, Migration, migrations_of, why_not_ours
 from qts.errors import StorageError
 
 _BOOKKEEPING: Final = (
@@ -21,24 +20,9 @@ _BOOKKEEPING: Final = (
 )
 
 
-class Migration(NamedTuple):
-    """One step of the schema; ``checksum`` is the SHA-256 of its text."""
-
-    version: int
-    name: str
-    sql: str
-
-    @property
-    def checksum(self) -> str:
-        """Return the SHA-256 of the text, in hex."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
-
-
 def migrations() -> list[Migration]:
     """Return the migrations of this version of the package, in order."""
-    folder = resources.files("qts.db.schema").joinpath("sqlite")
-    files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
-    return [Migration(int(name[:4]), name, (folder / name).read_text("utf-8")) for name in files]
+    return migrations_of("sqlite")
 
 
 def migrate(connection: sqlite3.Connection, known: list[Migration], where: str) -> None:
@@ -49,7 +33,8 @@ def migrate(connection: sqlite3.Connection, known: list[Migration], where: str) 
     """
     is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     applied = _applied(connection)
-    _check_history(applied, known, where)
+    if why := why_not_ours(applied, known, "start with a new data directory"):
+        raise StorageError(f"{where}: {why}")
     for step in known:
         if step.version not in applied:
             _apply(connection, step)
@@ -87,30 +72,14 @@ def statements(sql: str) -> list[str]:
     return found
 
 
-def _applied(connection: sqlite3.Connection) -> dict[int, tuple[str, str]]:
+def _applied(connection: sqlite3.Connection) -> dict[int, Applied]:
     try:
         rows = connection.execute("SELECT version, name, checksum FROM schema_migrations").fetchall()
     except sqlite3.OperationalError as error:
         if "no such table" not in str(error):
             raise
         return {}
-    return {version: (name, checksum) for version, name, checksum in rows}
-
-
-def _check_history(applied: dict[int, tuple[str, str]], known: list[Migration], where: str) -> None:
-    by_version = {step.version: step for step in known}
-    for version, (name, checksum) in sorted(applied.items()):
-        step = by_version.get(version)
-        if step is None:
-            raise StorageError(
-                f"{where}: has migration {name}, which this version of QTS does not know; "
-                "use the newer version that wrote it"
-            )
-        if step.checksum != checksum:
-            raise StorageError(
-                f"{where}: migration {name} was applied with another text than this version has; "
-                "use the version that wrote it or start with a new data directory"
-            )
+    return {version: Applied(name, checksum) for version, name, checksum in rows}
 
 
 def _apply(connection: sqlite3.Connection, step: Migration) -> None:
