@@ -199,6 +199,36 @@ def test_a_dividend_is_of_the_shares_known_to_be_held_when_it_was_paid(
     assert found(result).get(name) == said
 
 
+def test_what_was_bought_and_taken_back_before_the_dividend_and_told_after_it_counts_for_nothing() -> None:
+    # Given 10 shares that a dividend was paid on
+    book = account()
+    told = [fill("1", "BUY", 10, 1_000, order="o-1", ts=10)]
+    effects = [book.apply_fill(told[0], strategy="ema", pool=Pool.SCALP)]
+    (paid,) = book.pay_dividend(Dividend(SAMSUNG, date(2018, 5, 4), D(30)), ts_ns=20, tax=lambda amount: D(0))
+    # And after it, of before it: 3 that were bought, and 4 that were bought and taken back
+    for late in (fill("3", "BUY", 3, 1_000, order="o-3", ts=15), fill("2", "BUY", 4, 1_000, order="o-2", ts=11)):
+        told.append(late)
+        effects.append(book.apply_fill(late, strategy="ema", pool=Pool.SCALP))
+    back = book.reverse(bust(told[-1], ts=12))
+    assert back is not None
+    result = audit(
+        initial=book.initial,
+        quantum=D(1),
+        ledger=[one.ledger for one in effects if one is not None],
+        transfers=[],
+        orders=[
+            order(f"o-{number}", "BUY", qty, state="FILLED", filled=qty)
+            for number, qty in ((1, 10), (2, 4), (3, 3))
+        ],
+        claims=claims_of(book, MARK),
+        mark=MARK,
+        actions=[paid.action],
+        bookings=[back.booking],
+    )
+    # Then the dividend of the 10 is sound
+    assert f"DIVIDEND of {SAMSUNG} on 2018-05-04, held by ema" not in found(result)
+
+
 def test_rows_that_take_one_back_do_not_follow_what_was_added() -> None:
     session = Session()
     sums = ProvenRows(session.book.initial, D(1))
