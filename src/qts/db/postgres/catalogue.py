@@ -1,7 +1,7 @@
 """The objects of a schema as the server describes them, and how two such descriptions differ.
 
 Owners, rights, storage parameters and partitions are left out: administrators and our scheduler change them. So are
-plain indexes that somebody added, and whole tables of others: they change no row of ours.
+plain indexes that were added, and whole tables of others: they change no row of ours.
 """
 
 from __future__ import annotations

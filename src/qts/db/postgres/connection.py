@@ -36,7 +36,7 @@ class Connection(Protocol):
 async def use_schema(connection: Connection, schema: str, *more: str) -> None:
     """Make ``schema`` the one in which names are found and made until the transaction ends; then those of ``more``.
 
-    Temporary objects come last, so that nobody's temporary table takes the place of one of ours.
+    Temporary objects come last, so that none of them takes the place of one of ours.
     """
     path = ", ".join(quoted(name) for name in (schema, *more, "pg_temp"))
     await connection.execute(f"SET LOCAL search_path = {path}")
