@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from qts.event.gc_control import controlled_gc
 from qts.runtime.drivers import watchdog
 
+pytest_plugins = ["tests.servers.fixtures"]
 PATIENT_S = 300.0
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a busy machine is no fault of an example

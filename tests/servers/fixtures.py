@@ -1,0 +1,139 @@
+"""Fixtures with real servers: started when the first test of a process of the tests asks, stopped at its end.
+
+A test takes ``database``: an empty database of its own on PostgreSQL 18. With :data:`EVERY_POSTGRES` it runs on
+each version that the project is tested with. What a machine lacks is skipped with the reason. A test that kills a
+server, fills its disk or changes its settings starts a :class:`~tests.servers.postgres.Postgres` of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from tests.servers import sql
+from tests.servers.pglite import PGlite
+from tests.servers.postgres import Postgres
+from tests.servers.process import ServerUnavailable
+from tests.servers.proxy import Proxy
+
+VERSIONS = ("18", "15")
+"""The newest and the oldest PostgreSQL that is supported."""
+EVERY_POSTGRES = pytest.mark.parametrize("database", VERSIONS, indirect=True, ids=lambda one: f"postgres{one}")
+"""Run a test that takes ``database`` on every version."""
+
+MakeDatabase = Callable[[str], tuple["Database", str]]
+MakeDatabase = Callable[[str], tuple["Database", str]]
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """An empty database of one test, and ways to ask it that do not pass the code under test."""
+
+    url: str
+    """Its URL, of a superuser and without a password."""
+    port: int
+    """The port of its server, for a proxy."""
+    version: str
+    server: Postgres | None
+    """The server it is on, which other tests use too; None if it was named by a variable of the environment."""
+
+    def query(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Return the rows of one statement."""
+        return sql.query(self.url, statement, *values)
+
+    def value(self, statement: str, *values: object) -> Any:
+        """Return the first column of the first row of one statement."""
+        return self.query(statement, *values)[0][0]
+
+    def execute(self, script: str) -> None:
+        """Run statements without values."""
+        sql.execute(self.url, script)
+
+    def by(self, port: int) -> str:
+        """Return the URL of this database by way of a proxy that listens on ``port``."""
+        parts = urlsplit(self.url)
+        user = f"{parts.username}@" if parts.username else ""
+        return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))
+
+
+def _start(version: str) -> Iterator[Postgres]:
+    try:
+        server = Postgres(version)
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A PostgreSQL 18 that the tests of this process share."""
+    yield from _start("18")
+
+
+@pytest.fixture(scope="session")
+def postgres_15_server() -> Iterator[Postgres]:
+    """A PostgreSQL 15 that the tests of this process share."""
+    yield from _start("15")
+
+
+@pytest.fixture(scope="session")
+def new_database(request: pytest.FixtureRequest) -> MakeDatabase:
+    """Return a function that makes an empty database on a version and returns it with the URL that drops it."""
+
+    def make(version: str) -> tuple[Database, str]:
+        named = os.environ.get("QTS_TEST_POSTGRES_URL") if version == VERSIONS[0] else None
+        server: Postgres | None = None
+        if not named:
+            server = request.getfixturevalue("postgres_server" if version == "18" else "postgres_15_server")
+        maintenance = named or (server.url() if server else "")
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        sql.execute(maintenance, f"CREATE DATABASE {name} TEMPLATE template0")
+        parts = urlsplit(maintenance)
+        url = urlunsplit(parts._replace(path=f"/{name}"))
+        return Database(url, parts.port or 5432, version, server), maintenance
+
+    return make
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, new_database: MakeDatabase) -> Iterator[Database]:
+    """An empty database of this test, dropped after it; on PostgreSQL 18 unless the test asks for a version."""
+    made, maintenance = new_database(getattr(request, "param", VERSIONS[0]))
+    yield made
+    sql.execute(maintenance, f"DROP DATABASE {urlsplit(made.url).path[1:]} WITH (FORCE)")
+
+
+@pytest.fixture
+def proxy(database: Database) -> Iterator[Proxy]:
+    """A proxy before the server of ``database``; ``database.by(proxy.port)`` is the URL that passes it."""
+    with Proxy(database.port) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def pglite() -> Iterator[PGlite]:
+    """TimescaleDB in WebAssembly that the tests of this process share: one backend, so no two at the same time."""
+    try:
+        server = PGlite()
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def timescale_dsn() -> str:
+    """The URL of a database with the whole TimescaleDB, with background workers, from ``TIMESCALE_DSN``."""
+    url = os.environ.get("TIMESCALE_DSN")
+    if not url:
+        pytest.skip("no server with the whole TimescaleDB: set TIMESCALE_DSN to the URL of an empty database")
+    return url

@@ -1,0 +1,57 @@
+"""Statements of the tests themselves, sent from tests that have no loop and from those that have one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import asyncpg
+
+T = TypeVar("T")
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop and a thread of its own and return what it returns; its error is raised here."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 -- raised again in the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="sql of the tests")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]
+
+
+def query(url: str, statement: str, *values: object) -> list[asyncpg.Record]:
+    """Return the rows of one statement, sent on a connection of its own outside of a transaction."""
+
+    async def ask() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(url, timeout=20)
+        try:
+            return list(await connection.fetch(statement, *values, timeout=60))
+        finally:
+            await connection.close()
+
+    return finish(ask())
+
+
+def execute(url: str, script: str) -> None:
+    """Run several statements, without values, on a connection of its own."""
+
+    async def send() -> None:
+        connection = await asyncpg.connect(url, timeout=20)
+        try:
+            await connection.execute(script, timeout=60)
+        finally:
+            await connection.close()
+
+    finish(send())
