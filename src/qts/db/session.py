@@ -16,9 +16,12 @@ can be used further.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from qts.capital.contracts import Transfer
+from qts.db.adapter import RunCopy
+from qts.db.batch import Batch
 from qts.db.contracts import (
     ActionRow,
     BatchRow,
@@ -223,6 +226,55 @@ class SessionStore(Protocol):
 
         Called once before the first commit that has a bar, after :meth:`rewind`; without it every bar is kept. The
         bars of the newest checkpoint stay until the next one, so that rewinding finds them.
+        """
+        ...
+
+    # -- followers ---------------------------------------------------------------------------------------------
+
+    def follow(self, followers: Sequence[str]) -> None:
+        """Keep what is committed from now on in the outbox, until each of ``followers`` is done with it.
+
+        Called once, after :meth:`open_run` or :meth:`rewind` and before the first commit; without it nothing is
+        kept. A follower of before that is not named is forgotten. Names are short and plain ("postgres").
+        """
+        ...
+
+    @property
+    def offered(self) -> int:
+        """Return the number of the newest batch that :meth:`pending` may give, 0 for none; reads no disk.
+
+        May be asked on any thread.
+        """
+        ...
+
+    @property
+    def outbox_bytes(self) -> int:
+        """Return the bytes of the batches that are kept for followers; reads no disk, on any thread."""
+        ...
+
+    def pending(self, follower: str, most: int, most_bytes: int = 1 << 20) -> Sequence[Batch]:
+        """Return batches that the follower is not done with, in the order of their numbers.
+
+        At most ``most``, and only the first of them when it alone is longer than ``most_bytes``. None does not mean
+        that the follower has all: what was committed before :meth:`follow` is given by :meth:`copy` alone.
+
+        Of a simulated broker only those that a checkpoint covers: what may be taken back is shown to none.
+        May be called on the follower's thread while another one commits.
+        """
+        ...
+
+    def done(self, follower: str, seq: int) -> None:
+        """Note that the follower has all batches up to ``seq``; never falls. Takes no lock and writes no disk.
+
+        May be called on the follower's thread. The next commit, or :meth:`close`, stores it and lets go of what
+        every follower has; after a kill before that, batches are offered a second time.
+        """
+        ...
+
+    def copy(self) -> AbstractContextManager[RunCopy]:
+        """Return everything of the run as of the newest batch that :meth:`pending` may offer, for a new follower.
+
+        For use on the follower's thread while another one commits; what commits meanwhile is not in it.
         """
         ...
 

@@ -15,7 +15,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,7 +23,9 @@ import msgspec
 
 from qts.capital.contracts import Pool, Transfer
 from qts.db import tables
+from qts.db.adapter import RunCopy
 from qts.db.bar_pruning import BarPruning
+from qts.db.batch import Batch
 from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain, begin_chain
 from qts.db.connections import BUSY_S
 from qts.db.contracts import (
@@ -62,7 +64,9 @@ from qts.db.decoding import (
 from qts.db.failures import explanation
 from qts.db.marks import NUMBERED, last_numbers, marks_of, marks_text
 from qts.db.migrate import migrate, migrations
+from qts.db.outbox import Outbox
 from qts.db.past_facts import StoredPast
+from qts.db.run_copy import copy_of
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
@@ -146,6 +150,8 @@ class SqliteStore:
         self._generation = 0
         self._imaged: dict[tuple[str, ...], None] = {}
         self._pruning: BarPruning | None = None
+        self._outbox: Outbox | None = None
+        """What followers are sent; None without followers."""
         self._connection = self._open(durability)
         self._past = StoredPast(self._path)
 
@@ -229,6 +235,8 @@ class SqliteStore:
             self._write(records, keep_images=checkpoint is None)
             seq = self._numbers[tables.BATCHES] = self._numbers[tables.BATCHES] + 1
             execute(_SQL_NEW_BATCH, (self._run_id, seq, json.dumps(inbox) if inbox else ""))
+            if self._outbox is not None:
+                self._outbox.write(self._connection, seq)
             if checkpoint is not None:
                 self._mark(checkpoint)
                 if self._pruning is not None:
@@ -243,6 +251,8 @@ class SqliteStore:
         if checkpoint is not None:
             self._generation += 1
             self._imaged.clear()
+        if self._outbox is not None:
+            self._outbox.written(seq, is_offered=self._is_kept or checkpoint is not None)
         if self._pruning is not None:
             self._pruning.committed(records, with_checkpoint=checkpoint is not None)
         return seq
@@ -272,6 +282,8 @@ class SqliteStore:
             for name, mark in zip(NUMBERED, last, strict=True):
                 sql = f"DELETE FROM {name} WHERE run_id = ? AND id > ?"  # noqa: S608 - our own table
                 self._connection.execute(sql, (self._run_id, mark))
+            behind = (self._run_id, last[NUMBERED.index(tables.BATCHES)])
+            self._connection.execute("DELETE FROM outbox WHERE run_id = ? AND seq > ?", behind)
             for table in tables.REPLACED:
                 self._put_back(table, generation)
         with self._explained("rewind"):
@@ -368,6 +380,43 @@ class SqliteStore:
         with self._transaction("delete old bars"):
             self._pruning.begin(self._connection)
 
+    def follow(self, followers: Sequence[str]) -> None:
+        """Keep in the outbox, from the next batch on, what ``followers`` are sent."""
+        self._require_run()
+        with self._transaction("follow"):
+            newest = self._numbers[tables.BATCHES]
+            self._outbox = Outbox(
+                self._path,
+                self._connection,
+                self._run_id,
+                self._account,
+                followers,
+                newest=newest,
+                offered=newest if self._is_kept else last_numbers(self._connection, self._path)[tables.BATCHES],
+            )
+
+    @property
+    def offered(self) -> int:
+        """Return the number of the newest batch that followers may be sent."""
+        return self._followed().offered
+
+    @property
+    def outbox_bytes(self) -> int:
+        """Return the bytes of the batches that are kept for followers."""
+        return self._followed().size
+
+    def pending(self, follower: str, most: int, most_bytes: int = 1 << 20) -> Sequence[Batch]:
+        """Return the batches that the follower is not done with, on a connection of its own."""
+        return self._followed().pending(follower, most, most_bytes)
+
+    def done(self, follower: str, seq: int) -> None:
+        """Note that the follower has all batches up to ``seq``; stored with the next commit."""
+        self._followed().done(follower, seq)
+
+    def copy(self) -> AbstractContextManager[RunCopy]:
+        """Return everything of the run, as of one moment, on a connection of its own."""
+        return copy_of(self._path)
+
     def past(self) -> StoredPast:
         """Return a reader of single facts, on a connection of its own that is closed with the store."""
         return self._past
@@ -375,6 +424,11 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file; what was committed is safe without it. May be called twice."""
         self._past.close()
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            outbox.close()
+            with suppress(StorageError), self._transaction("store what followers have"):  # else it is sent again
+                outbox.let_go(self._connection)
         self._connection.close()
 
     # -- inside ------------------------------------------------------------------------------------------------
@@ -436,6 +490,11 @@ class SqliteStore:
             for _, *key in connection.execute(table.select_changed, (self._run_id, self._generation))
         }
 
+    def _followed(self) -> Outbox:
+        if self._outbox is None:
+            raise StateError(f"{self._path} is not followed; call follow() first")
+        return self._outbox
+
     def _require_run(self) -> None:
         """Raise StateError before a run is opened: rows belong to one."""
         if not self._run_id:
@@ -467,6 +526,8 @@ class SqliteStore:
         self._numbers = numbers
         while len(self._imaged) > imaged:
             self._imaged.popitem()
+        if self._outbox is not None:
+            self._outbox.taken_back()
         if self._connection.in_transaction:
             with self._explained("commit"):
                 self._connection.execute("ROLLBACK")
@@ -504,6 +565,8 @@ class SqliteStore:
                 appended.setdefault(table.name, []).append(self._numbered(table, values))
         for name, rows in appended.items():
             self._connection.executemany(_INSERT[name], rows)
+            if self._outbox is not None:
+                self._outbox.append(name, rows, len(self._owner[name]))
         for position in positions.values():
             self._replace(tables.POSITIONS, position, keep_images)
         for pool in pools.values():
@@ -514,17 +577,22 @@ class SqliteStore:
     def _write_orders(self, orders: dict[str, Order], records: Sequence[Record], keep_images: bool) -> None:
         """Write the orders of a batch, those whose decision is in ``records`` as the new rows they are."""
         new = set() if keep_images else {row.client_order_id for row in records if isinstance(row, DecisionRow)}
-        run = self._run_id
+        run, name = self._run_id, tables.ORDERS.name
         rows = [(run, *tables.ORDERS.encode(order), 0, None) for key, order in orders.items() if key in new]
-        self._connection.executemany(_REPLACE[tables.ORDERS.name], rows)
+        self._connection.executemany(_REPLACE[name], rows)
+        if self._outbox is not None:
+            for row in rows:
+                self._outbox.replace(name, row[1:2], row[1:-2])
         for key, order in orders.items():
             if key not in new:
                 self._replace(tables.ORDERS, order, keep_images)
 
     def _transfer(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
-            for leg in tables.transfer_legs(transfer):
-                self._connection.execute(_INSERT[tables.TRANSFERS.name], self._numbered(tables.TRANSFERS, leg))
+            rows = [self._numbered(tables.TRANSFERS, leg) for leg in tables.transfer_legs(transfer)]
+            self._connection.executemany(_INSERT[tables.TRANSFERS.name], rows)
+            if self._outbox is not None:
+                self._outbox.append(tables.TRANSFERS.name, rows, len(self._owner[tables.TRANSFERS.name]))
 
     def _numbered(self, table: tables.Table, values: tables.Values) -> tables.Values:
         """Return the next row of an append-only table: owner, number, ``values``, and a digest if it is sealed."""
@@ -539,6 +607,8 @@ class SqliteStore:
         encoded, name, execute = table.encode(record), table.name, self._connection.execute
         if self._is_kept and table is tables.ORDERS:
             self._refuse_backward(encoded)
+        if self._outbox is not None:
+            self._outbox.replace(name, encoded[: len(table.key)], encoded)
         owner = self._owner[name]
         values = (*owner, *encoded)
         if not keep_image:
