@@ -29,7 +29,7 @@ KEYS = {table.name: len(table.key) or 1 for table in (*tables.APPEND_ONLY, *tabl
 
 
 class Copy:
-    """A follower's copy: rows by table and key, filled by nothing but bodies."""
+    """A follower's copy: rows by table and key, filled by bodies alone."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[tuple[Any, ...], list[Any]]] = {}
