@@ -11,10 +11,9 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 
 from tests.servers import sql
@@ -22,6 +21,9 @@ from tests.servers.pglite import PGlite
 from tests.servers.postgres import Postgres
 from tests.servers.process import ServerUnavailable
 from tests.servers.proxy import Proxy
+
+if TYPE_CHECKING:
+    import asyncpg
 
 VERSIONS = ("18", "15")
 """The newest and the oldest PostgreSQL that is supported."""
@@ -90,6 +92,7 @@ def new_database(request: pytest.FixtureRequest) -> MakeDatabase:
     """Return a function that makes an empty database on a version and returns it with the URL that drops it."""
 
     def make(version: str) -> tuple[Database, str]:
+        pytest.importorskip("asyncpg", reason="needs the extra postgres: pip install 'qts-runtime[postgres]'")
         named = os.environ.get("QTS_TEST_POSTGRES_URL") if version == VERSIONS[0] else None
         server: Postgres | None = None
         if not named:
