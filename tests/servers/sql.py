@@ -60,3 +60,19 @@ def execute(url: str, script: str) -> None:
             await connection.close()
 
     finish(send())
+
+
+def migrate(url: str) -> None:
+    """Make the newest schema of books in a database."""
+    import asyncpg
+
+    from qts.db.postgres.migrate import migrate as bring_to_the_newest
+
+    async def send() -> None:
+        connection = await asyncpg.connect(url, timeout=20)
+        try:
+            await bring_to_the_newest(connection, "the database of the test")
+        finally:
+            await connection.close()
+
+    finish(send())
