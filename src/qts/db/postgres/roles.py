@@ -107,7 +107,7 @@ async def _hand_over(connection: Connection) -> None:
 
 
 async def grant(connection: Connection) -> None:
-    """Grant the roles that are there what each may do, and all others nothing; for the owner of the schema.
+    """Allow the roles that are there what is theirs, and all others nothing; for the owner of the schema.
 
     The same again changes nothing. To be used in a transaction.
     """
