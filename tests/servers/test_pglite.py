@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import pytest
+import asyncpg
 
 from tests.servers.pglite import PGlite
-
-asyncpg = pytest.importorskip("asyncpg", reason="needs the extra postgres")
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -73,13 +73,15 @@ class RunCopy(msgspec.Struct, frozen=True):
 
 
 class TickBlock(msgspec.Struct, frozen=True):
-    """Market values in the order in which they came; ``seq`` is the number of the first, the others count on.
+    """Market values in the order in which they came; ``seq`` is the number of the first.
 
-    Numbers rise within a symbol over all recordings, so that values of equal time keep their order.
+    ``seqs`` are the numbers of all, as blocks that are read have them; empty when the others count on from the
+    first. Numbers rise within a symbol over all recordings, so that values of equal time keep their order.
     """
 
     seq: int
     values: tuple[MarketValue, ...]
+    seqs: tuple[int, ...] = ()
 
 
 class DayPnl(msgspec.Struct, frozen=True):

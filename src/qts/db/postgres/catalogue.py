@@ -17,8 +17,10 @@ Catalogue: TypeAlias = Mapping[str, str]
 """Definitions by kind and name, such as ``column t_ledger.tax``; long ones as their SHA-256."""
 
 _LONGEST: Final = 200
-_NUMBER_OF_TABLE: Final = re.compile(r"(_materialized_hypertable|_hyper|_direct_view|_partial_view)_[0-9]+")
-"""Tables that TimescaleDB makes, counted over the database."""
+_NUMBER_OF_TABLE: Final = re.compile(
+    r"(_materialized_hypertable_|_hyper_|_direct_view_|_partial_view_|continuous_agg_invalidation_trigger\(')[0-9]+"
+)
+"""Tables that TimescaleDB makes or watches, counted over the database."""
 
 _QUERY: Final = """
 WITH our AS (

@@ -1,0 +1,214 @@
+"""Makes the rows of market values as PostgreSQL's binary COPY reads them.
+
+Prices and sizes repeat, so the bytes of a number are made once and then looked up. The columns are those of
+:data:`COLUMNS`; a row's meaning is told in ``schema/postgres/0003_ticks.sql``.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Final
+
+from qts.clock import NS_PER_US
+from qts.db.adapter import TickBlock
+from qts.errors import BatchRefused
+from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
+from qts.market.series.intervals import DAY_NS
+
+COLUMNS: Final = (
+    *("symbol", "kind", "flags", "time", "ns", "seq", "part"),
+    *("price", "size", "bid", "ask", "bid_size", "ask_size", "volume", "level", "day"),
+)
+"""The columns of ``tick_data`` in the order in which the rows have them."""
+HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER: Final = b"\xff\xff"
+SNAPSHOT, AFTER_GAP, BUYER_IS_MAKER, SELLER_IS_MAKER = 1, 2, 4, 8
+"""The bits of ``flags``."""
+MOST_DECIMALS: Final = 8
+MOST_DIGITS: Final = 1_000
+EPOCH_US: Final = 946_684_800_000_000
+"""2000-01-01 UTC, from which PostgreSQL counts, in µs since 1970."""
+
+_FIRST_US: Final = -EPOCH_US
+_EPOCH_NS: Final = EPOCH_US * NS_PER_US
+_EPOCH_DAY: Final = date(1970, 1, 1)
+_NULL: Final = b"\xff\xff\xff\xff"
+_KEPT: Final = 65_536
+"""Numbers and beginnings of rows whose bytes are kept; then they are made afresh."""
+_BASE: Final = 10_000
+_place = struct.Struct(">iqihiqih").pack
+_number_head = struct.Struct(">ihhHH").pack
+_double = struct.Struct(">id").pack
+
+
+class CopyRows:
+    """An encoder of market values; it keeps the bytes of numbers from block to block. For one thread."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Decimal | None, tuple[Decimal, bytes]] = {}
+        self._heads: dict[tuple[str, bytes, int], bytes] = {}
+
+    def encode(self, block: TickBlock) -> list[bytes]:
+        """Return the rows of a block in pieces, without :data:`HEADER` and :data:`TRAILER`.
+
+        Raises BatchRefused, naming symbol, seq, field and value, for a number that is not finite or has more than 8
+        decimals, and for a value that cannot be stored.
+        """
+        if len(self._numbers) > _KEPT or len(self._heads) > _KEPT:
+            self._numbers.clear()
+            self._heads.clear()
+        parts: list[bytes] = []
+        for seq, value in zip(block.seqs or count(block.seq), block.values, strict=False):
+            try:
+                self._add(parts, value, seq)
+            except _Unfit as unfit:
+                raise BatchRefused(
+                    f"tick_data: {_shown(value.symbol)}, seq {seq}, {unfit.field} {unfit.shown}: {unfit.why}"
+                ) from None
+        return parts
+
+    def _add(self, parts: list[bytes], value: MarketValue, seq: int) -> None:
+        kind = value.__class__
+        us, ns = divmod(value.ts_ns - _EPOCH_NS, NS_PER_US)
+        if us < _FIRST_US:
+            raise _Unfit("ts_ns", value.ts_ns, "a time is after 1970")
+        if kind is Quote:
+            number = self._number
+            parts += (
+                self._head(value.symbol, b"Q", 0),
+                _place(8, us, 2, ns, 8, seq, 2, 0),
+                number(value.last, "last"),  # type: ignore[union-attr]
+                number(value.last_size, "last_size"),  # type: ignore[union-attr]
+                number(value.bid, "bid"),  # type: ignore[union-attr]
+                number(value.ask, "ask"),  # type: ignore[union-attr]
+                number(value.bid_size, "bid_size"),  # type: ignore[union-attr]
+                number(value.ask_size, "ask_size"),  # type: ignore[union-attr]
+                number(value.volume, "volume"),  # type: ignore[union-attr]
+                _NULL * 2,
+            )
+        elif isinstance(value, Tick):
+            maker = value.buyer_is_maker
+            flags = 0 if maker is None else BUYER_IS_MAKER if maker else SELLER_IS_MAKER
+            parts += (
+                self._head(value.symbol, b"T", flags),
+                _place(8, us, 2, ns, 8, seq, 2, 0),
+                self._number(value.price, "price"),
+                self._number(value.size, "size"),
+                _NULL * 7,
+            )
+        elif isinstance(value, BookUpdate):
+            self._add_book(parts, value, us, ns, seq)
+        elif isinstance(value, IndexLevel | VolatilityLevel):
+            if not math.isfinite(value.level):
+                raise _Unfit("level", value.level, "a level is finite")
+            parts += (
+                self._head(value.symbol, b"I" if isinstance(value, IndexLevel) else b"V", 0),
+                _place(8, us, 2, ns, 8, seq, 2, 0),
+                _NULL * 7,
+                _double(8, value.level),
+                _text(value.day, "day"),
+            )
+        else:
+            raise _Unfit("value", type(value).__name__, "bars are made of market values and not stored as such")
+
+    def _add_book(self, parts: list[bytes], value: BookUpdate, us: int, ns: int, seq: int) -> None:
+        flags = (SNAPSHOT if value.snapshot else 0) | (AFTER_GAP if value.after_gap else 0)
+        number, part = self._number, 0
+        for kind, levels in ((b"B", value.bids), (b"A", value.asks)):
+            if not levels:
+                continue
+            head = self._head(value.symbol, kind, flags)
+            for price, size in levels:
+                if part >= 1 << 15:
+                    raise _Unfit("levels", part, "a change of a book has at most 32,768 levels")
+                parts += (
+                    head,
+                    _place(8, us, 2, ns, 8, seq, 2, part),
+                    number(price, "price"),
+                    number(size, "size"),
+                    _NULL * 7,
+                )
+                part += 1
+        if not part:
+            parts += (self._head(value.symbol, b"N", flags), _place(8, us, 2, ns, 8, seq, 2, 0), _NULL * 9)
+
+    def _head(self, symbol: str, kind: bytes, flags: int) -> bytes:
+        key = (symbol, kind, flags)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = b"".join(
+                (struct.pack(">h", len(COLUMNS)), _text(symbol, "symbol"), struct.pack(">icih", 1, kind, 2, flags))
+            )
+        return head
+
+    def _number(self, value: Decimal | None, field: str) -> bytes:
+        if value is None:
+            return _NULL
+        try:
+            kept = self._numbers.get(value)
+        except TypeError:  # a signalling NaN has no hash
+            kept = None
+        if kept is not None and kept[0].same_quantum(value):  # 1.10 and 1.1 are equal and have other digits
+            return kept[1]
+        made = _numeric(value, field)
+        self._numbers[value] = (value, made)
+        return made
+
+
+def days_of(block: TickBlock) -> list[date]:
+    """Return the days (UTC) of the values of a block, in order."""
+    found = {value.ts_ns // DAY_NS for value in block.values}
+    return [_EPOCH_DAY + timedelta(days=day) for day in sorted(found)]
+
+
+class _Unfit(Exception):
+    """A value that is not stored: which field, what it holds, and what is allowed."""
+
+    def __init__(self, field: str, value: object, why: str) -> None:
+        self.field, self.why = field, why
+        self.shown = _shown(value)
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _text(text: str, field: str) -> bytes:
+    try:
+        coded = text.encode()
+    except UnicodeEncodeError:
+        raise _Unfit(field, ascii(text), "a text is Unicode") from None
+    if b"\0" in coded:
+        raise _Unfit(field, ascii(text), "a text has no U+0000")
+    return struct.pack(">i", len(coded)) + coded
+
+
+def _numeric(value: Decimal, field: str) -> bytes:
+    """Return a number with its length as PostgreSQL's type numeric has it, with the same digits."""
+    if not value.is_finite():
+        raise _Unfit(field, value, "a number is finite")
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    scale = max(-exponent, 0)
+    if scale > MOST_DECIMALS:
+        raise _Unfit(field, value, f"at most {MOST_DECIMALS} decimals are stored")
+    if value.adjusted() >= MOST_DIGITS:
+        raise _Unfit(field, value, f"at most {MOST_DIGITS} digits are stored")
+    number = int("".join(map(str, digits))) * 10 ** (exponent if exponent > 0 else -scale % 4)
+    groups: list[int] = []
+    weight = -1 - (scale + 3) // 4
+    while number:
+        number, group = divmod(number, _BASE)
+        weight += 1
+        if group or groups:
+            groups.append(group)
+    groups.reverse()
+    if not groups:
+        weight = 0
+    head = _number_head(8 + 2 * len(groups), len(groups), weight, 0x4000 if sign and groups else 0, scale)
+    return head + struct.pack(f">{len(groups)}H", *groups)
