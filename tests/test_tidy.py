@@ -28,7 +28,7 @@ IMPLEMENTATIONS = {
 }  # fmt: skip
 MAY_THREAD = {"clock.py", "event/"}
 """Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
-MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py"}
+MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapter.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""

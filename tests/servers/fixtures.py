@@ -1,8 +1,9 @@
 """Fixtures with real servers: started when the first test of a process of the tests asks, stopped at its end.
 
-A test takes ``database``: an empty database of its own on PostgreSQL 18. With :data:`EVERY_POSTGRES` it runs on
-each version that the project is tested with. What a machine lacks is skipped with the reason. A test that kills a
-server, fills its disk or changes its settings starts a :class:`~tests.servers.postgres.Postgres` of its own.
+A test takes ``database``: an empty database of its own on PostgreSQL 18, or ``book_database``: one with the schema
+of books. With :data:`EVERY_POSTGRES` or :data:`EVERY_BOOK` it runs on each version that the project is tested with.
+What a machine lacks is skipped with the reason. A test that kills a server, fills its disk or changes its settings
+starts a :class:`~tests.servers.postgres.Postgres` of its own.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 
 from tests.servers import sql
@@ -23,12 +23,17 @@ from tests.servers.postgres import Postgres
 from tests.servers.process import ServerUnavailable
 from tests.servers.proxy import Proxy
 
+if TYPE_CHECKING:
+    import asyncpg
+
 VERSIONS = ("18", "15")
 """The newest and the oldest PostgreSQL that is supported."""
 EVERY_POSTGRES = pytest.mark.parametrize("database", VERSIONS, indirect=True, ids=lambda one: f"postgres{one}")
 """Run a test that takes ``database`` on every version."""
+EVERY_BOOK = pytest.mark.parametrize("book_database", VERSIONS, indirect=True, ids=lambda one: f"postgres{one}")
+"""Run a test that takes ``book_database`` on every version."""
 
-MakeDatabase = Callable[[str], tuple["Database", str]]
+MakeDatabase = Callable[[str, str], tuple["Database", str]]
 MakeDatabase = Callable[[str], tuple["Database", str]]
 _numbers = itertools.count(1)
 
@@ -44,6 +49,11 @@ class Database:
     version: str
     server: Postgres | None
     """The server it is on, which other tests use too; None if it was named by a variable of the environment."""
+
+    @property
+    def name(self) -> str:
+        """The name of the database."""
+        return urlsplit(self.url).path[1:]
 
     def query(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Return the rows of one statement."""
@@ -87,16 +97,17 @@ def postgres_15_server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def new_database(request: pytest.FixtureRequest) -> MakeDatabase:
-    """Return a function that makes an empty database on a version and returns it with the URL that drops it."""
+    """Return a function that makes a database like a template, and returns it with the URL that can drop it."""
 
-    def make(version: str) -> tuple[Database, str]:
+    def make(version: str, template: str = "template0") -> tuple[Database, str]:
+        pytest.importorskip("asyncpg", reason="needs the extra postgres: pip install 'qts-runtime[postgres]'")
         named = os.environ.get("QTS_TEST_POSTGRES_URL") if version == VERSIONS[0] else None
         server: Postgres | None = None
         if not named:
             server = request.getfixturevalue("postgres_server" if version == "18" else "postgres_15_server")
         maintenance = named or (server.url() if server else "")
         name = f"test_{os.getpid()}_{next(_numbers)}"
-        sql.execute(maintenance, f"CREATE DATABASE {name} TEMPLATE template0")
+        sql.execute(maintenance, f"CREATE DATABASE {name} TEMPLATE {template}")
         parts = urlsplit(maintenance)
         url = urlunsplit(parts._replace(path=f"/{name}"))
         return Database(url, parts.port or 5432, version, server), maintenance
@@ -107,9 +118,37 @@ def new_database(request: pytest.FixtureRequest) -> MakeDatabase:
 @pytest.fixture
 def database(request: pytest.FixtureRequest, new_database: MakeDatabase) -> Iterator[Database]:
     """An empty database of this test, dropped after it; on PostgreSQL 18 unless the test asks for a version."""
-    made, maintenance = new_database(getattr(request, "param", VERSIONS[0]))
+    made, maintenance = new_database(getattr(request, "param", VERSIONS[0]), "template0")
     yield made
-    sql.execute(maintenance, f"DROP DATABASE {urlsplit(made.url).path[1:]} WITH (FORCE)")
+    sql.execute(maintenance, f"DROP DATABASE {made.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def book_template(new_database: MakeDatabase) -> Iterator[Callable[[str], str]]:
+    """Return a function that gives the name of a database of a version with the schema of books, made once."""
+    made: dict[str, tuple[Database, str]] = {}
+
+    def template(version: str) -> str:
+        if version not in made:
+            made[version] = new_database(version, "template0")
+            sql.migrate(made[version][0].url)
+        return made[version][0].name
+
+    yield template
+    for one, maintenance in made.values():
+        if one.server is None:  # one of ours goes with all its databases, and may be gone already
+            sql.execute(maintenance, f"DROP DATABASE {one.name} WITH (FORCE)")
+
+
+@pytest.fixture
+def book_database(
+    request: pytest.FixtureRequest, new_database: MakeDatabase, book_template: Callable[[str], str]
+) -> Iterator[Database]:
+    """A database of this test with the schema of books; on PostgreSQL 18 unless the test asks for a version."""
+    version = getattr(request, "param", VERSIONS[0])
+    made, maintenance = new_database(version, book_template(version))
+    yield made
+    sql.execute(maintenance, f"DROP DATABASE {made.name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from tests.servers.process import Server, ServerFailed, ServerUnavailable, free_port
 
@@ -137,6 +138,7 @@ class Postgres(Server):
         Raises :class:`ServerUnavailable` where there is no such version.
         """
         self.version = version
+        self.programs = find(version)
         self.directory = directory or fresh_directory()
         self.data = self.directory / "data"
         super().__init__(log=self.directory / "server.log", remove=() if directory else (self.directory,))
@@ -144,7 +146,6 @@ class Postgres(Server):
         self._auth = auth
         self._password = password
         self._run_as = (UNPRIVILEGED, UNPRIVILEGED) if os.geteuid() == 0 else None
-        self.programs = find(version)
         if self._run_as:
             self.programs = _for_every_user(self.programs, self._run_as)
 
@@ -227,6 +228,14 @@ class Postgres(Server):
     def url(self, database: str = "postgres", *, user: str = "postgres", port: int | None = None) -> str:
         """Return the URL of a database, without a password; ``port`` is that of a proxy before the server."""
         return f"postgresql://{user}@127.0.0.1:{port or self.port}/{database}"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except ServerFailed:
+            self.remove()
+            raise
+        return self
 
     def __exit__(self, *raised: object) -> None:
         self.remove()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import asyncpg
+if TYPE_CHECKING:
+    import asyncpg
 
 T = TypeVar("T")
 
@@ -34,6 +35,8 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 def query(url: str, statement: str, *values: object) -> list[asyncpg.Record]:
     """Return the rows of one statement, sent on a connection of its own outside of a transaction."""
 
+    import asyncpg  # an extra, and this module is loaded with every test
+
     async def ask() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(url, timeout=20)
         try:
@@ -47,10 +50,28 @@ def query(url: str, statement: str, *values: object) -> list[asyncpg.Record]:
 def execute(url: str, script: str) -> None:
     """Run several statements, without values, on a connection of its own."""
 
+    import asyncpg
+
     async def send() -> None:
         connection = await asyncpg.connect(url, timeout=20)
         try:
             await connection.execute(script, timeout=60)
+        finally:
+            await connection.close()
+
+    finish(send())
+
+
+def migrate(url: str) -> None:
+    """Make the newest schema of books in a database."""
+    import asyncpg
+
+    from qts.db.postgres.migrate import migrate as bring_to_the_newest
+
+    async def send() -> None:
+        connection = await asyncpg.connect(url, timeout=20)
+        try:
+            await bring_to_the_newest(connection, "the database of the test")
         finally:
             await connection.close()
 

@@ -47,11 +47,17 @@ def start(order: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 def run(order: dict[str, Any]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)  # so that the end of the server ends the wait below
     child = start(order)
     print(child.pid, flush=True)
     while child.poll() is None:
-        readable, _, _ = select.select([0], [], [], 0.05)
-        if readable and not os.read(0, 64):  # the process with the tests is gone
+        readable, _, _ = select.select([0, ended], [], [])
+        if ended in readable:
+            os.read(ended, 64)
+        elif not os.read(0, 64):  # the process with the tests is gone
             child.send_signal(order["at_death"])
             try:
                 child.wait(10)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
+import pytest
 
 from tests.servers.pglite import PGlite
+
+asyncpg = pytest.importorskip("asyncpg", reason="needs the extra postgres")
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 

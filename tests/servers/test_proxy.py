@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-import asyncpg
 import pytest
 
 from tests.servers.fixtures import Database
 from tests.servers.proxy import Proxy
+
+asyncpg = pytest.importorskip("asyncpg", reason="needs the extra postgres")
 
 LOST = (asyncpg.PostgresConnectionError, asyncpg.ConnectionDoesNotExistError, ConnectionError)
 

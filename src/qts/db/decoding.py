@@ -27,7 +27,7 @@ _NEWEST_HOLDINGS: Final = (
 )
 RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result, account"
 _OWN: Final = "SELECT run_id, account FROM runs"
-_UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
+UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
 """Errors of making a record of values of another kind; those of msgspec are ValueErrors."""
 _PLAIN: Final = frozenset({str, int, type(None), bool, float, tuple})
 """Types of values that hold no record of their own."""
@@ -40,7 +40,7 @@ def of_row(path: Path, table: str, row: object) -> Iterator[None]:
     """Raise StorageError naming the store ``path``, ``table`` and ``row`` for what the block cannot understand."""
     try:
         yield
-    except _UNFIT as error:
+    except UNFIT as error:
         raise _unfit(path, table, row, error) from error
 
 
@@ -143,7 +143,7 @@ def transfers_of(path: Path, rows: Iterable[_Row], first: int = 1) -> list[Trans
             if [leg[1] for leg in pair] != [1, 2] or pair[0][0] != pair[1][0]:
                 raise ValueError("the two legs of a transfer do not stand together")
             (transfer,) = TRANSFERS.decode(pair)
-            _check(transfer)
+            check_record(transfer)
             found.append(transfer)
     return found
 
@@ -157,15 +157,15 @@ def _made(
         try:  # not of_row(): entering it costs as much as making the record
             record = make(row)
             kinds = tuple(map(type, row))
-            _check(record, kinds_fit=kinds in fit)
-        except _UNFIT as error:
+            check_record(record, kinds_fit=kinds in fit)
+        except UNFIT as error:
             raise _unfit(path, table, " ".join(map(str, row[:key])) if key else number, error) from error
         fit.add(kinds)
         found.append(record)
     return found
 
 
-def _check(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
+def check_record(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
     """Raise ValueError when a value is of another kind than it has to be, or no amount of money."""
     if not kinds_fit:
         msgspec.convert(msgspec.structs.asdict(record), type(record))  # what stands in it is looked at by itself
@@ -175,4 +175,4 @@ def _check(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
             if not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
                 raise ValueError(f"{record.__struct_fields__[place]} is {value}")
         elif kind not in _PLAIN and isinstance(value, msgspec.Struct):
-            _check(value, kinds_fit=kinds_fit)
+            check_record(value, kinds_fit=kinds_fit)

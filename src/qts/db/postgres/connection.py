@@ -45,3 +45,9 @@ async def use_schema(connection: Connection, schema: str, *more: str) -> None:
 def quoted(name: str) -> str:
     """Return a name as it is written in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def said(error: Exception) -> str:
+    """Return what the server refused something with, in one line."""
+    detail = getattr(error, "detail", None)
+    return " ".join(f"{getattr(error, 'message', None) or error}{f' ({detail})' if detail else ''}".split())

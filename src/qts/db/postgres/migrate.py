@@ -15,8 +15,9 @@ import asyncpg
 
 from qts.db.migrations import Migration
 from qts.db.postgres.catalogue import read_catalogue
-from qts.db.postgres.connection import SCHEMA, Connection
+from qts.db.postgres.connection import SCHEMA, Connection, said
 from qts.db.postgres.drift import refuse_drift
+from qts.db.postgres.roles import grant, owner_to_be
 from qts.db.postgres.run_steps import run_steps
 from qts.db.postgres.state import ASK_FOR_RIGHTS, TIMESCALE, SchemaState, Timescale, history, is_due, read_state
 from qts.errors import InputError, StorageError, Unavailable
@@ -26,6 +27,15 @@ Told: TypeAlias = Callable[[Migration, Outcome], None]
 
 _LOCK: Final = 0x7174_736D_6967
 """The advisory lock of migrations ("qtsmig"), in every database its own."""
+_LOCK_WAIT: Final = "5s"
+"""How long a statement of a step waits for a lock that a session or another program holds."""
+_BROKEN: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+"""How the end of a connection shows: the server's last word on it, the driver's, or the system's."""
 
 
 async def migrate(
@@ -37,7 +47,8 @@ async def migrate(
     """Bring the database to the newest schema, and return how far it is then.
 
     ``told`` is called with every step that was due and what became of it. Two at once do not race: the second waits
-    for each step of the first, and finds it done. Raises InputError for a schema of something else or one that has
+    for each step of the first, and finds it done. The roles that are there are granted what is theirs
+    (:mod:`qts.db.postgres.roles`). Raises InputError for a schema of something else or one that has
     drifted, and for a user who may not change it; Unavailable when something else holds a lock; StorageError for a
     step that fails. What was not told of is then as it was.
     """
@@ -46,6 +57,7 @@ async def migrate(
         await refuse_drift(connection, where, before, known)
     for step in before.due:
         told(step, await _explained(connection, where, step, before.timescale))
+    await _grant(connection, where)
     after = await read_state(connection, where, known)
     await refuse_drift(connection, where, after, known)
     return after
@@ -57,16 +69,16 @@ async def _explained(connection: Connection, where: str, step: Migration, timesc
         return await _apply(connection, where, step, timescale)
     except asyncpg.LockNotAvailableError as error:
         raise Unavailable(
-            f"{where}: migration {step.name} waited too long for a lock, and nothing of it was written ({error}); "
-            "end what uses the database, then migrate again"
+            f"{where}: migration {step.name} waited too long for a lock, and nothing of it was written "
+            f"({said(error)}); end what uses the database, then migrate again"
         ) from error
     except asyncpg.InsufficientPrivilegeError as error:
-        raise InputError(f"{where}: migration {step.name}: {error}; {ASK_FOR_RIGHTS}") from error
-    except asyncpg.PostgresConnectionError as error:
+        raise InputError(f"{where}: migration {step.name}: {said(error)}; {ASK_FOR_RIGHTS}") from error
+    except _BROKEN as error:
         raise Unavailable(f"{where}: the connection broke in migration {step.name}; migrate again") from error
     except asyncpg.PostgresError as error:
         raise StorageError(
-            f"{where}: migration {step.name}{_line_of(error, step)}: {error}; nothing of it was written"
+            f"{where}: migration {step.name}{_line_of(error, step)}: {said(error)}; nothing of it was written"
         ) from error
 
 
@@ -78,9 +90,7 @@ def _line_of(error: asyncpg.PostgresError, step: Migration) -> str:
 async def _apply(connection: Connection, where: str, step: Migration, timescale: Timescale | None) -> Outcome:
     """Apply one step, or note that it is skipped; another that did the same first is waited for."""
     async with connection.transaction(isolation="read_committed"):
-        await connection.execute("SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '10min'")
-        await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        await connection.execute("SET LOCAL lock_timeout = '5s'")
+        await _take_turn(connection)
         applied = await history(connection, where)
         if not is_due(step, applied, timescale):
             return "there"
@@ -98,6 +108,26 @@ async def _apply(connection: Connection, where: str, step: Migration, timescale:
         )
         await _remember(connection)
     return "skipped" if is_skipped else "applied"
+
+
+async def _take_turn(connection: Connection) -> None:
+    """Wait until no other migration is in a step, and act as the owner of the schema until the transaction ends."""
+    await connection.execute("SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '10min'")
+    await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+    if owner := await owner_to_be(connection):
+        await connection.execute(f"SET LOCAL ROLE {owner}")
+
+
+async def _grant(connection: Connection, where: str) -> None:
+    try:
+        async with connection.transaction(isolation="read_committed"):
+            await _take_turn(connection)
+            await grant(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise InputError(
+            f"{where}: the roles cannot be granted their rights: {said(error)}; {ASK_FOR_RIGHTS}"
+        ) from error
 
 
 async def _remember(connection: Connection) -> None:

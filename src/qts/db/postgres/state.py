@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from qts.db.migrations import Applied, Migration, migrations_of, why_not_ours
-from qts.db.postgres.connection import SCHEMA, Connection
+from qts.db.postgres.connection import SCHEMA, Connection, said
 from qts.errors import InputError
 
 TIMESCALE: Final = "timescale"
@@ -95,5 +95,5 @@ async def history(connection: Connection, where: str) -> dict[int, Applied]:
             "rename that schema"
         ) from None
     except asyncpg.InsufficientPrivilegeError as error:
-        raise InputError(f"{where}: {error}; {ASK_FOR_RIGHTS}") from None
+        raise InputError(f"{where}: {said(error)}; {ASK_FOR_RIGHTS}") from None
     return {row["version"]: Applied(row["name"], row["checksum"], row["skipped"]) for row in rows}

@@ -1,0 +1,187 @@
+"""Market values in a file of many runs, the bars that are made of them, and the results of days.
+
+All run on the thread of the :class:`~qts.db.sqlite_adapter.SqliteAdapter`, on its connection.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from qts.clock import from_ns
+from qts.db.adapter import DayPnl, TickBlock
+from qts.db.contracts import LedgerRow
+from qts.errors import BatchRefused, ContractError
+from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
+from qts.market.series.intervals import DAY_NS, length_name
+from qts.money import sum_of, volume_and_value
+
+VALUES: Final = 4_096
+"""Values that are read at once."""
+MOST_DECIMALS: Final = 8
+"""Digits behind the point that a price or size of a market may have."""
+_NS_PER_US: Final = 1_000
+_SHORTEST: Final = timedelta(seconds=1)
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(MarketValue).decode
+_SQL_ADD: Final = (
+    "INSERT INTO market_values (symbol, time, seq, value) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (symbol, time, seq) DO NOTHING"
+)
+_SQL_READ: Final = (
+    "SELECT time, seq, value FROM market_values WHERE symbol = ? AND (time, seq) > (?, ?) AND time < ? "  # noqa: S608 - our own number
+    f"ORDER BY time, seq LIMIT {VALUES}"
+)
+_Trade = tuple[int, Decimal, Decimal]
+"""Number, price and size of a trade."""
+
+
+def append(connection: sqlite3.Connection, block: TickBlock) -> int:
+    """Store the values of a block in one transaction and return how many were new."""
+    rows = [_row(number, value) for number, value in enumerate(block.values, block.seq)]
+    before = connection.total_changes
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.executemany(_SQL_ADD, rows)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return connection.total_changes - before
+
+
+def page(
+    connection: sqlite3.Connection, symbol: str, after: tuple[int, int], end_ns: int
+) -> tuple[list[TickBlock], tuple[int, int] | None]:
+    """Return the blocks of the next values behind (time, seq), and where they end; None: the end.
+
+    Values whose numbers do not follow on each other are in blocks of their own.
+    """
+    rows = connection.execute(_SQL_READ, (symbol, *after, end_ns)).fetchall()
+    blocks: list[TickBlock] = []
+    first, values = 0, list[MarketValue]()
+    for _, seq, value in rows:
+        if values and seq != first + len(values):
+            blocks.append(TickBlock(first, tuple(values)))
+            values = []
+        first = first if values else seq
+        values.append(_as_sent(_decode(value)))
+    if values:
+        blocks.append(TickBlock(first, tuple(values)))
+    return blocks, rows[-1][:2] if len(rows) == VALUES else None
+
+
+def bars(connection: sqlite3.Connection, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> list[Bar]:
+    """Return the bars of an interval, made of the stored trades: they are all kept, so no coarser ones are."""
+    length = interval // timedelta(microseconds=1) * _NS_PER_US
+    if interval < _SHORTEST:
+        raise ContractError(f"an interval of bars is at least a second, not {interval}")
+    trades: dict[int, list[_Trade]] = {}
+    for seq, value in _values(connection, symbol, start_ns, end_ns):
+        price, size = _trade_of(value)
+        if price is not None and size is not None and size > 0:
+            trades.setdefault(_begin(value.ts_ns, length), []).append((seq, price, size))
+    return [_bar(symbol, begin, length, sorted(rows)) for begin, rows in sorted(trades.items())]
+
+
+def results_of_days(run_id: str, rows: Iterable[LedgerRow]) -> list[DayPnl]:
+    """Return what the fills of one run realised, by day, pool and strategy."""
+    fills: dict[tuple[str, date, str, str], list[LedgerRow]] = {}
+    for row in rows:
+        day = date.fromisoformat(row.trade_date) if row.trade_date else from_ns(row.ts_ns).date()
+        fills.setdefault((row.account, day, row.pool.value, row.strategy), []).append(row)
+    return [
+        DayPnl(
+            account,
+            run_id,
+            day,
+            pool,
+            strategy,
+            sum_of(row.realized_pnl for row in of_day),
+            sum_of(row.fee for row in of_day),
+            sum_of(row.tax for row in of_day),
+            len(of_day),
+        )
+        for (account, day, pool, strategy), of_day in sorted(fills.items())
+    ]
+
+
+def _row(seq: int, value: MarketValue) -> tuple[str, int, int, bytes]:
+    value = _as_sent(value)
+    try:
+        if isinstance(value, Bar):
+            raise ContractError("a bar is made of trades, and not stored")
+        for number in _numbers(value):
+            _refuse_unfit(number)
+        return (value.symbol, value.ts_ns, seq, _encode(value))
+    except (ContractError, UnicodeEncodeError) as error:
+        raise BatchRefused(
+            f"market value {seq} of {value.symbol!r} at {value.ts_ns}: {error}; nothing of its block was written"
+        ) from error
+
+
+def _numbers(value: object) -> Iterator[Decimal | float]:
+    if isinstance(value, Decimal | float):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, msgspec.Struct):
+        yield from _numbers(msgspec.structs.astuple(value))
+
+
+def _refuse_unfit(number: Decimal | float) -> None:
+    if not math.isfinite(number):
+        raise ContractError(f"{number} is not finite")
+    if isinstance(number, Decimal):
+        exponent = number.as_tuple().exponent
+        assert isinstance(exponent, int), "a finite number has one"
+        if exponent < -MOST_DECIMALS:
+            raise ContractError(f"{number} has more than {MOST_DECIMALS} decimals")
+
+
+def _as_sent(value: MarketValue) -> MarketValue:
+    """Return the value with the levels of a book as tuples: they may be read only when first looked at."""
+    if not isinstance(value, BookUpdate):
+        return value
+    sides: dict[str, Any] = {"bids": tuple(map(tuple, value.bids)), "asks": tuple(map(tuple, value.asks))}
+    return msgspec.structs.replace(value, **sides)
+
+
+def _values(
+    connection: sqlite3.Connection, symbol: str, start_ns: int, end_ns: int
+) -> Iterator[tuple[int, MarketValue]]:
+    after: tuple[int, int] | None = (start_ns, -1)
+    while after is not None:
+        blocks, after = page(connection, symbol, after, end_ns)
+        for block in blocks:
+            yield from enumerate(block.values, block.seq)
+
+
+def _begin(ts_ns: int, length: int) -> int:
+    """Return when the interval of a moment began; those of less than a day count from midnight UTC."""
+    midnight = ts_ns - ts_ns % DAY_NS if length < DAY_NS else 0
+    return ts_ns - (ts_ns - midnight) % length
+
+
+def _trade_of(value: MarketValue) -> tuple[Decimal | None, Decimal | None]:
+    """Return price and size of the trade that a value tells of; None for none."""
+    if isinstance(value, Tick):
+        return value.price, value.size
+    return (value.last, value.last_size) if isinstance(value, Quote) else (None, None)
+
+
+def _bar(symbol: str, begin: int, length: int, trades: Sequence[_Trade]) -> Bar:
+    """Return the bar of trades in the order of their numbers."""
+    prices, sizes = [price for _, price, _ in trades], [size for _, _, size in trades]
+    volume, value = volume_and_value(sizes, prices)
+    ends = prices[0], max(prices), min(prices), prices[-1]
+    day = from_ns(begin).date().isoformat()
+    return Bar(symbol, begin + length, *ends, volume, length_name(length), day, begin, value, len(trades))
