@@ -117,6 +117,20 @@ class AdapterTests:
             assert await adapter.strategy_files("run-1") == list(FILES)
             assert await adapter.applied("run-1") == 0
 
+    async def test_a_run_stays_with_its_account(self, opens: Opens, book: Book) -> None:
+        # Given a run of the account main
+        batch = book.write(rows.equity())
+        async with opens() as adapter:
+            await begun(adapter, book)
+
+            # Then neither the run nor a batch of it is taken for another account
+            with pytest.raises(BatchRefused, match="main"):
+                await adapter.put_run(msgspec.structs.replace(book.run, account="second"), (), ())
+            with pytest.raises(BatchRefused, match="main"):
+                await adapter.apply([msgspec.structs.replace(batch, account="second")])
+            assert await adapter.runs() == [book.run]
+            assert await adapter.applied("run-1") == 0
+
     async def test_runs_are_told_by_id_and_by_account(self, opens: Opens, makes_book: Callable[..., Book]) -> None:
         # Given runs of two accounts
         ours, theirs = makes_book("run-2", "main"), makes_book("run-10", "second")

@@ -141,7 +141,7 @@ async def test_a_claim_ends_with_its_process_however_that_ends(path: Path, tmp_p
             # And after a kill the account is free
             os.kill(other.pid, signal.SIGKILL)
             other.wait()
-            assert await adapter.claim(book.run, whole_account=True) == 2
+            assert await adapter.claim(book.run, whole_account=True) > 0
     finally:
         other.kill()
         other.communicate()

@@ -44,6 +44,10 @@ _SQL_PROGRESS: Final = (
 _SQL_BATCH: Final = (
     f"INSERT INTO {tables.BATCHES} (run_id, id, inbox) VALUES (?, ?, ?) ON CONFLICT (run_id, id) DO NOTHING"  # noqa: S608
 )
+_SQL_EPOCH: Final = (
+    "SELECT max(coalesce(max(epoch), 0) + 1, 1000 * CAST(strftime('%s', 'now') AS INTEGER)) FROM writers"
+)
+"""The next epoch: above every one before, also above those that a file restored from a backup has forgotten."""
 _SQL_NEW_WRITER: Final = (
     "INSERT INTO writers (run_id, account, whole_account, epoch) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (run_id) DO UPDATE SET whole_account = excluded.whole_account, epoch = excluded.epoch"
@@ -58,7 +62,7 @@ def applied(connection: sqlite3.Connection, run_id: str) -> int:
 def new_epoch(connection: sqlite3.Connection, run: RunRow, *, whole_account: bool) -> int:
     """Write down a new writer of the run, or of every run of its account that was claimed so; return its epoch."""
     with _transaction(connection):
-        (epoch,) = connection.execute("SELECT coalesce(max(epoch), 0) + 1 FROM writers").fetchone()
+        (epoch,) = connection.execute(_SQL_EPOCH).fetchone()
         if whole_account:
             sql = "UPDATE writers SET epoch = ? WHERE account = ? AND whole_account"
             connection.execute(sql, (epoch, run.account))
@@ -71,14 +75,7 @@ def put_run(
 ) -> None:
     """Write down a run, its files and configurations, or what has changed of the run."""
     with _transaction(connection):
-        found = connection.execute("SELECT account FROM runs WHERE run_id = ?", (run.run_id,)).fetchone()
-        if found is not None and found[0] != run.account:
-            raise BatchRefused(
-                f"table runs, row {run.run_id}: it is of account {found[0]}, and was sent as one of {run.account}"
-            )
-        connection.execute(_SQL_RUN, msgspec.structs.astuple(run))
-        connection.executemany(_SQL_FILE, ((run.run_id, *msgspec.structs.astuple(file)) for file in files))
-        connection.executemany(_SQL_CONFIG, ((run.run_id, *msgspec.structs.astuple(row)) for row in configs))
+        _put_run(connection, run, files, configs)
 
 
 def apply(connection: sqlite3.Connection, batches: Sequence[Batch]) -> int:
@@ -111,12 +108,12 @@ def begin_load(connection: sqlite3.Connection, copy: RunCopy, epoch: int) -> int
 
     From now on the run counts as incomplete.
     """
-    put_run(connection, copy.run, copy.files, copy.configs)
     run_id = copy.run.run_id
     with _transaction(connection):
         _refuse_fenced(connection, run_id, epoch)
         newest, loading = _progress(connection, run_id)
-        if newest < copy.seq:
+        if newest < copy.seq or not _is_known(connection, run_id, copy.run.account):
+            _put_run(connection, copy.run, copy.files, copy.configs)
             connection.execute(_SQL_PROGRESS, (run_id, newest, max(loading, copy.seq)))
     return newest
 
@@ -140,15 +137,25 @@ def end_load(connection: sqlite3.Connection, copy: RunCopy, epoch: int) -> int:
     return newest
 
 
+def _put_run(
+    connection: sqlite3.Connection, run: RunRow, files: Sequence[StrategyFile], configs: Sequence[ConfigRow]
+) -> None:
+    _is_known(connection, run.run_id, run.account)
+    connection.execute(_SQL_RUN, msgspec.structs.astuple(run))
+    connection.executemany(_SQL_FILE, ((run.run_id, *msgspec.structs.astuple(file)) for file in files))
+    connection.executemany(_SQL_CONFIG, ((run.run_id, *msgspec.structs.astuple(row)) for row in configs))
+
+
 def _progress(connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
     row = connection.execute("SELECT applied, loading FROM progress WHERE run_id = ?", (run_id,)).fetchone()
     return row or (0, 0)
 
 
 def _is_known(connection: sqlite3.Connection, run_id: str, account: str) -> bool:
+    """Return whether the run is there. Raises BatchRefused when it is there as one of another account."""
     row = connection.execute("SELECT account FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     if row is not None and row[0] != account:
-        raise BatchRefused(f"run {run_id} is of account {row[0]}; a batch of it was sent for account {account}")
+        raise BatchRefused(f"run {run_id} is of account {row[0]} there; it was sent as one of account {account}")
     return row is not None
 
 
