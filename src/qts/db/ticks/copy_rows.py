@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import count
@@ -20,8 +21,8 @@ from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tic
 from qts.market.series.intervals import DAY_NS
 
 COLUMNS: Final = (
-    *("symbol", "kind", "flags", "time", "ns", "seq", "part"),
-    *("price", "size", "bid", "ask", "bid_size", "ask_size", "volume", "level", "day"),
+    *("symbol", "kind", "flags", "time", "ns", "seq"),
+    *("price", "size", "bid", "ask", "bid_size", "ask_size", "volume", "level", "day", "bids", "asks"),
 )
 """The columns of ``tick_data`` in the order in which the rows have them."""
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -40,8 +41,11 @@ _NULL: Final = b"\xff\xff\xff\xff"
 _KEPT: Final = 65_536
 """Numbers and beginnings of rows whose bytes are kept; then they are made afresh."""
 _BASE: Final = 10_000
-_place = struct.Struct(">iqihiqih").pack
+_place = struct.Struct(">iqihiq").pack
 _number_head = struct.Struct(">ihhHH").pack
+_array_head = struct.Struct(">iiiiii").pack
+_NUMERIC_OID: Final = 1700
+_NO_LEVELS: Final = struct.pack(">iiii", 12, 0, 0, _NUMERIC_OID)
 _double = struct.Struct(">id").pack
 
 
@@ -80,7 +84,7 @@ class CopyRows:
             number = self._number
             parts += (
                 self._head(value.symbol, b"Q", 0),
-                _place(8, us, 2, ns, 8, seq, 2, 0),
+                _place(8, us, 2, ns, 8, seq),
                 number(value.last, "last"),  # type: ignore[union-attr]
                 number(value.last_size, "last_size"),  # type: ignore[union-attr]
                 number(value.bid, "bid"),  # type: ignore[union-attr]
@@ -88,53 +92,47 @@ class CopyRows:
                 number(value.bid_size, "bid_size"),  # type: ignore[union-attr]
                 number(value.ask_size, "ask_size"),  # type: ignore[union-attr]
                 number(value.volume, "volume"),  # type: ignore[union-attr]
-                _NULL * 2,
+                _NULL * 4,
             )
         elif isinstance(value, Tick):
             maker = value.buyer_is_maker
             flags = 0 if maker is None else BUYER_IS_MAKER if maker else SELLER_IS_MAKER
             parts += (
                 self._head(value.symbol, b"T", flags),
-                _place(8, us, 2, ns, 8, seq, 2, 0),
+                _place(8, us, 2, ns, 8, seq),
                 self._number(value.price, "price"),
                 self._number(value.size, "size"),
-                _NULL * 7,
+                _NULL * 9,
             )
         elif isinstance(value, BookUpdate):
-            self._add_book(parts, value, us, ns, seq)
+            parts += (
+                self._head(value.symbol, b"B", value.snapshot * SNAPSHOT | value.after_gap * AFTER_GAP),
+                _place(8, us, 2, ns, 8, seq),
+                _NULL * 9,
+                self._levels(value.bids, "bids"),
+                self._levels(value.asks, "asks"),
+            )
         elif isinstance(value, IndexLevel | VolatilityLevel):
             if not math.isfinite(value.level):
                 raise _Unfit("level", value.level, "a level is finite")
             parts += (
                 self._head(value.symbol, b"I" if isinstance(value, IndexLevel) else b"V", 0),
-                _place(8, us, 2, ns, 8, seq, 2, 0),
+                _place(8, us, 2, ns, 8, seq),
                 _NULL * 7,
                 _double(8, value.level),
                 _text(value.day, "day"),
+                _NULL * 2,
             )
         else:
             raise _Unfit("value", type(value).__name__, "bars are made of market values and not stored as such")
 
-    def _add_book(self, parts: list[bytes], value: BookUpdate, us: int, ns: int, seq: int) -> None:
-        flags = (SNAPSHOT if value.snapshot else 0) | (AFTER_GAP if value.after_gap else 0)
-        number, part = self._number, 0
-        for kind, levels in ((b"B", value.bids), (b"A", value.asks)):
-            if not levels:
-                continue
-            head = self._head(value.symbol, kind, flags)
-            for price, size in levels:
-                if part >= 1 << 15:
-                    raise _Unfit("levels", part, "a change of a book has at most 32,768 levels")
-                parts += (
-                    head,
-                    _place(8, us, 2, ns, 8, seq, 2, part),
-                    number(price, "price"),
-                    number(size, "size"),
-                    _NULL * 7,
-                )
-                part += 1
-        if not part:
-            parts += (self._head(value.symbol, b"N", flags), _place(8, us, 2, ns, 8, seq, 2, 0), _NULL * 9)
+    def _levels(self, levels: Sequence[tuple[Decimal, Decimal]], field: str) -> bytes:
+        """Return the levels as an array of numerics with its length."""
+        if not levels:
+            return _NO_LEVELS
+        number = self._number
+        parts = [number(one, field) for level in levels for one in level]
+        return b"".join((_array_head(20 + sum(map(len, parts)), 1, 0, _NUMERIC_OID, len(parts), 1), *parts))
 
     def _head(self, symbol: str, kind: bytes, flags: int) -> bytes:
         key = (symbol, kind, flags)

@@ -18,10 +18,10 @@ from qts.errors import StorageError
 from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
 
 SELECT: Final = (
-    "SELECT kind, time, ns, seq, part, flags, price, size, bid, ask, bid_size, ask_size, volume, level, day "
+    "SELECT kind, time, ns, seq, flags, price, size, bid, ask, bid_size, ask_size, volume, level, day, bids, asks "
     "FROM tick_data"
 )
-"""What :class:`ReadRows` reads, in the order of time, ns, seq and part."""
+"""What :func:`values_of` reads, in the order of time, ns and seq."""
 
 _KEPT: Final = 65_536
 _EPOCH_NS: Final = EPOCH_US * NS_PER_US
@@ -71,75 +71,30 @@ def microseconds(ts_ns: int) -> tuple[int, int]:
     return divmod(ts_ns - _EPOCH_NS, NS_PER_US)
 
 
-class ReadRows:
-    """A reader of the rows of one symbol, page by page; a change of a book may go over the end of a page."""
-
-    def __init__(self, symbol: str) -> None:
-        self._symbol = symbol
-        self._book: list[Any] | None = None
-        """The change of a book whose rows may not all be read: ts_ns, seq, flags, bids, asks."""
-
-    def take(self, rows: Sequence[Any]) -> TickBlock | None:
-        """Return the values that are complete after these rows; None when there is none."""
-        symbol = self._symbol
-        seqs: list[int] = []
-        values: list[MarketValue] = []
-        for kind, (us,), ns, seq, part, flags, price, size, *quoted, level, day in rows:
-            ts_ns = _EPOCH_NS + us * NS_PER_US + ns
-            if kind == b"T":
-                value: MarketValue = Tick(
-                    symbol, ts_ns, price, size, None if not flags else bool(flags & BUYER_IS_MAKER)
-                )
-            elif kind == b"Q":
-                bid, ask, bid_size, ask_size, volume = quoted
-                value = Quote(symbol, ts_ns, bid, ask, bid_size, ask_size, price, size, volume)
-            elif kind in (b"B", b"A"):
-                if part == 0:
-                    self._end_book(seqs, values)
-                    self._book = [ts_ns, seq, flags, [], []]
-                elif self._book is None or self._book[1] != seq:
-                    raise StorageError(
-                        f"tick_data: {symbol}, seq {seq}: the change of a book has lost its beginning"
-                    )
-                self._book[3 if kind == b"B" else 4].append((price, size))
-                continue
-            else:
-                value = _other(kind, symbol, ts_ns, flags, level, day)
-            if self._book is not None:
-                self._end_book(seqs, values)
-            seqs.append(seq)
-            values.append(value)
-        return _block(seqs, values)
-
-    def finish(self) -> TickBlock | None:
-        """Return what is complete because no row follows; None when there is nothing."""
-        seqs: list[int] = []
-        values: list[MarketValue] = []
-        self._end_book(seqs, values)
-        return _block(seqs, values)
-
-    def _end_book(self, seqs: list[int], values: list[MarketValue]) -> None:
-        if self._book is None:
-            return
-        ts_ns, seq, flags, bids, asks = self._book
-        self._book = None
+def values_of(symbol: str, rows: Sequence[Any]) -> TickBlock | None:
+    """Return the values of a symbol's rows; None when there is no row."""
+    seqs: list[int] = []
+    values: list[MarketValue] = []
+    for kind, (us,), ns, seq, flags, price, size, *quoted, level, day, bids, asks in rows:
+        ts_ns = _EPOCH_NS + us * NS_PER_US + ns
         seqs.append(seq)
-        values.append(
-            BookUpdate(
-                self._symbol, ts_ns, tuple(bids), tuple(asks), bool(flags & SNAPSHOT), bool(flags & AFTER_GAP)
-            )
-        )
-
-
-def _other(kind: bytes, symbol: str, ts_ns: int, flags: int, level: float, day: str) -> MarketValue:
-    if kind == b"N":
-        return BookUpdate(symbol, ts_ns, (), (), bool(flags & SNAPSHOT), bool(flags & AFTER_GAP))
-    if kind == b"I":
-        return IndexLevel(symbol, ts_ns, level, day)
-    if kind == b"V":
-        return VolatilityLevel(symbol, ts_ns, level, day)
-    raise StorageError(f"tick_data: {symbol}: a row has a kind {kind!r}, which this version does not know")
-
-
-def _block(seqs: list[int], values: list[MarketValue]) -> TickBlock | None:
+        if kind == b"T":
+            maker = None if not flags else bool(flags & BUYER_IS_MAKER)
+            values.append(Tick(symbol, ts_ns, price, size, maker))
+        elif kind == b"Q":
+            bid, ask, bid_size, ask_size, volume = quoted
+            values.append(Quote(symbol, ts_ns, bid, ask, bid_size, ask_size, price, size, volume))
+        elif kind == b"B":
+            levels = _levels(bids), _levels(asks)
+            values.append(BookUpdate(symbol, ts_ns, *levels, bool(flags & SNAPSHOT), bool(flags & AFTER_GAP)))
+        elif kind == b"I":
+            values.append(IndexLevel(symbol, ts_ns, level, day))
+        elif kind == b"V":
+            values.append(VolatilityLevel(symbol, ts_ns, level, day))
+        else:
+            raise StorageError(f"tick_data: {symbol}, seq {seq}: this version does not know its kind {kind!r}")
     return TickBlock(seqs[0], tuple(values), tuple(seqs)) if values else None
+
+
+def _levels(flat: Sequence[Decimal]) -> tuple[tuple[Decimal, Decimal], ...]:
+    return tuple(zip(flat[::2], flat[1::2], strict=True))

@@ -15,7 +15,7 @@ from qts.clock import NS_PER_S, stopwatch_ns
 from qts.db.adapter import TickBlock
 from qts.db.ticks.copy_rows import COLUMNS, HEADER, TRAILER, CopyRows, days_of
 from qts.db.ticks.ohlcv import BarQuery
-from qts.db.ticks.read_rows import SELECT, ReadRows, microseconds, set_codecs
+from qts.db.ticks.read_rows import SELECT, microseconds, set_codecs, values_of
 from qts.errors import BatchRefused, Unavailable
 from qts.market.contracts import Bar
 
@@ -26,11 +26,10 @@ _CLOSE_S: Final = 2.0
 _MARKED_NS: Final = 20 * NS_PER_S
 """A day that was marked so recently is not marked again."""
 _COPY: Final = f"COPY tick_data ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
-_LAST_PART: Final = (1 << 15) - 1
 _COLUMNS: Final = ", ".join(COLUMNS)
 _PAGE: Final = (
-    f"{SELECT} WHERE symbol = $1 AND time >= $2 AND time <= $3 AND (time, ns, seq, part) > ($2, $4, $5, $6) "
-    f"AND (time, ns) < ($3, $7) ORDER BY time, ns, seq, part LIMIT {PAGE_ROWS}"
+    f"{SELECT} WHERE symbol = $1 AND time >= $2 AND time <= $3 AND (time, ns, seq) > ($2, $4, $5) "
+    f"AND (time, ns) < ($3, $6) ORDER BY time, ns, seq LIMIT {PAGE_ROWS}"
 )
 
 Connect = Callable[[], Awaitable[Any]]
@@ -95,10 +94,9 @@ class TickStore:
 
         ``after`` (ts_ns, seq): only what comes behind that value.
         """
-        reader = ReadRows(symbol)
         at_us, at_ns = microseconds(start_ns if after is None else after[0])
         end = microseconds(end_ns)
-        place = (at_us, at_ns, -1, 0) if after is None else (at_us, at_ns, after[1], _LAST_PART)
+        place = (at_us, at_ns, -1 if after is None else after[1])
         async with reading(self._connect) as connection:
             await set_codecs(connection)
             while True:
@@ -106,14 +104,12 @@ class TickStore:
                     connection,
                     connection.fetch(_PAGE, symbol, place[0], end[0], *place[1:], end[1]),
                 )
-                if (block := reader.take(rows)) is not None:
+                if (block := values_of(symbol, rows)) is not None:
                     yield block
                 if len(rows) < PAGE_ROWS:
                     break
                 last = rows[-1]
-                place = (last["time"][0], last["ns"], last["seq"], last["part"])
-        if (block := reader.finish()) is not None:
-            yield block
+                place = (last["time"][0], last["ns"], last["seq"])
 
     async def ohlcv(self, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> Sequence[Bar]:
         """Return the bars that begin at ``start_ns`` or later and before ``end_ns``."""
@@ -216,7 +212,6 @@ async def _append_new(connection: Any, rows: bytes) -> int:
         await _copy(connection, "tick_data_new", rows)
         new: int = await connection.fetchval(
             f"WITH new AS (INSERT INTO tick_data ({_COLUMNS}) SELECT {_COLUMNS} FROM tick_data_new "  # noqa: S608
-            "ON CONFLICT (symbol, time, seq, part) DO NOTHING RETURNING part) "
-            "SELECT count(*) FROM new WHERE part = 0"
+            "ON CONFLICT (symbol, time, seq) DO NOTHING RETURNING 1) SELECT count(*) FROM new"
         )
         return new

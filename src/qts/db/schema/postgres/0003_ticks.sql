@@ -1,15 +1,14 @@
--- Market values as they came. A value is one row, a change of a book one row for each of its levels; its rows have the
--- same time, ns and seq and are numbered by part, from 0. It was known at time + ns; seq orders values of equal time,
--- and is recording * 2^40 + the number of the value in its recording.
--- kind: Q quote, T trade, B bid level, A ask level, N a change of a book without levels, I index level, V volatility.
+-- Market values as they came, one row each. A value was known at time + ns; seq orders values of equal time, and is
+-- recording * 2^40 + the number of the value in its recording.
+-- kind: Q quote, T trade, B change of a book, I index level, V volatility level.
 -- flags: 1 snapshot, 2 after a gap, 4 the buyer was passive, 8 the seller was passive.
--- price, size: the trade, or the level; of a quote its last price, and the size if it tells of a trade.
+-- price, size: the trade; of a quote its last price, and the size if it tells of a trade.
+-- bids, asks: the changed levels of a book in their order, as price, size, price, size and so on.
 CREATE TABLE tick_data (
     time     timestamptz NOT NULL,
     ns       smallint    NOT NULL,
     seq      bigint      NOT NULL,
-    part     smallint    NOT NULL,
-    symbol   text        NOT NULL,
+    symbol   text COLLATE "C" NOT NULL,
     kind     "char"      NOT NULL,
     flags    smallint    NOT NULL,
     price    numeric,
@@ -21,14 +20,19 @@ CREATE TABLE tick_data (
     volume   numeric,
     level    double precision,
     day      text,
-    PRIMARY KEY (symbol, time, seq, part),
+    bids     numeric[],
+    asks     numeric[],
+    PRIMARY KEY (symbol, time, seq),
     CONSTRAINT tick_data_ns_is_below_a_microsecond CHECK (ns BETWEEN 0 AND 999),
-    CONSTRAINT tick_data_kind_is_known CHECK (kind IN ('Q', 'T', 'B', 'A', 'N', 'I', 'V')),
+    CONSTRAINT tick_data_kind_is_known CHECK (kind IN ('Q', 'T', 'B', 'I', 'V')),
+    -- NaN sorts above Infinity, so two comparisons refuse all three values that are no number.
     CONSTRAINT tick_data_is_finite CHECK (
         price > '-Infinity' AND price < 'Infinity' AND size > '-Infinity' AND size < 'Infinity'
         AND bid > '-Infinity' AND bid < 'Infinity' AND ask > '-Infinity' AND ask < 'Infinity'
         AND bid_size > '-Infinity' AND bid_size < 'Infinity' AND ask_size > '-Infinity' AND ask_size < 'Infinity'
-        AND volume > '-Infinity' AND volume < 'Infinity' AND level > '-Infinity' AND level < 'Infinity')
+        AND volume > '-Infinity' AND volume < 'Infinity' AND level > '-Infinity' AND level < 'Infinity'
+        AND '-Infinity' < ALL (bids) AND 'Infinity' > ALL (bids)
+        AND '-Infinity' < ALL (asks) AND 'Infinity' > ALL (asks))
 ) PARTITION BY RANGE (time);
 
 CREATE INDEX tick_data_by_time ON tick_data USING brin (time) WITH (autosummarize = on);
@@ -52,7 +56,7 @@ CREATE TABLE tick_days (
 
 -- Bars of trades. first_seq and last_seq are those of its open and its close; value is the sum of price * size.
 CREATE TABLE ohlcv_1m (
-    symbol    text        NOT NULL,
+    symbol    text COLLATE "C" NOT NULL,
     time      timestamptz NOT NULL,
     open      numeric     NOT NULL,
     high      numeric     NOT NULL,
@@ -68,7 +72,7 @@ CREATE TABLE ohlcv_1m (
 
 -- Bars of days (UTC), kept for ever.
 CREATE TABLE ohlcv_1d (
-    symbol    text        NOT NULL,
+    symbol    text COLLATE "C" NOT NULL,
     time      timestamptz NOT NULL,
     open      numeric     NOT NULL,
     high      numeric     NOT NULL,
@@ -222,3 +226,12 @@ END $$;
 REVOKE EXECUTE ON FUNCTION qts_make_tick_day(date), qts_mark_tick_days(date[]),
     qts_tick_recording(text, text, bigint), qts_roll_minutes(timestamptz, timestamptz), qts_roll_day(date),
     qts_drop_tick_day(date, integer), qts_drop_minutes(integer) FROM PUBLIC;
+
+-- The levels of changes of books, one row each: level counts those of a side from 1; size 0 takes a price out.
+CREATE VIEW tick_levels AS
+    SELECT d.symbol, d.time, d.ns, d.seq, side.name AS side, n AS level, side.flat[2 * n - 1] AS price,
+           side.flat[2 * n] AS size, (d.flags & 1) <> 0 AS snapshot, (d.flags & 2) <> 0 AS after_gap
+    FROM tick_data AS d
+    CROSS JOIN LATERAL (VALUES ('bid', d.bids), ('ask', d.asks)) AS side (name, flat)
+    CROSS JOIN LATERAL generate_series(1, cardinality(side.flat) / 2) AS n
+    WHERE d.kind = 'B';

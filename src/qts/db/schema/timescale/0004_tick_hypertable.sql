@@ -1,19 +1,28 @@
 -- The same tables kept by TimescaleDB: market values in chunks of a day, compressed by symbol after a week, and bars of
 -- a minute as a continuous aggregate. What was stored before stays; its bars are made again from it.
+DROP VIEW tick_levels;
 ALTER TABLE tick_data RENAME TO tick_data_before;
 ALTER TABLE tick_data_before RENAME CONSTRAINT tick_data_pkey TO tick_data_before_pkey;
 ALTER INDEX tick_data_by_time RENAME TO tick_data_before_by_time;
 
 CREATE TABLE tick_data (LIKE tick_data_before INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
-    CONSTRAINT tick_data_pkey PRIMARY KEY (symbol, time, seq, part));
+    CONSTRAINT tick_data_pkey PRIMARY KEY (symbol, time, seq));
 SELECT create_hypertable('tick_data', 'time', chunk_time_interval => interval '1 day',
                          create_default_indexes => false);
 CREATE INDEX tick_data_by_time ON tick_data USING brin (time) WITH (autosummarize = on);
 INSERT INTO tick_data SELECT * FROM tick_data_before;
 DROP TABLE tick_data_before;
 
+CREATE VIEW tick_levels AS
+    SELECT d.symbol, d.time, d.ns, d.seq, side.name AS side, n AS level, side.flat[2 * n - 1] AS price,
+           side.flat[2 * n] AS size, (d.flags & 1) <> 0 AS snapshot, (d.flags & 2) <> 0 AS after_gap
+    FROM tick_data AS d
+    CROSS JOIN LATERAL (VALUES ('bid', d.bids), ('ask', d.asks)) AS side (name, flat)
+    CROSS JOIN LATERAL generate_series(1, cardinality(side.flat) / 2) AS n
+    WHERE d.kind = 'B';
+
 ALTER TABLE tick_data SET (timescaledb.compress, timescaledb.compress_segmentby = 'symbol',
-                           timescaledb.compress_orderby = 'time, seq, part');
+                           timescaledb.compress_orderby = 'time, seq');
 SELECT add_compression_policy('tick_data', interval '7 days');
 
 SELECT create_hypertable('ohlcv_1d', 'time', chunk_time_interval => interval '30 days', migrate_data => true,
