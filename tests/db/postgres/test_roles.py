@@ -28,6 +28,16 @@ EACH = (
     ("INSERT INTO qts.batches VALUES ('r', 1, '')", {WRITE, MIGRATE}),
     ("UPDATE qts.orders SET state = 'x'", {WRITE, MIGRATE}),
     ("UPDATE qts.runs SET finished = 1", {WRITE, MIGRATE}),
+    ("SELECT qts.qts_mark_tick_days('{2026-01-02}')", {WRITE, MIGRATE}),
+    (
+        "SELECT qts.qts_mark_tick_days('{2026-01-02}'); "
+        "INSERT INTO qts.tick_data (time, ns, seq, part, symbol, kind, flags) "
+        "VALUES ('2026-01-02 09:00+00', 0, 1, 0, 'S', 'N', 0)",
+        {WRITE, MIGRATE},
+    ),
+    ("UPDATE qts.tick_data SET price = 0", {MIGRATE}),
+    ("INSERT INTO qts.ohlcv_1d VALUES ('S', now(), 1, 1, 1, 1, 1, 1, 1, 1, 1)", {MIGRATE}),
+    ("DELETE FROM qts.tick_days", {MIGRATE}),
     ("UPDATE qts.t_ledger SET fee = 0", {MIGRATE}),
     ("UPDATE qts.decisions SET inputs = ''", {MIGRATE}),
     ("DELETE FROM qts.t_ledger", {MIGRATE}),

@@ -45,13 +45,12 @@ SELECT pg_has_role(r.oid, CASE WHEN current_setting('server_version_num')::integ
 FROM pg_roles r WHERE r.rolname = $1
 """
 _OWNED_BY_OTHERS: Final = """
-SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-  ELSE 'TABLE' END || ' ' || c.oid::regclass AS object
+SELECT 'TABLE ' || c.oid::regclass AS object  -- as a view or sequence may be called here, an aggregate has to be
 FROM pg_class c
 WHERE c.relnamespace = $1::regnamespace AND c.relowner <> $2::regrole
   AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
-  AND NOT EXISTS (SELECT 1 FROM pg_depend d
-    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i'))
+  AND NOT (c.relkind = 'S' AND EXISTS (SELECT 1 FROM pg_depend d  -- a sequence of a column goes with its table
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')))
 UNION ALL
 SELECT 'ROUTINE ' || p.oid::regprocedure FROM pg_proc p
 WHERE p.pronamespace = $1::regnamespace AND p.proowner <> $2::regrole
@@ -95,8 +94,9 @@ async def create_roles(connection: Connection, where: str) -> list[str]:
 
 async def _hand_over(connection: Connection) -> None:
     """Let this user act as :data:`MIGRATE`, and make that role the owner of the schema and all that is in it."""
-    database = quoted(await connection.fetchval("SELECT current_database()"))
-    await connection.execute(f"GRANT CREATE ON DATABASE {database} TO {MIGRATE}")
+    if not await connection.fetchval("SELECT has_database_privilege($1, current_database(), 'CREATE')", MIGRATE):
+        database = quoted(await connection.fetchval("SELECT current_database()"))
+        await connection.execute(f"GRANT CREATE ON DATABASE {database} TO {MIGRATE}")
     if not await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
         await connection.execute(f"GRANT {MIGRATE} TO CURRENT_USER")
     if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", SCHEMA):
