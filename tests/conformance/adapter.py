@@ -35,7 +35,7 @@ from qts.execution.contracts import Order
 from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
 from qts.strategy.contracts import Side
 from tests.db import rows
-from tests.db.books import CONFIGS, FILES, READERS, Book, one_of_each
+from tests.db.books import CONFIGS, FILES, READERS, Book, bar, one_of_each
 from tests.effort import examples
 
 Opens: TypeAlias = Callable[[], AbstractAsyncContextManager[DataSourceAdapter]]
@@ -427,7 +427,7 @@ class AdapterTests:
             await begun(first, book)
             old = await first.claim(book.run, whole_account=False)
             assert old > 0
-            assert await first.apply([epoch(batches[0], old)]) == 1
+            assert await first.apply(batches[:1]) == 1  # with no epoch of its own it has that of the claim
 
             # Then another one cannot, and nor can its batches be applied
             async with opens() as second:
@@ -689,6 +689,8 @@ class AdapterTests:
             Quote("005930", OPENED_AT, volume=D("0.123456789")),
             BookUpdate("005930", OPENED_AT, [(D("1"), D("0.000000001"))], []),
             IndexLevel("005930", OPENED_AT, float("nan")),
+            Tick("005930", -1, D("1"), D("1")),
+            bar(),
         ],
         ids=lambda value: str(value)[:40],
     )
@@ -742,16 +744,58 @@ class AdapterTests:
             # And an interval of any length of time has those within it
             (day,) = await adapter.ohlcv("A", timedelta(days=1), OPENED_AT, end_ns)
             assert (day.open, day.close, day.volume, day.trades) == (D("10"), D("20"), D("15"), 7)
-            assert len(await adapter.ohlcv("A", timedelta(seconds=7), OPENED_AT, end_ns)) == 5
+            assert [b.trades for b in await adapter.ohlcv("A", timedelta(seconds=7), OPENED_AT, end_ns)] == [
+                3,
+                1,
+                1,
+                1,
+                1,
+            ]
             assert await adapter.ohlcv("A", timedelta(minutes=1), end_ns, end_ns + second) == []
 
-    async def test_bars_shorter_than_a_second_are_refused(self, opens: Opens) -> None:
+    async def test_bars_are_those_that_begin_in_the_range(self, opens: Opens) -> None:
+        # Given trades every 10 s, from the last hour of a Tuesday to the first one of Wednesday (UTC), at 1, 2, 3 …
+        midnight = OPENED_AT + 5 * 86_400 * 10**9  # Wednesday, 2026-01-07
+        begin = midnight - 3_600 * 10**9
+        ticks = tuple(Tick("A", begin + 10 * 10**9 * n, D(n + 1), D(1)) for n in range(720))
         async with opens() as adapter:
             if not adapter.capabilities.ticks:
                 await self.refuses_ticks(adapter)
                 return
-            with pytest.raises(InputError, match="second"):
-                await adapter.ohlcv("A", timedelta(milliseconds=999), 0, 1)
+            await adapter.append_ticks(TickBlock(1, ticks))
+
+            async def found(
+                interval: timedelta, start_ns: int, end_ns: int
+            ) -> list[tuple[int, int, D, D, int | None]]:
+                bars = await adapter.ohlcv("A", interval, start_ns, end_ns)
+                return [
+                    ((b.start_ns - midnight) // 10**9, (b.ts_ns - midnight) // 10**9, b.open, b.close, b.trades)
+                    for b in bars
+                ]
+
+            # Then bars of an hour and a half begin at midnight; one that began before the range is not told,
+            # and one that ends behind it is whole
+            ninety = timedelta(minutes=90)
+            assert await found(ninety, begin - 1_800 * 10**9, midnight + 1) == [
+                (-5_400, 0, D(1), D(360), 360),
+                (0, 5_400, D(361), D(720), 360),
+            ]
+            assert await found(ninety, begin, midnight) == []
+            # And those of a day are of a day of UTC, those of a week begin on Monday, two days before the Wednesday
+            assert await found(timedelta(days=1), midnight, midnight + 1) == [(0, 86_400, D(361), D(720), 360)]
+            week = timedelta(days=7)
+            assert await found(week, 0, midnight) == [(-2 * 86_400, 5 * 86_400, D(1), D(720), 720)]
+
+    @pytest.mark.parametrize(
+        "interval", [timedelta(milliseconds=999), timedelta(seconds=1.5), timedelta(hours=25)], ids=str
+    )
+    async def test_bars_of_an_odd_interval_are_refused(self, opens: Opens, interval: timedelta) -> None:
+        async with opens() as adapter:
+            if not adapter.capabilities.ticks:
+                await self.refuses_ticks(adapter)
+                return
+            with pytest.raises(InputError, match="whole seconds"):
+                await adapter.ohlcv("A", interval, 0, 1)
 
     async def refuses_ticks(self, adapter: DataSourceAdapter) -> None:
         """What stores no market values says so, in every call about them."""
@@ -857,7 +901,8 @@ async def _stored(
     """The stored values of a symbol with their numbers."""
     found: list[tuple[int, MarketValue]] = []
     async for block in adapter.ticks(symbol, start_ns, end_ns):
-        found += [(number, _plain(value)) for number, value in enumerate(block.values, block.seq)]
+        numbers = block.seqs or range(block.seq, block.seq + len(block.values))
+        found += [(number, _plain(value)) for number, value in zip(numbers, block.values, strict=True)]
     return found
 
 

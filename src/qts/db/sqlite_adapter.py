@@ -68,6 +68,8 @@ class SqliteAdapter:
         self._connection: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._claims: dict[str, DataDir] = {}
+        self._epochs: dict[str, int] = {}
+        """The epochs of this adapter's claims, by run."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -94,6 +96,7 @@ class SqliteAdapter:
             if connection is not None:
                 thread.submit(connection.close)
             thread.shutdown(wait=False)
+        self._epochs.clear()
         while self._claims:
             self._claims.popitem()[1].close()
 
@@ -103,15 +106,21 @@ class SqliteAdapter:
         """Make this the only writer of the run, or of its account, until :meth:`close`; return the epoch."""
         kind, name = ("account", run.account) if whole_account else ("run", run.run_id)
         self._lock(kind, name)
-        return await self._call("claim", lambda c: sqlite_runs.new_epoch(c, run, whole_account=whole_account))
+        epoch = await self._call("claim", lambda c: sqlite_runs.new_epoch(c, run, whole_account=whole_account))
+        self._epochs[run.run_id] = epoch
+        return epoch
 
     async def put_run(self, run: RunRow, files: Sequence[StrategyFile], configs: Sequence[ConfigRow]) -> None:
         """Write down the run, its files and configurations, or what has changed."""
         await self._call("write the run", lambda c: sqlite_runs.put_run(c, run, files, configs))
 
     async def apply(self, batches: Sequence[Batch]) -> int:
-        """Apply batches of one run in one transaction and return the newest applied."""
-        return await self._call("apply", lambda c: sqlite_runs.apply(c, batches))
+        """Apply batches of one run in one transaction and return the newest applied.
+
+        Batches of epoch 0 are written with the epoch of this adapter's claim.
+        """
+        claimed = self._epochs.get(batches[0].run_id, 0) if batches else 0
+        return await self._call("apply", lambda c: sqlite_runs.apply(c, batches, claimed))
 
     async def applied(self, run_id: str) -> int:
         """Return the number of the newest applied batch of the run, 0 for none."""
@@ -119,6 +128,7 @@ class SqliteAdapter:
 
     async def load(self, copy: RunCopy, epoch: int = 0) -> int:
         """Write everything of ``copy``, part by part, and count its batches as applied; return their number."""
+        epoch = epoch or self._epochs.get(copy.run.run_id, 0)
         newest = await self._call("load", lambda c: sqlite_runs.begin_load(c, copy, epoch))
         if newest >= copy.seq:
             return newest
@@ -188,13 +198,13 @@ class SqliteAdapter:
         return await self._call("store market values", lambda c: sqlite_values.append(c, block))
 
     async def ticks(self, symbol: str, start_ns: int, end_ns: int) -> AsyncIterator[TickBlock]:
-        """Iterate over the values of a symbol by time and number; blocks end where the numbers do not count on."""
+        """Iterate over the values of a symbol by time and number."""
         after: tuple[int, int] | None = (start_ns, -1)
         while after is not None:
-            blocks, after = await self._call(
+            block, after = await self._call(
                 "read market values", partial(sqlite_values.page, symbol=symbol, after=after, end_ns=end_ns)
             )
-            for block in blocks:
+            if block is not None:
                 yield block
 
     async def ohlcv(self, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> Sequence[Bar]:

@@ -78,15 +78,18 @@ def put_run(
         _put_run(connection, run, files, configs)
 
 
-def apply(connection: sqlite3.Connection, batches: Sequence[Batch]) -> int:
-    """Apply batches of one run and return the newest applied; see the port for what is raised."""
+def apply(connection: sqlite3.Connection, batches: Sequence[Batch], claimed: int) -> int:
+    """Apply batches of one run and return the newest applied; see the port for what is raised.
+
+    ``claimed``: the epoch of those that have none.
+    """
     if not batches:
         raise ContractError("no batches were given to apply")
     first = batches[0]
     if any((batch.run_id, batch.account) != (first.run_id, first.account) for batch in batches):
         raise ContractError("batches of several runs were sent together; send those of each run by themselves")
     with _transaction(connection):
-        _refuse_fenced(connection, first.run_id, first.epoch)
+        _refuse_fenced(connection, first.run_id, first.epoch or claimed)
         newest, loading = _progress(connection, first.run_id)
         if not _is_known(connection, first.run_id, first.account):
             raise Gap(first.run_id, 1, first.seq)  # what has no run yet needs its whole copy

@@ -10,14 +10,15 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any, Final
 
 import msgspec
 
-from qts.clock import from_ns
-from qts.db.adapter import DayPnl, TickBlock
+from qts.clock import NS_PER_S, NS_PER_US, from_ns
+from qts.db.adapter import END_NS, DayPnl, TickBlock
 from qts.db.contracts import LedgerRow
-from qts.errors import BatchRefused, ContractError
+from qts.errors import BatchRefused, ContractError, InputError
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.series.intervals import DAY_NS, length_name
 from qts.money import sum_of, volume_and_value
@@ -26,8 +27,10 @@ VALUES: Final = 4_096
 """Values that are read at once."""
 MOST_DECIMALS: Final = 8
 """Digits behind the point that a price or size of a market may have."""
-_NS_PER_US: Final = 1_000
-_SHORTEST: Final = timedelta(seconds=1)
+MOST_DIGITS: Final = 1_000
+"""Digits before the point that it may have."""
+_MONDAY_NS: Final = 4 * DAY_NS
+"""1970-01-05, from which bars of several days are counted."""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(MarketValue).decode
 _SQL_ADD: Final = (
@@ -44,7 +47,7 @@ _Trade = tuple[int, Decimal, Decimal]
 
 def append(connection: sqlite3.Connection, block: TickBlock) -> int:
     """Store the values of a block in one transaction and return how many were new."""
-    rows = [_row(number, value) for number, value in enumerate(block.values, block.seq)]
+    rows = [_row(number, value) for number, value in numbered(block)]
     before = connection.total_changes
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -57,37 +60,37 @@ def append(connection: sqlite3.Connection, block: TickBlock) -> int:
     return connection.total_changes - before
 
 
+def numbered(block: TickBlock) -> Iterator[tuple[int, MarketValue]]:
+    """Iterate over the values of a block with their numbers."""
+    return zip(block.seqs or count(block.seq), block.values, strict=False)
+
+
 def page(
     connection: sqlite3.Connection, symbol: str, after: tuple[int, int], end_ns: int
-) -> tuple[list[TickBlock], tuple[int, int] | None]:
-    """Return the blocks of the next values behind (time, seq), and where they end; None: the end.
-
-    Values whose numbers do not follow on each other are in blocks of their own.
-    """
+) -> tuple[TickBlock | None, tuple[int, int] | None]:
+    """Return the next values behind (time, seq), None for none, and where they end, None for the end of all."""
     rows = connection.execute(_SQL_READ, (symbol, *after, end_ns)).fetchall()
-    blocks: list[TickBlock] = []
-    first, values = 0, list[MarketValue]()
-    for _, seq, value in rows:
-        if values and seq != first + len(values):
-            blocks.append(TickBlock(first, tuple(values)))
-            values = []
-        first = first if values else seq
-        values.append(_as_sent(_decode(value)))
-    if values:
-        blocks.append(TickBlock(first, tuple(values)))
-    return blocks, rows[-1][:2] if len(rows) == VALUES else None
+    if not rows:
+        return None, None
+    seqs = tuple(seq for _, seq, _ in rows)
+    block = TickBlock(seqs[0], tuple(_as_sent(_decode(value)) for *_, value in rows), seqs)
+    return block, rows[-1][:2] if len(rows) == VALUES else None
 
 
 def bars(connection: sqlite3.Connection, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> list[Bar]:
-    """Return the bars of an interval, made of the stored trades: they are all kept, so no coarser ones are."""
-    length = interval // timedelta(microseconds=1) * _NS_PER_US
-    if interval < _SHORTEST:
-        raise ContractError(f"an interval of bars is at least a second, not {interval}")
+    """Return the bars that begin at ``start_ns`` or later and before ``end_ns``; every trade is still stored.
+
+    Raises InputError for an interval below a second, with a part of a second, or of days and a part of a day.
+    """
+    length = interval // timedelta(microseconds=1) * NS_PER_US
+    if length < NS_PER_S or length % NS_PER_S or (length > DAY_NS and length % DAY_NS):
+        raise InputError(f"an interval of {interval}: allowed are whole seconds up to a day, and whole days beyond")
     trades: dict[int, list[_Trade]] = {}
-    for seq, value in _values(connection, symbol, start_ns, end_ns):
+    for seq, value in _values(connection, symbol, start_ns, end_ns + length):
         price, size = _trade_of(value)
-        if price is not None and size is not None and size > 0:
-            trades.setdefault(_begin(value.ts_ns, length), []).append((seq, price, size))
+        begin = _begin(value.ts_ns, length)
+        if price is not None and size is not None and size > 0 and start_ns <= begin < end_ns:
+            trades.setdefault(begin, []).append((seq, price, size))
     return [_bar(symbol, begin, length, sorted(rows)) for begin, rows in sorted(trades.items())]
 
 
@@ -117,7 +120,9 @@ def _row(seq: int, value: MarketValue) -> tuple[str, int, int, bytes]:
     value = _as_sent(value)
     try:
         if isinstance(value, Bar):
-            raise ContractError("a bar is made of trades, and not stored")
+            raise ContractError("a bar is made of market values and not stored as such")
+        if value.ts_ns < 0 or "\0" in value.symbol:
+            raise ContractError("a time is after 1970, and a symbol has no U+0000")
         for number in _numbers(value):
             _refuse_unfit(number)
         return (value.symbol, value.ts_ns, seq, _encode(value))
@@ -145,6 +150,8 @@ def _refuse_unfit(number: Decimal | float) -> None:
         assert isinstance(exponent, int), "a finite number has one"
         if exponent < -MOST_DECIMALS:
             raise ContractError(f"{number} has more than {MOST_DECIMALS} decimals")
+        if number.adjusted() >= MOST_DIGITS:
+            raise ContractError(f"{number:.3E} has more than {MOST_DIGITS} digits")
 
 
 def _as_sent(value: MarketValue) -> MarketValue:
@@ -160,15 +167,15 @@ def _values(
 ) -> Iterator[tuple[int, MarketValue]]:
     after: tuple[int, int] | None = (start_ns, -1)
     while after is not None:
-        blocks, after = page(connection, symbol, after, end_ns)
-        for block in blocks:
-            yield from enumerate(block.values, block.seq)
+        block, after = page(connection, symbol, after, min(end_ns, END_NS))
+        if block is not None:
+            yield from numbered(block)
 
 
 def _begin(ts_ns: int, length: int) -> int:
-    """Return when the interval of a moment began; those of less than a day count from midnight UTC."""
-    midnight = ts_ns - ts_ns % DAY_NS if length < DAY_NS else 0
-    return ts_ns - (ts_ns - midnight) % length
+    """Return when the interval of a moment began: up to a day from midnight UTC, several days from a Monday."""
+    origin = ts_ns - ts_ns % DAY_NS if length <= DAY_NS else _MONDAY_NS
+    return ts_ns - (ts_ns - origin) % length
 
 
 def _trade_of(value: MarketValue) -> tuple[Decimal | None, Decimal | None]:
@@ -183,5 +190,9 @@ def _bar(symbol: str, begin: int, length: int, trades: Sequence[_Trade]) -> Bar:
     prices, sizes = [price for _, price, _ in trades], [size for _, _, size in trades]
     volume, value = volume_and_value(sizes, prices)
     ends = prices[0], max(prices), min(prices), prices[-1]
-    day = from_ns(begin).date().isoformat()
-    return Bar(symbol, begin + length, *ends, volume, length_name(length), day, begin, value, len(trades))
+    end_ns, day = begin + length, ""
+    if length < DAY_NS:  # the last bar of a day is shorter where the day is no multiple of it
+        end_ns = min(end_ns, (begin // DAY_NS + 1) * DAY_NS)
+    else:
+        day = from_ns(begin).date().isoformat()
+    return Bar(symbol, end_ns, *ends, volume, length_name(length), day, begin, value, len(trades))
