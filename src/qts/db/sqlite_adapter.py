@@ -163,8 +163,8 @@ class SqliteAdapter:
                 return
 
     async def bodies(self, run_id: str) -> AsyncIterator[bytes]:
-        """Iterate over everything of a run as it is at the first part."""
-        connection = await self._call("read the run", lambda _: _snapshot(self._path))
+        """Iterate over everything of a run as it is at the first part. Raises StateError when it is not whole."""
+        connection = await self._call("read the run", lambda _: _snapshot(self._path, run_id))
         try:
             parts = sqlite_pages.bodies(connection, run_id, _PART)
             while (part := await self._call("read the run", lambda _: next(parts, None))) is not None:
@@ -285,9 +285,14 @@ def _refuse_book(connection: sqlite3.Connection, path: Path) -> None:
         raise InputError(f"{path}: it is the local book of a session; give a file of its own for copies")
 
 
-def _snapshot(path: Path) -> sqlite3.Connection:
+def _snapshot(path: Path, run_id: str) -> sqlite3.Connection:
     connection = open_to_read(path, any_thread=True)
-    connection.execute("BEGIN")
+    try:
+        connection.execute("BEGIN")
+        sqlite_runs.refuse_half(connection, path, run_id)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qts.db import tables
-from qts.db.adapter import Query
+from qts.db.adapter import END_NS, Query
 from qts.db.batch import body_of, has_digest
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
 from qts.db.decoding import RUN_COLUMNS, check_record, configs_of, files_of, of_row, run_of
@@ -108,8 +108,10 @@ def _conditions(table: tables.Table, where: Query) -> tuple[list[str], list[Any]
         narrow("symbol = ?", where.symbol)
     for column in table.columns:
         if column in _TIMES:
-            narrow(f"{column} >= ?", where.since_ns)
-            narrow(f"{column} < ?", where.until_ns)
+            if where.since_ns > 0:
+                narrow(f"{column} >= ?", where.since_ns)
+            if where.until_ns < END_NS:
+                narrow(f"{column} < ?", where.until_ns)
         elif column in _STRATEGIES and where.strategy:
             narrow(f"{column} = ?", where.strategy)
     return conditions, values

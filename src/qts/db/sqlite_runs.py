@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from qts.db.adapter import RunCopy
 from qts.db.batch import Batch, has_digest, rows_of
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
 from qts.db.decoding import RUN_COLUMNS, UNFIT, check_record
-from qts.errors import BatchRefused, ContractError, Fenced, Gap
+from qts.errors import BatchRefused, ContractError, Fenced, Gap, StateError
 
 _TABLES: Final[Mapping[str, tables.Table]] = {
     table.name: table for table in (*tables.APPEND_ONLY, *tables.REPLACED)
@@ -57,6 +58,16 @@ _SQL_NEW_WRITER: Final = (
 def applied(connection: sqlite3.Connection, run_id: str) -> int:
     """Return the number of the newest applied batch of a run, 0 for none."""
     return _progress(connection, run_id)[0]
+
+
+def refuse_half(connection: sqlite3.Connection, path: Path, run_id: str) -> None:
+    """Raise StateError for a run of which a copy was begun and is not all there."""
+    newest, loading = _progress(connection, run_id)
+    if newest < loading:
+        raise StateError(
+            f"{path}: run {run_id} is not whole: a copy of it up to batch {loading} was begun, and {newest} are "
+            "applied; resume its session, which goes on with it"
+        )
 
 
 def new_epoch(connection: sqlite3.Connection, run: RunRow, *, whole_account: bool) -> int:
