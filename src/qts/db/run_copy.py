@@ -26,6 +26,7 @@ _SQL_CONFIGS: Final = (
     "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations WHERE run_id = ? "
     "ORDER BY version"
 )
+_SQL_BATCHES: Final = f"SELECT id, inbox FROM {tables.BATCHES} WHERE run_id = ? AND id <= ? ORDER BY id"  # noqa: S608 - our own name
 _SQL_FILES: Final = (
     "SELECT strategy, class_name, name, digest FROM strategy_files WHERE run_id = ? ORDER BY strategy, name"
 )
@@ -80,6 +81,12 @@ class _Reader:
                 yield from self._parts(table.name, self._appended(table))
             for table in tables.REPLACED:
                 yield from self._parts(table.name, self._replaced(table))
+            yield from self._parts(tables.BATCHES, self._batches())
+
+    def _batches(self) -> Iterator[list[Any]]:
+        """Iterate over the batches with their inboxes."""
+        with closing(self._connection.execute(_SQL_BATCHES, (self._run_id, self.seq))) as rows:
+            yield from map(list, rows)
 
     def _parts(self, name: str, rows: Iterator[list[Any]]) -> Iterator[bytes]:
         part: list[list[Any]] = []

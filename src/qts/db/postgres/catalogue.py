@@ -98,7 +98,11 @@ async def read_catalogue(connection: Connection, schema: str) -> Catalogue:
     """
     await use_schema(connection, schema)
     rows = await connection.fetch(_QUERY, schema)
-    return {_as_ours(row["name"], schema): _shortened(_as_ours(row["definition"], schema)) for row in rows}
+    return {
+        _as_ours(row["name"], schema): _shortened(_as_ours(row["definition"], schema))
+        for row in rows
+        if row["definition"] is not None  # another session dropped it while this one read
+    }
 
 
 def differences(wanted: Catalogue, found: Catalogue) -> list[str]:
