@@ -30,6 +30,8 @@ MAY_THREAD = {"clock.py", "event/"}
 """Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
 MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapter.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
+MAY_FOLLOW = {"db/follower.py", "db/ages.py"}
+"""What waits for a server must not wait on the loop: it has a thread, and a loop, of its own."""
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
 MONEY = ("money.py", "ledger/", "capital/", "market/depth_book.py", "execution/")
@@ -226,7 +228,7 @@ def test_threads_and_processes_belong_to_the_machine_of_events() -> None:
     offences = [
         f"{where(path)}:{line}: {name}"
         for path in FILES
-        if not allowed(path, MAY_THREAD | MAY_STORE_ON_A_THREAD | MAY_START_THREADS | MAY_WAIT_ASIDE)
+        if not allowed(path, MAY_THREAD | MAY_STORE_ON_A_THREAD | MAY_START_THREADS | MAY_WAIT_ASIDE | MAY_FOLLOW)
         for line, name in imports(path)
         if name.split(".")[0] in THREADS
     ]

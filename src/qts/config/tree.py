@@ -18,6 +18,8 @@ from qts.config.data_config import DataConfig
 from qts.config.instruments import InstrumentsConfig
 from qts.config.runtime_config import RuntimeConfig
 from qts.config.shape import Shape, shape_of
+from qts.db import config as store_config
+from qts.db.config import StoreConfig
 from qts.event import config as event_config
 from qts.event.config import EventConfig
 from qts.pipeline import config as pipeline_config
@@ -51,6 +53,9 @@ class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Meta(description="Symbols of recorded files with rules other than their format brings."),
     ] = InstrumentsConfig()
     data: Annotated[DataConfig, Meta(description="Recorded data: prepared captures.")] = DataConfig()
+    store: Annotated[StoreConfig, Meta(description="Servers that follow the local book: who waits for them.")] = (
+        StoreConfig()
+    )
     event: Annotated[
         EventConfig, Meta(description="Queues, dispatcher and monitoring of the events (P0 first, always).")
     ] = EventConfig()
@@ -103,6 +108,7 @@ QTS: Final = Layout(
         "runtime": runtime_config.RELOADABLE,
         "instruments": instruments_config.RELOADABLE,
         "data": data_config.RELOADABLE,
+        "store": store_config.RELOADABLE,
         "event": event_config.RELOADABLE,
         "safety": safety_config.RELOADABLE,
         "state": state_config.RELOADABLE,

@@ -1,0 +1,449 @@
+"""Sends a server what the local book has committed: one thread with an event loop of its own, batch after batch.
+
+Nothing of a session waits for it, unless it asks (:meth:`Follower.until`). A server that is away is tried again for
+as long as the session lasts; what it lacks waits in the outbox of the local book.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import AbstractContextManager, suppress
+from enum import Enum
+from typing import Any, Final, Protocol, TypeAlias
+
+import msgspec
+
+from qts.clock import NS_PER_S, Clock
+from qts.db.adapter import DataSourceAdapter, RunCopy
+from qts.db.ages import Ages
+from qts.db.batch import Batch
+from qts.db.contracts import RunRow
+from qts.errors import BatchRefused, Fenced, Gap, QtsError, StateError, StorageError, Unavailable
+from qts.money import begin_thread
+from qts.threads import start_thread
+
+OpenAdapter: TypeAlias = Callable[[], Awaitable[DataSourceAdapter]]
+"""Makes the adapter of a server, not yet opened; called on the follower's thread, which imports the client then."""
+
+_MOST_BATCHES: Final = 1_000
+_MOST_BYTES: Final = 1 << 20
+_GATHER_S: Final = 0.05
+"""How long a batch waits for others that go with it."""
+IDLE_S: Final = 5.0
+"""How long a server is not asked anything: then it is asked whether it is there."""
+PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Pauses before a server that is away is tried again; the last one repeats."""
+
+
+class FollowerState(str, Enum):
+    """The state of a follower.
+
+    CONNECTING: it opens the server, or gives it what it lacks from before. FOLLOWING: the server takes batches.
+    AWAY: it does not answer, and is tried again. REFUSED: it answers, and cannot take the run's batches; the reason
+    says why.
+    """
+
+    CONNECTING = "CONNECTING"
+    FOLLOWING = "FOLLOWING"
+    AWAY = "AWAY"
+    REFUSED = "REFUSED"
+
+
+class FollowerStatus(msgspec.Struct, frozen=True):
+    """The progress of a follower: ``applied`` batches of the ``newest`` that it may be sent.
+
+    ``server``: its name and version, "" until it was open. ``reason``: why it is AWAY or REFUSED, else "".
+    ``lag_s``: how long the oldest batch that it lacks has waited for it in this session, in s. ``waiting_bytes``:
+    the size of the outbox. ``lacks``: what the server lacks and is done in another way, in sentences.
+    """
+
+    name: str
+    server: str
+    state: FollowerState
+    reason: str
+    applied: int
+    newest: int
+    lag_s: float
+    waiting_bytes: int
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def lag_batches(self) -> int:
+        """Return how many batches the server lacks."""
+        return max(self.newest - self.applied, 0)
+
+
+class FollowedStore(Protocol):
+    """The part of a store that a follower needs; see :class:`~qts.db.session.SessionStore`."""
+
+    @property
+    def offered(self) -> int:
+        """Return the number of the newest batch that may be sent."""
+        ...
+
+    @property
+    def outbox_bytes(self) -> int:
+        """Return the bytes that wait."""
+        ...
+
+    def pending(self, follower: str, most: int, most_bytes: int = 1 << 20) -> Sequence[Batch]:
+        """Return the next batches."""
+        ...
+
+    def done(self, follower: str, seq: int) -> None:
+        """Note what the server has."""
+        ...
+
+    def copy(self) -> AbstractContextManager[RunCopy]:
+        """Return everything of the run."""
+        ...
+
+
+class Follower:
+    """A follower of ``run`` on the server that ``open_adapter`` makes; ``name`` is its name in the outbox.
+
+    In this order: :meth:`connect`, then :meth:`start` with a store that keeps batches for ``name``
+    (:meth:`~qts.db.session.SessionStore.follow`), then any others, and :meth:`stop` before the store is closed.
+    They are for the session's thread. ``whole_account``: the run's broker is real, so the server keeps every other
+    process away from its account. ``clock`` is the machine's: a lag is real time. ``pauses_s`` are the pauses
+    before a server that is away is tried again, of which the last repeats; ``idle_s``: a server that was sent
+    nothing for so long is asked whether it is there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: RunRow,
+        open_adapter: OpenAdapter,
+        clock: Clock,
+        *,
+        whole_account: bool = False,
+        pauses_s: Sequence[float] = PAUSES_S,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self.name = name
+        self._run, self._open_adapter, self._clock = run, open_adapter, clock
+        self._whole_account, self._pauses_s, self._idle_s = whole_account, pauses_s, idle_s
+        self._adapter: DataSourceAdapter | None = None
+        self._store: FollowedStore | None = None
+        self._state, self._reason, self._server = FollowerState.CONNECTING, "", ""
+        self._lacks: tuple[str, ...] = ()
+        self._applied = self._epoch = 0
+        self._is_claimed = self._is_run_changed = self._woken = self._is_over = False
+        self._lock = threading.Lock()
+        self._waiters: dict[Future[int], int] = {}
+        self._ages = Ages()
+        self._first: Future[int] = Future()
+        self._ended: Future[None] = Future()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._event, self._hurry, self._stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    # -- the session's thread ----------------------------------------------------------------------------------
+
+    def connect(self) -> int | None:
+        """Start the thread, open the server and claim the run; return the newest batch it has, None while away.
+
+        It takes no longer than the adapter's deadlines. Raises InputError for a server, database or schema that
+        cannot be used, StateError while another process writes the run there, StorageError when no thread can be
+        started; the thread has ended then.
+        """
+        self._thread = start_thread(self._work, f"qts-follow-{self.name}")
+        try:
+            return self._first.result()
+        except Unavailable:
+            return None
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, Fenced):
+                raise StateError(str(error)) from error
+            raise
+
+    def start(self, store: FollowedStore) -> None:
+        """Begin to send what ``store`` offers."""
+        self._store = store
+        self.wake()
+
+    def wake(self) -> None:
+        """Make it look for new batches; called after each commit that offers some. Never waits and never raises."""
+        store = self._store
+        if store is not None:
+            self._ages.note(store.offered, self._clock.monotonic_ns())
+            if not self._woken:
+                self._woken = True
+                self._call(self._event.set)
+
+    def run_changed(self) -> None:
+        """Send the run, its configurations and its result again: they have changed."""
+        self._is_run_changed = True
+        self._call(self._event.set)
+
+    def until(self, seq: int) -> Future[int]:
+        """Return a future of the number of applied batches, done once it is ``seq`` or more.
+
+        It raises Unavailable, at once or later, when the server is away or refuses: no one waits for such a one.
+        Cancel it to give up.
+        """
+        future: Future[int] = Future()
+        with self._lock:
+            applied, is_following, why = self._applied, self.is_following, self._reason
+            if is_following and applied < seq:
+                self._waiters[future] = seq
+        if applied >= seq:
+            future.set_result(applied)
+        elif is_following:
+            future.add_done_callback(self._forget)
+            self._call(self._hurry.set)
+        else:
+            future.set_exception(Unavailable(why or "the server is not open yet"))
+        return future
+
+    @property
+    def is_following(self) -> bool:
+        """Return whether the server takes batches, as far as is known; on any thread."""
+        return self._state is FollowerState.FOLLOWING
+
+    @property
+    def status(self) -> FollowerStatus:
+        """Return how far it is; on any thread, reads no disk."""
+        store, applied = self._store, self._applied
+        return FollowerStatus(
+            name=self.name,
+            server=self._server,
+            state=self._state,
+            reason=self._reason,
+            applied=applied,
+            newest=applied if store is None else store.offered,
+            lag_s=self._ages.oldest_ns(self._clock.monotonic_ns()) / NS_PER_S,
+            waiting_bytes=0 if store is None else store.outbox_bytes,
+            lacks=self._lacks,
+        )
+
+    def begin_stop(self) -> Future[None]:
+        """Ask it to end once the server has everything, at once when it is away or refuses; done when it has."""
+        self._call(self._begin_to_end)
+        return self._ended
+
+    def stop(self) -> None:
+        """End the thread now, in the middle of what it does; may be called twice, and never raises."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._call(self._cancel)
+            thread.join()
+
+    def _forget(self, future: Future[int]) -> None:
+        with self._lock:
+            self._waiters.pop(future, None)
+
+    def _call(self, call: Callable[[], object]) -> None:
+        """Make ``call`` on the follower's thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # its loop is closed: it has ended
+                self._loop.call_soon_threadsafe(call)
+
+    # -- its own thread ----------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        begin_thread()
+        try:
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                runner.run(self._main())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - the edge of the thread: it is shown, and the session goes on
+            why = f"the follower has ended by {type(error).__name__}: {error}"
+            self._set(FollowerState.REFUSED, why)
+            _fail(self._first, StorageError(why))
+        finally:
+            _fail(self._first, Unavailable("the follower has ended"))
+            self._fail_waiters()
+            self._ended.set_result(None)
+
+    async def _main(self) -> None:
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        tries = 0
+        while True:
+            before = self._applied
+            try:
+                await self._open()
+                await self._send()
+                return
+            except (QtsError, OSError) as error:
+                is_away = isinstance(error, Unavailable | OSError)
+                is_first = not self._first.done()
+                _fail(self._first, Unavailable(str(error)) if is_away else error)
+                self._set(FollowerState.AWAY if is_away else FollowerState.REFUSED, str(error))
+                if not is_away and (is_first or self._is_final(error)):
+                    return
+            finally:
+                await self._close()
+            tries = 0 if self._applied > before else tries
+            pause_s = self._pauses_s[min(tries, len(self._pauses_s) - 1)]
+            tries += 1
+            if await _within(self._stop.wait(), pause_s):
+                return
+
+    def _is_final(self, error: BaseException) -> bool:
+        """Return whether it would be the same again: a row that is refused, or another process that took over.
+
+        A server that has not noticed yet that our last connection is gone refuses to be claimed for a while.
+        """
+        return isinstance(error, BatchRefused) or (isinstance(error, Fenced) and self._is_claimed)
+
+    async def _open(self) -> None:
+        """Open the server, claim the run, and bring the server to where the outbox can go on."""
+        adapter = self._adapter = await self._open_adapter()
+        await adapter.open()
+        self._server, self._lacks = adapter.capabilities.server, adapter.capabilities.lacks
+        self._epoch = await adapter.claim(self._run, whole_account=self._whole_account)
+        self._is_claimed = True
+        applied = await adapter.applied(self._run.run_id)
+        if not self._first.done():
+            self._applied = applied
+            self._first.set_result(applied)
+        while self._store is None:
+            self._clear()
+            await self._event.wait()
+            if self._stop.is_set():
+                return
+        await self._put_run(adapter, self._store)
+        await self._settle(adapter, self._store, applied)
+
+    async def _settle(self, adapter: DataSourceAdapter, store: FollowedStore, applied: int) -> None:
+        """Continue from ``applied`` batches; where the local book has fewer, when it has as many.
+
+        A simulated run that is begun again does the same again, in batches that may be cut elsewhere.
+        """
+        if applied <= store.offered:
+            self._count(applied)
+            self._set(FollowerState.FOLLOWING, "")
+            return
+        found = f"the server has batch {applied} of this run, and the local book ends with {store.offered}"
+        if self._whole_account:
+            raise BatchRefused(f"{found}: it is older than what the server has; get it back with qts db export")
+        self._set(FollowerState.REFUSED, f"{found}: it was begun again, and is followed when it gets there")
+        while store.offered < applied and not self._stop.is_set():
+            self._clear()
+            await self._event.wait()
+        if store.offered >= applied:
+            await self._load(adapter, store)
+
+    async def _send(self) -> None:
+        """Send batches until it is asked to end and the server has everything."""
+        adapter, store = self._adapter, self._store
+        if adapter is None or store is None:
+            return
+        while True:
+            self._clear()
+            if self._is_run_changed:
+                await self._put_run(adapter, store)
+            if not self._is_over and await self._send_some(adapter, store):
+                continue
+            if self._stop.is_set():
+                return
+            if await _within(self._event.wait(), self._idle_s):
+                await _within(self._hurry.wait(), _GATHER_S)
+            elif await adapter.applied(self._run.run_id) != self._applied:
+                raise Unavailable(
+                    "the server was restored from a backup"
+                )  # opened again, it is given what it lacks
+
+    async def _send_some(self, adapter: DataSourceAdapter, store: FollowedStore) -> bool:
+        """Send the next batches; return False when there were none."""
+        if self._applied >= store.offered:
+            return False
+        batches = store.pending(self.name, _MOST_BATCHES, _MOST_BYTES)
+        if not batches or batches[0].seq > self._applied + 1:
+            await self._load(adapter, store)
+            return True
+        try:
+            epoch = self._epoch
+            self._count(await adapter.apply([msgspec.structs.replace(batch, epoch=epoch) for batch in batches]))
+        except Gap:  # it was restored from a backup
+            await self._load(adapter, store)
+        return True
+
+    async def _load(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
+        """Load the server with everything up to the newest batch that is offered."""
+        self._set(FollowerState.CONNECTING, "the server is given what it lacks from before")
+        with store.copy() as copy:
+            self._count(await adapter.load(copy, self._epoch))
+        self._set(FollowerState.FOLLOWING, "")
+
+    async def _put_run(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
+        self._is_run_changed = False
+        try:
+            with store.copy() as copy:
+                await adapter.put_run(copy.run, copy.files, copy.configs)
+        except BaseException:
+            self._is_run_changed = True
+            raise
+
+    def _count(self, applied: int) -> None:
+        """Note that the server has ``applied`` batches, fewer when it was restored, and tell those who wait."""
+        store = self._store
+        assert store is not None  # before it there is nothing to send
+        store.done(self.name, applied)
+        with self._lock:
+            self._applied = applied
+            ready = [future for future, seq in self._waiters.items() if seq <= applied]
+        self._ages.applied(applied)
+        if applied < store.offered:
+            self._ages.note(store.offered, self._clock.monotonic_ns())
+        for future in ready:
+            with suppress(InvalidStateError):  # cancelled
+                future.set_result(applied)
+
+    def _set(self, state: FollowerState, reason: str) -> None:
+        with self._lock:
+            self._state, self._reason = state, reason
+        if state is not FollowerState.FOLLOWING:
+            self._fail_waiters()
+
+    def _fail_waiters(self) -> None:
+        with self._lock:
+            waiters, why = list(self._waiters), self._reason or "the follower has ended"
+        for future in waiters:
+            _fail(future, Unavailable(why))
+
+    async def _close(self) -> None:
+        adapter, self._adapter, self._is_claimed = self._adapter, None, False
+        if adapter is not None:
+            with suppress(StorageError, OSError):
+                await adapter.close()
+
+    def _cancel(self) -> None:
+        self._begin_to_end()
+        self._is_over = True  # a client library may take a cancellation for its own
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin_to_end(self) -> None:
+        for event in (self._stop, self._hurry, self._event):
+            event.set()
+
+    def _clear(self) -> None:
+        """Take note of what it was woken for; called before it looks."""
+        self._woken = False
+        self._event.clear()
+        if not self._stop.is_set():
+            self._hurry.clear()
+
+
+async def _within(waiting: Coroutine[Any, Any, object], timeout_s: float) -> bool:
+    """Return whether ``waiting`` ended within ``timeout_s``."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await waiting
+    except TimeoutError:
+        return False
+    return True
+
+
+def _fail(future: Future[int], error: BaseException) -> None:
+    with suppress(InvalidStateError):
+        future.set_exception(error)

@@ -1,0 +1,403 @@
+"""A follower sends a server what the local book has committed, whatever happens to the server meanwhile."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qts.clock import NS_PER_S, ManualClock, PacedClock, SystemClock, from_ns
+from qts.db.ages import Ages
+from qts.db.contracts import ConfigRow
+from qts.db.follower import Follower, FollowerState
+from qts.errors import BatchRefused, InputError, StateError, Unavailable
+from tests.db import rows
+from tests.db.rows import RUN
+from tests.db.scripted_server import ScriptedServer
+from tests.db.test_outbox import book, followed
+
+NAME = "postgres"
+PAUSES = (0.001, 0.005)
+
+
+class Rig:
+    """A store, a server and a follower between them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.server, self.count = path, ScriptedServer(), 0
+        self.store = followed(path)
+        self.follower = self.new_follower()
+
+    def new_follower(self, **more: Any) -> Follower:
+        clock = SystemClock()
+        return Follower(NAME, RUN, self.server.adapter, clock, **({"pauses_s": PAUSES, "idle_s": 0.02} | more))
+
+    def begin(self) -> None:
+        self.follower.connect()
+        self.follower.start(self.store)
+
+    def commit(self, count: int = 1) -> int:
+        for _ in range(count):
+            self.count += 1
+            self.store.commit([rows.equity(self.count), rows.position(qty=str(self.count))], b"c")
+            self.follower.wake()
+        return self.count
+
+    def resume(self) -> None:
+        """Kill session and follower, and resume the run with others."""
+        self.follower.stop()
+        self.server.holder = None
+        self.store._connection.close()
+        self.store = followed(self.path)
+        self.follower = self.new_follower()
+        self.begin()
+
+    def drained(self) -> None:
+        self.follower.begin_stop().result(20)
+        assert self.server.seq == self.store.offered
+        assert self.server.rows == book(self.path)
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        clock = PacedClock(from_ns(0))
+        clock.wait_until_ns(20 * NS_PER_S, is_so)
+        assert is_so(), self.follower.status
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path / "q.sqlite")
+    yield rig
+    rig.follower.stop()
+    rig.store.close()
+
+
+def test_everything_that_is_committed_reaches_the_server_in_order(rig: Rig) -> None:
+    rig.begin()
+    rig.commit(200)
+    rig.drained()
+    assert rig.server.loads == 0
+    assert rig.server.threads == {"qts-follow-postgres"}
+    assert sum(rig.server.groups) == 200
+    status = rig.follower.status
+    assert (status.server, status.applied, status.newest, status.lag_batches, status.lag_s) == (
+        "Scripted 1",
+        200,
+        200,
+        0,
+        0,
+    )
+
+
+def test_a_large_backlog_goes_in_bounded_groups(rig: Rig) -> None:
+    rig.commit(2_500)
+    rig.begin()
+    rig.drained()
+    assert max(rig.server.groups) == 1_000
+    assert rig.server.loads == 0
+
+
+def test_the_run_is_sent_at_the_begin_and_when_it_has_changed(rig: Rig) -> None:
+    rig.begin()
+    rig.until(lambda: len(rig.server.runs) == 1)
+    rig.store.accept_config(ConfigRow(1, "cfg", 5, "start", "first load", "{}"))
+    rig.follower.run_changed()
+    rig.until(lambda: rig.server.versions == [1])
+    rig.store.finish_run("{}")
+    rig.follower.run_changed()
+    rig.drained()
+    assert [run.finished for run in rig.server.runs] == [False, False, True]
+
+
+def test_a_server_that_lacks_the_beginning_is_given_everything_once(rig: Rig) -> None:
+    # Given a run that went on without a follower
+    rig.store.close()
+    rig.store = rows.opened(rig.path)
+    rig.commit(3)
+    rig.store.close()
+    rig.store = followed(rig.path)
+    # When it is followed, before and after another commit
+    rig.begin()
+    rig.until(lambda: rig.server.seq == 3)
+    rig.commit()
+    rig.drained()
+    assert rig.server.loads == 1
+
+
+def test_a_lost_answer_is_settled_by_asking(rig: Rig) -> None:
+    rig.begin()
+    rig.server.loses = {"apply"}
+    rig.commit(3)
+    rig.drained()
+    assert not rig.server.loses
+    assert sum(rig.server.groups) in (3, 6)  # sent a second time at most; nothing changes by that
+
+
+def test_a_server_that_is_away_is_sent_everything_when_it_is_back(rig: Rig) -> None:
+    rig.begin()
+    rig.commit()
+    rig.until(lambda: rig.server.seq == 1)
+    rig.server.away()
+    rig.commit(50)
+    rig.until(lambda: rig.follower.status.state is FollowerState.AWAY)
+    status = rig.follower.status
+    assert "postgresql://db/qts does not answer" in status.reason
+    assert status.lag_batches == 50
+    assert status.waiting_bytes > 0
+    assert status.lag_s > 0
+    rig.server.back()
+    rig.until(lambda: rig.server.seq == 51)
+    rig.drained()
+
+
+def test_a_server_that_is_away_at_the_start_holds_up_no_session(rig: Rig) -> None:
+    rig.server.away()
+    assert rig.follower.connect() is None
+    rig.follower.start(rig.store)
+    rig.commit(3)
+    rig.server.back()
+    rig.until(lambda: rig.server.seq == 3)
+    rig.drained()
+
+
+def test_at_the_end_no_one_waits_for_a_server_that_is_away(rig: Rig) -> None:
+    rig.begin()
+    rig.server.away()
+    rig.commit()
+    rig.until(lambda: rig.follower.status.state is FollowerState.AWAY)
+    rig.follower.begin_stop().result(20)
+    assert rig.server.seq == 0
+    # And the next life of the run catches up
+    rig.server.back()
+    rig.resume()
+    rig.drained()
+    assert rig.server.seq == 1
+
+
+def test_a_server_restored_to_yesterday_is_given_what_it_lacks(rig: Rig) -> None:
+    rig.begin()
+    rig.commit(5)
+    rig.until(lambda: rig.server.seq == 5)
+    yesterday = {name: dict(table) for name, table in rig.server.rows.items()}
+    rig.commit(5)
+    rig.until(lambda: rig.store._followed()._done[NAME] == 10)
+    rig.commit()  # and the outbox no longer has what it had
+    rig.server.back_to(5, yesterday)
+    rig.until(lambda: rig.server.seq == 11)
+    rig.commit()
+    rig.drained()
+    assert rig.server.loads == 1
+
+
+def test_a_run_that_is_begun_again_is_compared_when_it_gets_as_far(rig: Rig) -> None:
+    # Given a server that has four batches of this run
+    rig.begin()
+    rig.commit(4)
+    rig.drained()
+    # When the same run begins again in an empty directory, and has batches of another cut
+    rig.follower.stop()
+    rig.store.close()
+    rig.path = rig.path.with_name("again.sqlite")
+    rig.store, rig.follower, rig.count = followed(rig.path), rig.new_follower(), 0
+    rig.begin()
+    rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
+    assert "the server has batch 4 of this run, and the local book ends with 0" in rig.follower.status.reason
+    for number in (1, 3, 4, 5):
+        rig.store.commit([rows.equity(at) for at in ((1, 2) if number == 1 else (number,))], b"c")
+        rig.store.commit([rows.position(qty=str(number))], b"c")
+        rig.follower.wake()
+    rig.until(lambda: rig.server.seq == 8)
+    rig.drained()
+    assert rig.server.loads == 1
+
+
+def test_the_older_book_of_a_real_broker_is_not_sent(rig: Rig) -> None:
+    rig.server.seq = 7
+    rig.follower = rig.new_follower(whole_account=True)
+    rig.begin()
+    rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
+    assert "older than what the server has" in rig.follower.status.reason
+    assert "apply" not in rig.server.calls
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(InputError("no database qts"), InputError), (BatchRefused("a row"), BatchRefused)]
+)
+def test_what_cannot_be_used_at_the_start_is_told_at_once(
+    rig: Rig, error: Exception, kind: type[Exception]
+) -> None:
+    def refuse(call: str) -> None:
+        raise error
+
+    rig.server.fails = refuse
+    with pytest.raises(kind, match=str(error)):
+        rig.follower.connect()
+    assert not [t for t in threading.enumerate() if t.name.startswith("qts-follow")]
+
+
+def test_another_process_that_writes_the_run_is_told_at_once(rig: Rig) -> None:
+    rig.server.holder = object()
+    with pytest.raises(StateError, match="is written by another process"):
+        rig.follower.connect()
+
+
+def test_our_own_lost_connection_is_waited_for(rig: Rig) -> None:
+    # Given a server that has not noticed that our connection is gone
+    rig.begin()
+    rig.commit()
+    rig.until(lambda: rig.server.seq == 1)
+    old = rig.server.holder
+
+    def lost(call: str) -> None:
+        if call != "claim":
+            rig.server.fails = lambda name: setattr(rig.server, "holder", old)
+            raise Unavailable("cut")
+
+    rig.server.fails = lost
+    rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
+    assert "another process" in rig.follower.status.reason
+    # When it does
+    rig.server.back()
+    rig.server.holder = None
+    rig.commit()
+    rig.until(lambda: rig.server.seq == 2)
+    rig.drained()
+
+
+def test_a_process_that_took_over_is_not_fought(rig: Rig) -> None:
+    rig.begin()
+    rig.commit()
+    rig.until(lambda: rig.server.seq == 1)
+    rig.server.epoch += 1
+    rig.commit()
+    rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
+    rig.follower.begin_stop().result(20)
+    assert rig.server.calls.count("claim") == 1
+    assert "epoch 1 has ended" in rig.follower.status.reason
+    assert rig.server.seq == 1
+
+
+def test_a_row_that_is_refused_is_shown_and_keeps_its_place(rig: Rig) -> None:
+    rig.begin()
+
+    def refuse(call: str) -> None:
+        if call == "apply":
+            raise BatchRefused("equity_curve, row 1: NaN")
+
+    rig.server.fails = refuse
+    rig.commit(2)
+    rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
+    assert rig.follower.status.reason == "equity_curve, row 1: NaN"
+    rig.server.back()
+    rig.resume()
+    rig.drained()
+
+
+def test_a_defect_of_an_adapter_ends_the_follower_alone(rig: Rig) -> None:
+    rig.begin()
+
+    def fail(call: str) -> None:
+        raise KeyError(call)
+
+    rig.server.fails = fail
+    rig.commit()
+    rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
+    assert "ended by KeyError" in rig.follower.status.reason
+    assert rig.commit() == 2
+    with pytest.raises(Unavailable):
+        rig.follower.until(2).result(20)
+
+
+def test_until_is_done_with_the_batch_and_fails_when_no_one_should_wait(rig: Rig) -> None:
+    with pytest.raises(Unavailable, match="not open"):
+        rig.follower.until(1).result(0)
+    rig.begin()
+    rig.until(lambda: rig.follower.is_following)
+    seq = rig.commit()
+    assert rig.follower.until(seq).result(20) == seq
+    assert rig.follower.until(seq).result(0) == seq
+    given_up = rig.follower.until(seq + 1)
+    given_up.cancel()
+    assert not rig.follower._waiters
+    waiting = rig.follower.until(seq + 1)
+    rig.server.away()
+    rig.commit()
+    with pytest.raises(Unavailable, match="does not answer"):
+        waiting.result(20)
+    with pytest.raises(Unavailable, match="does not answer"):
+        rig.follower.until(seq + 1).result(0)
+
+
+def test_a_follower_is_stopped_in_the_middle_of_anything(rig: Rig) -> None:
+    rig.begin()
+    rig.commit(20)
+    rig.follower.stop()
+    rig.follower.stop()
+    rig.follower.wake()
+    rig.follower.run_changed()
+    assert rig.follower.begin_stop().done()
+    rig.resume()
+    rig.drained()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_faults_of_any_kind_lose_and_double_nothing(seed: int, rig: Rig) -> None:
+    # Given a server each of whose calls may fail before or after its effect, and a session that may be killed
+    draw = random.Random(seed)
+
+    def fail(call: str) -> None:
+        chance = draw.random()
+        if chance < 0.15:
+            raise Unavailable("cut")
+        if chance < 0.3:
+            rig.server.loses = {draw.choice(["apply", "load", "put_run"])}
+
+    with suppress(Unavailable):
+        rig.begin()
+    rig.server.fails = fail
+    for _ in range(60):
+        rig.commit(draw.randint(0, 5))
+        if draw.random() < 0.1:
+            rig.resume()
+        if draw.random() < 0.3:
+            rig.until(lambda: rig.follower.status.lag_batches == 0)
+    # When the faults end
+    rig.server.back()
+    rig.server.loses = set()
+    rig.until(lambda: rig.follower.status.lag_batches == 0 and rig.follower.is_following)
+    # Then the server has the book
+    rig.drained()
+
+
+def test_a_lag_is_the_age_of_the_oldest_batch() -> None:
+    ages = Ages()
+    for seq in range(1, 10_001):
+        ages.note(seq, seq * 10)
+    assert ages.oldest_ns(200_000) == 200_000 - 10
+    assert len(ages._offered) <= 1_024
+    ages.applied(9_999)
+    assert 200_000 - 100_000 <= ages.oldest_ns(200_000) <= 200_000 - 50_000  # merged with older ones
+    ages.applied(10_000)
+    assert ages.oldest_ns(200_000) == 0
+    ages.note(10_000, 5)
+    ages.note(10_001, 150_000)
+    assert ages.oldest_ns(200_000) == 50_000
+
+
+def test_the_lag_is_of_the_machines_time(tmp_path: Path) -> None:
+    clock, server = ManualClock(from_ns(0)), ScriptedServer()
+    store = followed(tmp_path / "q.sqlite")
+    follower = Follower(NAME, RUN, server.adapter, clock, pauses_s=(0.001,))
+    server.away()
+    follower.connect()
+    follower.start(store)
+    store.commit([rows.equity(1)], b"c")
+    follower.wake()
+    clock.set_ns(6 * NS_PER_S)
+    assert follower.status.lag_s == 6.0
+    follower.stop()
+    store.close()
