@@ -17,7 +17,6 @@ from qts.market.contracts import MarketValue, Quote, Tick
 
 DAY_START_NS = 20_500 * 86_400 * NS_PER_S
 """2026-02-16 00:00 UTC."""
-MIGRATED_PATH = "qts, public, pg_temp"
 
 
 def trade(seconds: str, price: str, size: str = "1", symbol: str = "S") -> Tick:
@@ -35,13 +34,6 @@ def at(seconds: str) -> int:
     return DAY_START_NS + int(Decimal(seconds) * NS_PER_S)
 
 
-async def connect(url: str) -> asyncpg.Connection:
-    """Return a connection that finds the tables of QTS."""
-    connection = await asyncpg.connect(url)
-    await connection.execute(f"SET search_path = {MIGRATED_PATH}")
-    return connection
-
-
 async def migrated(url: str, *, afresh: bool = False) -> None:
     """Make the newest schema; ``afresh`` drops the one that is there."""
     connection = await asyncpg.connect(url)
@@ -57,7 +49,7 @@ async def migrated(url: str, *, afresh: bool = False) -> None:
 async def store_at(url: str, *, afresh: bool = False) -> AsyncIterator[TickStore]:
     """Give a store on the newest schema of the database."""
     await migrated(url, afresh=afresh)
-    store = TickStore(lambda: connect(url))
+    store = TickStore(lambda: asyncpg.connect(url))
     try:
         yield store
     finally:

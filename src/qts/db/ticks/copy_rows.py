@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from qts.clock import NS_PER_US
 from qts.db.adapter import TickBlock
 from qts.errors import BatchRefused
 from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
+from qts.market.depth import Lookup, pairs_of
 from qts.market.series.intervals import DAY_NS
 
 COLUMNS: Final = (
@@ -54,6 +55,7 @@ class CopyRows:
 
     def __init__(self) -> None:
         self._numbers: dict[Decimal | None, tuple[Decimal, bytes]] = {}
+        self._texts: dict[str, bytes] = {}
         self._heads: dict[tuple[str, bytes, int], bytes] = {}
 
     def encode(self, block: TickBlock) -> list[bytes]:
@@ -62,9 +64,9 @@ class CopyRows:
         Raises BatchRefused, naming symbol, seq, field and value, for a number that is not finite or has more than 8
         decimals, and for a value that cannot be stored.
         """
-        if len(self._numbers) > _KEPT or len(self._heads) > _KEPT:
-            self._numbers.clear()
-            self._heads.clear()
+        for kept in (self._numbers, self._texts, self._heads):
+            if len(kept) > _KEPT:
+                kept.clear()
         parts: list[bytes] = []
         for seq, value in zip(block.seqs or count(block.seq), block.values, strict=False):
             try:
@@ -130,9 +132,21 @@ class CopyRows:
         """Return the levels as an array of numerics with its length."""
         if not levels:
             return _NO_LEVELS
-        number = self._number
-        parts = [number(one, field) for level in levels for one in level]
+        pairs, prices, sizes = pairs_of(levels)
+        parts = []
+        for price, size in pairs:
+            parts.append(self._coded(price, prices, field))
+            parts.append(self._coded(size, sizes, field))
         return b"".join((_array_head(20 + sum(map(len, parts)), 1, 0, _NUMERIC_OID, len(parts), 1), *parts))
+
+    def _coded(self, key: Any, meaning: Lookup, field: str) -> bytes:
+        """Return a number of a level that may still be a text: its bytes are looked up by it."""
+        if key.__class__ is not str:
+            return self._number(meaning[key], field)
+        coded = self._texts.get(key)
+        if coded is None:
+            coded = self._texts[key] = self._number(Decimal(key), field)
+        return coded
 
     def _head(self, symbol: str, kind: bytes, flags: int) -> bytes:
         key = (symbol, kind, flags)

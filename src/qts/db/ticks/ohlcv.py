@@ -35,22 +35,22 @@ _OF_TICKS: Final = (
 )
 _DAYS: Final = f"""
 WITH bounds AS (
-  SELECT least((SELECT min(time) FROM tick_data WHERE symbol = $1),
-               (SELECT min(time) FROM ohlcv_1m WHERE symbol = $1),
-               (SELECT min(time) FROM ohlcv_1d WHERE symbol = $1)) AS first,
-         greatest((SELECT max(time) FROM tick_data WHERE symbol = $1),
-                  (SELECT max(time) FROM ohlcv_1m WHERE symbol = $1),
-                  (SELECT max(time) FROM ohlcv_1d WHERE symbol = $1)) AS last
+  SELECT least((SELECT min(time) FROM qts.tick_data WHERE symbol = $1),
+               (SELECT min(time) FROM qts.ohlcv_1m WHERE symbol = $1),
+               (SELECT min(time) FROM qts.ohlcv_1d WHERE symbol = $1)) AS first,
+         greatest((SELECT max(time) FROM qts.tick_data WHERE symbol = $1),
+                  (SELECT max(time) FROM qts.ohlcv_1m WHERE symbol = $1),
+                  (SELECT max(time) FROM qts.ohlcv_1d WHERE symbol = $1)) AS last
 ), days AS (
   SELECT d AS begins, d + interval '24 hours' AS ends FROM bounds, generate_series(
     date_trunc('day', greatest(first, $3), 'UTC'), least(last, $4), interval '24 hours') AS d
 ), ticked AS (
-  SELECT begins, ends, EXISTS (SELECT FROM tick_data WHERE symbol = $1 AND time >= begins AND time < ends
+  SELECT begins, ends, EXISTS (SELECT FROM qts.tick_data WHERE symbol = $1 AND time >= begins AND time < ends
                                AND {TRADE}) AS has_ticks
   FROM days
 ), found AS (
   SELECT begins, ends, has_ticks, NOT has_ticks AND EXISTS (
-    SELECT FROM ohlcv_1m WHERE symbol = $1 AND time >= begins AND time < ends) AS has_minutes
+    SELECT FROM qts.ohlcv_1m WHERE symbol = $1 AND time >= begins AND time < ends) AS has_minutes
   FROM ticked
 )"""  # noqa: S608 - made of constants
 _TIMES: Final = "time >= greatest(begins, $3) AND time < least(ends, $4)"
@@ -59,17 +59,17 @@ _TIMES: Final = "time >= greatest(begins, $3) AND time < least(ends, $4)"
 def _sql(*, within_a_day: bool, of_minutes: bool, of_days: bool) -> str:
     bucket = _BUCKETS[within_a_day]
     sources = [
-        f"SELECT {bucket} AS bucket, {_OF_TICKS} FROM found JOIN tick_data ON {_TIMES} "  # noqa: S608
+        f"SELECT {bucket} AS bucket, {_OF_TICKS} FROM found JOIN qts.tick_data ON {_TIMES} "  # noqa: S608
         f"WHERE has_ticks AND symbol = $1 AND {TRADE} GROUP BY 1"
     ]
     if of_minutes:
         sources.append(
-            f"SELECT {bucket} AS bucket, {_OF_BARS} FROM found JOIN ohlcv_1m ON {_TIMES} "  # noqa: S608
+            f"SELECT {bucket} AS bucket, {_OF_BARS} FROM found JOIN qts.ohlcv_1m ON {_TIMES} "  # noqa: S608
             "WHERE has_minutes AND symbol = $1 GROUP BY 1"
         )
     if of_days:
         sources.append(
-            f"SELECT {bucket} AS bucket, {_OF_BARS} FROM found JOIN ohlcv_1d ON {_TIMES} "  # noqa: S608
+            f"SELECT {bucket} AS bucket, {_OF_BARS} FROM found JOIN qts.ohlcv_1d ON {_TIMES} "  # noqa: S608
             "WHERE NOT has_ticks AND NOT has_minutes AND symbol = $1 GROUP BY 1"
         )
     return (
@@ -91,7 +91,7 @@ class BarQuery:
             raise InputError(
                 f"an interval of {interval}: allowed are whole seconds up to a day, and whole days beyond"
             )
-        self._start, self._end = _moment(start_ns), _moment(end_ns)
+        self._start, self._end = moment(start_ns), moment(end_ns)
 
     async def run(self, connection: Any) -> Sequence[Bar]:
         """Return the bars, the oldest first."""
@@ -136,6 +136,6 @@ class BarQuery:
         )
 
 
-def _moment(ts_ns: int) -> datetime:
+def moment(ts_ns: int) -> datetime:
     """Return a time as the server has it, rounded up to the µs, so that nothing before it counts."""
     return from_ns(-(-max(0, min(ts_ns, END_NS // 2)) // NS_PER_US) * NS_PER_US)

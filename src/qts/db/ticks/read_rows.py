@@ -16,20 +16,25 @@ from qts.db.adapter import TickBlock
 from qts.db.ticks.copy_rows import AFTER_GAP, BUYER_IS_MAKER, EPOCH_US, SNAPSHOT
 from qts.errors import StorageError
 from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
+from qts.market.depth import Pairs, PriceLevel, UnreadLevels, pairs_of
 
 SELECT: Final = (
-    "SELECT kind, time, ns, seq, flags, price, size, bid, ask, bid_size, ask_size, volume, level, day, bids, asks "
-    "FROM tick_data"
+    "SELECT kind, time, ns, seq, flags, price, size, bid, ask, bid_size, ask_size, volume, level, day, "
+    "array_send(bids), array_send(asks) "
+    "FROM qts.tick_data"
 )
 """What :func:`values_of` reads, in the order of time, ns and seq."""
 
 _KEPT: Final = 65_536
 _EPOCH_NS: Final = EPOCH_US * NS_PER_US
 _NEGATIVE: Final = 0x4000
+_ARRAY_HEAD: Final = 20
+"""The bytes before the first element of an array that has one."""
+_length = struct.Struct(">i").unpack_from
 _head = struct.Struct(">HhHH").unpack_from
 
 
-class _Numbers(dict[bytes, Decimal]):
+class Numbers(dict[bytes, Decimal]):
     """The numbers by their bytes; one that is not there is decoded. It holds at most so many."""
 
     def __missing__(self, key: bytes) -> Decimal:
@@ -55,10 +60,10 @@ def decoded(coded: bytes) -> Decimal:
     return Decimal((1 if sign else 0, tuple(map(int, str(number))), -scale))
 
 
-async def set_codecs(connection: Any) -> None:
+async def set_codecs(connection: Any, numbers: Numbers) -> None:
     """Set the codecs of a connection that reads market values and nothing else."""
     await connection.set_type_codec(
-        "numeric", schema="pg_catalog", format="binary", encoder=bytes, decoder=_Numbers().__getitem__
+        "numeric", schema="pg_catalog", format="binary", encoder=bytes, decoder=numbers.__getitem__
     )
     pack, unpack = struct.Struct(">q").pack, struct.Struct(">q").unpack
     await connection.set_type_codec(
@@ -66,12 +71,46 @@ async def set_codecs(connection: Any) -> None:
     )
 
 
+class StoredLevels(UnreadLevels):
+    """Levels of a book that stay the bytes of an array of numerics until they are read."""
+
+    __slots__ = ("_levels", "_numbers", "_stored")
+
+    def __init__(self, stored: bytes, numbers: Numbers) -> None:
+        self._stored = stored
+        self._numbers = numbers
+        self._levels: tuple[PriceLevel, ...] | None = None
+
+    def pairs(self) -> Pairs:
+        """Return what :func:`qts.market.depth.pairs_of` returns: the bytes of numbers."""
+        if self._levels is not None:
+            return pairs_of(self._levels)
+        return self._coded(), self._numbers, self._numbers
+
+    def read(self) -> tuple[PriceLevel, ...]:
+        """Return the levels; the bytes are dropped."""
+        if self._levels is None:
+            number = self._numbers.__getitem__
+            self._levels = tuple([(number(price), number(size)) for price, size in self._coded()])
+            self._stored = b""
+        return self._levels
+
+    def _coded(self) -> list[tuple[bytes, bytes]]:
+        stored, at, flat = self._stored, _ARRAY_HEAD, []
+        end = len(stored)
+        while at < end:
+            begin = at + 4
+            at = begin + _length(stored, at)[0]
+            flat.append(stored[begin:at])
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+
 def microseconds(ts_ns: int) -> tuple[int, int]:
     """Return a time in ns since 1970 as µs since 2000, for a parameter of such a connection, and the ns behind."""
     return divmod(ts_ns - _EPOCH_NS, NS_PER_US)
 
 
-def values_of(symbol: str, rows: Sequence[Any]) -> TickBlock | None:
+def values_of(symbol: str, rows: Sequence[Any], numbers: Numbers) -> TickBlock | None:
     """Return the values of a symbol's rows; None when there is no row."""
     seqs: list[int] = []
     values: list[MarketValue] = []
@@ -85,7 +124,7 @@ def values_of(symbol: str, rows: Sequence[Any]) -> TickBlock | None:
             bid, ask, bid_size, ask_size, volume = quoted
             values.append(Quote(symbol, ts_ns, bid, ask, bid_size, ask_size, price, size, volume))
         elif kind == b"B":
-            levels = _levels(bids), _levels(asks)
+            levels = _levels(bids, numbers), _levels(asks, numbers)
             values.append(BookUpdate(symbol, ts_ns, *levels, bool(flags & SNAPSHOT), bool(flags & AFTER_GAP)))
         elif kind == b"I":
             values.append(IndexLevel(symbol, ts_ns, level, day))
@@ -96,5 +135,5 @@ def values_of(symbol: str, rows: Sequence[Any]) -> TickBlock | None:
     return TickBlock(seqs[0], tuple(values), tuple(seqs)) if values else None
 
 
-def _levels(flat: Sequence[Decimal]) -> tuple[tuple[Decimal, Decimal], ...]:
-    return tuple(zip(flat[::2], flat[1::2], strict=True))
+def _levels(stored: bytes, numbers: Numbers) -> Sequence[PriceLevel]:
+    return StoredLevels(stored, numbers) if len(stored) > _ARRAY_HEAD else ()

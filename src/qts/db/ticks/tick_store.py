@@ -7,32 +7,63 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from qts.clock import NS_PER_S, stopwatch_ns
-from qts.db.adapter import TickBlock
+from qts.clock import NS_PER_S, stopwatch_ns, to_ns
+from qts.db.adapter import END_NS, TickBlock
+from qts.db.postgres.connection import SCHEMA
 from qts.db.ticks.copy_rows import COLUMNS, HEADER, TRAILER, CopyRows, days_of
-from qts.db.ticks.ohlcv import BarQuery
-from qts.db.ticks.read_rows import SELECT, microseconds, set_codecs, values_of
+from qts.db.ticks.ohlcv import BarQuery, moment
+from qts.db.ticks.read_rows import SELECT, Numbers, microseconds, set_codecs, values_of
 from qts.errors import BatchRefused, Unavailable
 from qts.market.contracts import Bar
 
 PAGE_ROWS: Final = 20_000
 DEADLINE_S: Final = 30.0
 """The time that writing a block or reading a page may take; the mark of a day is good for twice as long."""
+COUNT_S: Final = 600.0
+"""The time that computing a checksum may take."""
 _CLOSE_S: Final = 2.0
 _MARKED_NS: Final = 20 * NS_PER_S
 """A day that was marked so recently is not marked again."""
-_COPY: Final = f"COPY tick_data ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
 _COLUMNS: Final = ", ".join(COLUMNS)
 _PAGE: Final = (
     f"{SELECT} WHERE symbol = $1 AND time >= $2 AND time <= $3 AND (time, ns, seq) > ($2, $4, $5) "
-    f"AND (time, ns) < ($3, $6) ORDER BY time, ns, seq LIMIT {PAGE_ROWS}"
+    f"AND (time, ns) < ($3, $6) AND seq >= $7 AND seq < $8 ORDER BY time, ns, seq LIMIT {PAGE_ROWS}"
 )
+_COUNT: Final = """
+SELECT count(*) AS values, min(seq) AS first_seq, max(seq) AS last_seq, min(time) AS first, max(time) AS last,
+  coalesce(sum(('x' || left(md5(ROW(extract(epoch FROM time), ns, seq, kind, flags, price, size, bid, ask, bid_size,
+    ask_size, volume, level, day, bids, asks)::text), 15))::bit(60)::bigint), 0)::text AS checksum
+FROM qts.tick_data
+WHERE symbol = $1 AND time >= $2 AND time < $3 AND (time, ns) >= ($2, $4) AND seq >= $5 AND seq < $6
+"""
+_RECORDED: Final = """
+SELECT d.number, r.source, r.currency, r.max_age_ns, d.values, d.first, d.last FROM (
+  SELECT seq >> 40 AS number, count(*) AS values, min(time) AS first, max(time) AS last
+  FROM qts.tick_data WHERE symbol = $1 AND time >= $2 AND time < $3 GROUP BY 1) AS d
+LEFT JOIN qts.tick_recordings AS r USING (number) ORDER BY d.first, d.number
+"""
 
 Connect = Callable[[], Awaitable[Any]]
+
+
+class Recorded(NamedTuple):
+    """A recording that has values of a symbol, and the times of the first and last of them, to the µs.
+
+    ``number`` 0: values that were stored without one. ``source``: the name of what was recorded. ``max_age_ns`` and
+    ``currency`` are those of its feed; 0 and "" when they are not known.
+    """
+
+    number: int
+    source: str
+    currency: str
+    max_age_ns: int
+    values: int
+    first_ns: int
+    last_ns: int
 
 
 class TickStore:
@@ -68,7 +99,7 @@ class TickStore:
         async with self._lock, self._writing() as connection:
             await self._mark(connection, days_of(block))
             try:
-                await _copy(connection, "tick_data", rows)
+                await _copy(connection, rows, schema_name=SCHEMA)
             except asyncpg.UniqueViolationError:
                 return await _append_new(connection, rows)
             except asyncpg.CheckViolationError as error:
@@ -83,33 +114,71 @@ class TickStore:
         """Return the number of the recording of a source, a new one for a source that is not known."""
         async with self._lock, self._writing() as connection:
             number: int = await connection.fetchval(
-                "SELECT qts_tick_recording($1, $2, $3)", source, currency, max_age_ns
+                "SELECT qts.qts_tick_recording($1, $2, $3)", source, currency, max_age_ns
             )
         return number
 
     async def ticks(
-        self, symbol: str, start_ns: int, end_ns: int, after: tuple[int, int] | None = None
+        self,
+        symbol: str,
+        start_ns: int,
+        end_ns: int,
+        after: tuple[int, int] | None = None,
+        recording: int | None = None,
     ) -> AsyncIterator[TickBlock]:
         """Iterate over the values of a symbol with ``start_ns`` <= time < ``end_ns``, by time and number.
 
-        ``after`` (ts_ns, seq): only what comes behind that value.
+        ``after`` (ts_ns, seq): only what comes behind that value. ``recording``: those of one; None: of all.
         """
         at_us, at_ns = microseconds(start_ns if after is None else after[0])
         end = microseconds(end_ns)
+        numbers, seqs = Numbers(), _numbers_of(recording)
         place = (at_us, at_ns, -1 if after is None else after[1])
         async with reading(self._connect) as connection:
-            await set_codecs(connection)
+            await set_codecs(connection, numbers)
             while True:
                 rows = await within(
                     connection,
-                    connection.fetch(_PAGE, symbol, place[0], end[0], *place[1:], end[1]),
+                    connection.fetch(_PAGE, symbol, place[0], end[0], *place[1:], end[1], *seqs),
                 )
-                if (block := values_of(symbol, rows)) is not None:
+                if (block := values_of(symbol, rows, numbers)) is not None:
                     yield block
                 if len(rows) < PAGE_ROWS:
                     break
                 last = rows[-1]
                 place = (last["time"][0], last["ns"], last["seq"])
+
+    async def recordings(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Recorded]:
+        """Return the recordings with values of a symbol in a range of time, by their first value."""
+        async with reading(self._connect) as connection:
+            rows = await within(connection, connection.fetch(_RECORDED, symbol, moment(start_ns), moment(end_ns)))
+        return [
+            Recorded(
+                row["number"],
+                row["source"] or "",
+                row["currency"] or "",
+                row["max_age_ns"] or 0,
+                row["values"],
+                to_ns(row["first"]),
+                to_ns(row["last"]),
+            )
+            for row in rows
+        ]
+
+    async def contents(
+        self, symbol: str, start_ns: int, end_ns: int, recording: int | None = None
+    ) -> tuple[int, int, int, str]:
+        """Return how many values there are, their first and last number, and a checksum of all of them.
+
+        ``end_ns`` is a whole µs. The server computes the checksum; equal values have an equal one on any server.
+        """
+        (us, ns), (end_us, _) = microseconds(start_ns), microseconds(end_ns)
+        async with reading(self._connect) as connection:
+            await set_codecs(connection, Numbers())
+            row = await within(
+                connection, connection.fetchrow(_COUNT, symbol, us, end_us, ns, *_numbers_of(recording)), COUNT_S
+            )
+        return row["values"], row["first_seq"] or 0, row["last_seq"] or 0, row["checksum"]
 
     async def ohlcv(self, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> Sequence[Bar]:
         """Return the bars that begin at ``start_ns`` or later and before ``end_ns``."""
@@ -145,7 +214,7 @@ class TickStore:
         now_ns = stopwatch_ns()
         due = [day for day in days if now_ns - self._marked.get(day, -_MARKED_NS) >= _MARKED_NS]
         if due:
-            await connection.execute("SELECT qts_mark_tick_days($1::date[])", due)
+            await connection.execute("SELECT qts.qts_mark_tick_days($1::date[])", due)
             if len(self._marked) > len(days) + 1_000:
                 self._marked.clear()
             self._marked.update(dict.fromkeys(due, now_ns))
@@ -167,14 +236,18 @@ async def reading(connect: Connect) -> AsyncIterator[Any]:
             await _closed(connection)
 
 
-async def within(connection: Any, call: Awaitable[Any]) -> Any:
-    """Return the answer of a call, or end the connection and raise TimeoutError after :data:`DEADLINE_S`."""
+async def within(connection: Any, call: Awaitable[Any], seconds: float = DEADLINE_S) -> Any:
+    """Return the answer of a call, or end the connection and raise TimeoutError after ``seconds``."""
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(seconds):
             return await call
     except TimeoutError:
         connection.terminate()
         raise
+
+
+def _numbers_of(recording: int | None) -> tuple[int, int]:
+    return (-END_NS, END_NS) if recording is None else (recording << 40, (recording + 1) << 40)
 
 
 def unavailable(error: BaseException) -> Unavailable:
@@ -185,9 +258,7 @@ def unavailable(error: BaseException) -> Unavailable:
 
 async def _connected(connect: Connect) -> Any:
     async with asyncio.timeout(DEADLINE_S):
-        connection = await connect()
-    await connection.execute(f"SET statement_timeout = {round(DEADLINE_S * 1_000)}")
-    return connection
+        return await connect()
 
 
 async def _closed(connection: Any) -> None:
@@ -196,22 +267,25 @@ async def _closed(connection: Any) -> None:
         await connection.close(timeout=_CLOSE_S)
 
 
-async def _copy(connection: Any, table: str, rows: bytes) -> None:
+async def _copy(connection: Any, rows: bytes, table: str = "tick_data", schema_name: str | None = None) -> None:
     async def source() -> AsyncIterator[bytes]:
         yield rows
 
-    await connection.copy_to_table(table, source=source(), columns=COLUMNS, format="binary")
+    await connection.copy_to_table(
+        table, source=source(), schema_name=schema_name, columns=COLUMNS, format="binary"
+    )
 
 
 async def _append_new(connection: Any, rows: bytes) -> int:
     """Store the rows that are not there yet, by way of a table of this transaction; return how many values."""
     async with connection.transaction():
         await connection.execute(
-            f"CREATE TEMPORARY TABLE tick_data_new ON COMMIT DROP AS SELECT {_COLUMNS} FROM tick_data WITH NO DATA"  # noqa: S608
+            f"CREATE TEMPORARY TABLE tick_data_new ON COMMIT DROP AS SELECT {_COLUMNS} FROM qts.tick_data "  # noqa: S608
+            "WITH NO DATA"
         )
-        await _copy(connection, "tick_data_new", rows)
+        await _copy(connection, rows, table="tick_data_new")
         new: int = await connection.fetchval(
-            f"WITH new AS (INSERT INTO tick_data ({_COLUMNS}) SELECT {_COLUMNS} FROM tick_data_new "  # noqa: S608
+            f"WITH new AS (INSERT INTO qts.tick_data ({_COLUMNS}) SELECT {_COLUMNS} FROM pg_temp.tick_data_new "  # noqa: S608
             "ON CONFLICT (symbol, time, seq) DO NOTHING RETURNING 1) SELECT count(*) FROM new"
         )
         return new
