@@ -54,7 +54,7 @@ def test_another_machine_has_to_prove_who_it_is(host: str) -> None:
     assert (access.tls, access.notes) == ("verify-full", ())
 
 
-@pytest.mark.parametrize(("mode", "word"), [("disable", "not encrypted"), ("require", "nobody verifies")])
+@pytest.mark.parametrize(("mode", "word"), [("disable", "not encrypted"), ("require", "not verified")])
 def test_less_than_that_has_to_be_asked_for_and_is_told(mode: str, word: str) -> None:
     access = parse(f"postgresql://u@db.example.com/book?sslmode={mode}", {})
     assert access.tls == mode

@@ -177,7 +177,7 @@ def _this_user() -> str:
 
 
 def _is_near(host: str) -> bool:
-    """Return whether the host is this machine, so that nobody between can listen."""
+    """Return whether the host is this machine, so that no other one can listen."""
     if host.startswith("/") or host.lower() == "localhost":
         return True
     try:
@@ -206,7 +206,7 @@ def _notes(access: Access) -> tuple[str, ...]:
     if access.tls == "disable":
         return (f"{to} is not encrypted (sslmode=disable): others can read and change what goes over it",)
     if access.tls == "require":
-        return (f"{to} is encrypted, but nobody verifies who answers (sslmode=require): give sslmode=verify-full",)
+        return (f"{to} is encrypted, but who answers is not verified (sslmode=require): give sslmode=verify-full",)
     return ()
 
 

@@ -48,7 +48,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A choice of rows; an empty text means any. ``since_ns`` <= time < ``until_ns``, in ns since 1970 UTC.
 
-    A kind of row without such a column is not narrowed by it.
+    ``account`` is that of the row or of its run. A kind of row without another such column is not narrowed by it.
     """
 
     run_id: str = ""

@@ -2,7 +2,7 @@
 -- filled batch by batch by qts_apply (0002). A key begins with the run or its account, so that two runs never meet.
 -- Amounts are numerics that keep their digits, times bigint nanoseconds since 1970 UTC, flags 0 or 1. Rows of one
 -- run are numbered in id as in its local book. Texts of keys compare byte by byte, in every database alike. The
--- names are of no schema: whoever applies this chooses one (qts), and the functions keep it.
+-- names are of no schema: the migration chooses one (qts), and the functions keep it.
 
 -- NaN sorts above Infinity, so the two comparisons refuse all three values that are no amount.
 CREATE DOMAIN finite_numeric AS numeric

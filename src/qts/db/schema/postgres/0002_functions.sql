@@ -8,7 +8,7 @@
 -- whose server process p_lost may not have noticed it yet; 0 for a new claim. Returns the epoch.
 CREATE FUNCTION qts_claim(
     p_run text, p_account text, p_account_whole boolean, p_known bigint, p_lost integer, p_holder text
-) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_key bigint := hashtextextended(
         'qts ' || CASE WHEN p_account_whole THEN 'account ' || p_account ELSE 'run ' || p_run END, 0
@@ -69,7 +69,7 @@ $$;
 -- Return how far a run has come. Refuses a writer of another epoch. The row stays locked until the transaction
 -- ends.
 CREATE FUNCTION qts_progress(p_run text, p_epoch bigint) RETURNS run_progress
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_progress run_progress;
 BEGIN
@@ -84,7 +84,7 @@ $$;
 -- Write the rows of bodies, table by table; of a row that changes the newest version alone. p_again: rows that are
 -- there already are left as they are, instead of being refused.
 CREATE FUNCTION qts_put(p_run text, p_account text, p_bodies jsonb[], p_again boolean) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_table text;
 BEGIN
@@ -286,17 +286,26 @@ BEGIN
             );
         ELSE
             RAISE EXCEPTION 'table % is not known here; the server needs the newer schema', v_table
-                USING ERRCODE = 'undefined_table';
+                USING ERRCODE = 'invalid_parameter_value';
         END IF;
     END LOOP;
 END
 $$;
 
+-- Keep the written form of numbers, see written_forms.
+CREATE FUNCTION qts_put_forms(p_run text, p_forms jsonb) RETURNS void
+LANGUAGE sql SET search_path FROM CURRENT AS $$
+    INSERT INTO written_forms (run_id, of_table, id, place, form)
+    SELECT p_run, f->>0, (f->>1)::bigint, (f->>2)::smallint, f->>3 FROM jsonb_array_elements(p_forms) AS f
+    ON CONFLICT (run_id, of_table, id, place) DO NOTHING
+$$;
+
 -- Apply batches of one run: p_first is the number of the first, p_bodies and p_inboxes go together. One that is
 -- applied already changes nothing. Returns the newest applied.
 CREATE FUNCTION qts_apply(
-    p_run text, p_first bigint, p_epoch bigint, p_bodies jsonb[], p_inboxes text[]
-) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+    p_run text, p_first bigint, p_epoch bigint, p_bodies jsonb[], p_inboxes text[], p_forms jsonb DEFAULT NULL,
+    p_account text DEFAULT NULL
+) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_progress run_progress := qts_progress(p_run, p_epoch);
     v_last bigint := p_first + cardinality(p_bodies) - 1;
@@ -304,6 +313,10 @@ DECLARE
 BEGIN
     IF v_progress.run_id IS NULL OR p_first > v_progress.applied + 1 THEN
         RAISE EXCEPTION 'a gap' USING ERRCODE = 'QT001', DETAIL = (coalesce(v_progress.applied, 0) + 1)::text;
+    END IF;
+    IF p_account <> v_progress.account THEN
+        RAISE EXCEPTION 'run % is of account % here, not of account %', p_run, v_progress.account, p_account
+            USING ERRCODE = 'QT003';
     END IF;
     IF v_last <= v_progress.applied THEN
         RETURN v_progress.applied;
@@ -317,6 +330,9 @@ BEGIN
     INSERT INTO batches (run_id, id, inbox)
     SELECT p_run, v_progress.applied + place, inbox FROM unnest(p_inboxes) WITH ORDINALITY AS i (inbox, place)
     ON CONFLICT (run_id, id) DO NOTHING;
+    IF p_forms IS NOT NULL THEN
+        PERFORM qts_put_forms(p_run, p_forms);
+    END IF;
     UPDATE run_progress SET applied = v_last, changed_at = now() WHERE run_id = p_run;
     RETURN v_last;
 END
@@ -325,8 +341,8 @@ $$;
 -- Write a part of a copy of a run that reaches up to batch p_seq; with p_last all of it is there, and counts as
 -- applied. A copy that does not reach further than what is applied changes nothing. Returns the newest applied.
 CREATE FUNCTION qts_load(
-    p_run text, p_epoch bigint, p_seq bigint, p_bodies jsonb[], p_last boolean
-) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+    p_run text, p_epoch bigint, p_seq bigint, p_bodies jsonb[], p_last boolean, p_forms jsonb DEFAULT NULL
+) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_progress run_progress := qts_progress(p_run, p_epoch);
 BEGIN
@@ -337,6 +353,9 @@ BEGIN
         RETURN v_progress.applied;
     END IF;
     PERFORM qts_put(p_run, v_progress.account, p_bodies, true);
+    IF p_forms IS NOT NULL THEN
+        PERFORM qts_put_forms(p_run, p_forms);
+    END IF;
     UPDATE run_progress
     SET loading = greatest(loading, p_seq), applied = CASE WHEN p_last THEN p_seq ELSE applied END,
         changed_at = now()
@@ -348,7 +367,7 @@ $$;
 
 -- Name the rows of bodies that are refused, and why; at most 3. What it writes is to be rolled back.
 CREATE FUNCTION qts_refused(p_run text, p_account text, p_bodies jsonb[], p_again boolean)
-RETURNS TABLE (of_table text, row_of_table text, reason text) LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+RETURNS TABLE (of_table text, row_of_table text, reason text) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_row jsonb;
     v_found integer := 0;

@@ -1,0 +1,122 @@
+"""Opening a connection, and calls on it that end in time.
+
+A call whose answer is late ends with its connection: to cancel it politely would take a second connection, which a
+server that hangs does not answer either. Whether what was asked for happened is then unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from qts.clock import stopwatch_ns
+from qts.db.access import Access
+from qts.db.timescale.failures import Failure, explained, late
+from qts.db.timescale.stats import AdapterStats
+from qts.errors import InputError
+
+_T = TypeVar("_T")
+STATEMENT_MS: Final = 2_000
+LOCK_MS: Final = 1_000
+IDLE_MS: Final = 5_000
+"""Limits that the server keeps: of a statement, of waiting for a lock, of doing nothing within a transaction."""
+CALL_S: Final = 3.0
+"""How long a call may take; longer than the server's own limit, whose answer says more."""
+CONNECT_S: Final = 5.0
+SLOW_S: Final = 0.5
+_NS: Final = 1_000_000_000
+_SETTINGS: Final = {
+    "statement_timeout": str(STATEMENT_MS),
+    "lock_timeout": str(LOCK_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_MS),
+    # A server notices within 11 s that the machine of a writer is gone, and lets go of its claim.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "TimeZone": "UTC",
+    "jit": "off",  # compiling costs more than any of our statements
+}
+
+
+async def connect(access: Access, name: str, stats: AdapterStats) -> asyncpg.Connection:
+    """Return a connection, named ``name`` at the server. Raises InputError and Unavailable."""
+    stats.connects += 1
+    try:
+        return await asyncpg.connect(**connect_arguments(access, name), timeout=CONNECT_S)
+    except TimeoutError as error:
+        raise late(access.place, "connect", CONNECT_S) from error
+    except Failure as error:
+        raise explained(error, access.place, "connect") from error
+
+
+def connect_arguments(access: Access, name: str) -> dict[str, Any]:
+    """Return what asyncpg is given to connect. Raises InputError for a certificate that cannot be read.
+
+    A pooler refuses settings, and gives each transaction another connection, on which no prepared statement is.
+    """
+    return {
+        "host": access.host,
+        "port": access.port,
+        "user": access.user,
+        "database": access.database,
+        "password": access.password or None,
+        "ssl": _tls(access),
+        "statement_cache_size": 0 if access.pooled else 100,
+        "server_settings": {"application_name": name} if access.pooled else {**_SETTINGS, "application_name": name},
+    }
+
+
+def _tls(access: Access) -> ssl.SSLContext | bool:
+    if access.tls == "disable":
+        return False
+    try:
+        context = ssl.create_default_context(cafile=access.root_certificate or None)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"sslrootcert names {access.root_certificate}, which holds no certificates ({error})"
+        ) from None
+    if access.tls != "verify-full":
+        context.check_hostname = False
+    if access.tls == "require":
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def finish(
+    connection: asyncpg.Connection,
+    work: Coroutine[Any, Any, _T],
+    *,
+    where: str,
+    what: str,
+    stats: AdapterStats,
+    seconds: float = CALL_S,
+) -> _T:
+    """Return what ``work`` on the connection returns. Raises asyncpg's errors, and Unavailable when it is late.
+
+    Late, or given up by the caller, the connection is ended at once.
+    """
+    stats.calls += 1
+    begun = stopwatch_ns()
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except BaseException:
+        _end(connection, task)
+        raise
+    if stopwatch_ns() - begun > SLOW_S * _NS:
+        stats.slow += 1
+    if not done:
+        stats.late += 1
+        _end(connection, task)
+        raise late(where, what, seconds)
+    return task.result()
+
+
+def _end(connection: asyncpg.Connection, task: asyncio.Future[Any]) -> None:
+    """End the connection; what the call says about it is of no interest to anyone."""
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    connection.terminate()
