@@ -11,9 +11,11 @@ import pytest
 from qts.db.access import parse
 from qts.db.adapter import DataSourceAdapter
 from qts.db.sqlite_adapter import SqliteAdapter, migrate_file
-from tests.conformance.adapter import AdapterTests, Opens, opened
+from tests.conformance.adapter import AdapterTests, MarketValueTests, Opens, opened
+from tests.effort import EVERY_CALL
 from tests.servers import sql
 from tests.servers.fixtures import VERSIONS, Database, MakeDatabase
+from tests.servers.pglite import PGlite
 
 EMPTY = """
 DO $$ DECLARE name text; BEGIN
@@ -68,3 +70,19 @@ class TestTimescale(AdapterTests):
         sql.migrate(timescale_dsn)
         sql.execute(timescale_dsn, EMPTY)
         return lambda: opened(at(timescale_dsn))
+
+
+class TestPglite(AdapterTests if EVERY_CALL else MarketValueTests):  # type: ignore[misc]
+    """TimescaleDB in WebAssembly: all connections are one session of one backend."""
+
+    @pytest.fixture
+    def opens(self, pglite: PGlite) -> Opens:
+        sql.migrate(pglite.url())
+        sql.execute(pglite.url(), EMPTY)
+        return lambda: opened(at(pglite.url()))
+
+    @pytest.mark.skip("one session has all the locks of its connections")
+    async def test_a_run_has_one_writer(self) -> None: ...
+
+    @pytest.mark.skip("one session has all the locks of its connections")
+    async def test_an_account_with_a_real_broker_has_one_writer(self) -> None: ...
