@@ -1,13 +1,14 @@
-"""What a server behind the local book costs: a fill's batch on it, a followed replay, an hour without it, and P0.
+"""What a server behind the local book costs: a fill's batch on it, a followed replay, a minute without it, and P0.
 
-``python -m bench.store [--quick] [--json] [--only NAME] [--before DIR]``. It starts a PostgreSQL of its own with its
-data on a disk and with fsync, so it needs the extras ``postgres`` and ``test``. ``--only`` names one of the parts:
+``python -m bench.store [--quick] [--json] [--only PART] [--before DIR]`` starts a PostgreSQL of its own, its
+data on a disk and with fsync, so it needs the extras ``postgres``
+and ``test``. ``--only`` measures one of the parts:
 
 ``fill``: the batch of a fill, applied, beside a bare one-row autocommit insert over the same kind of connection.
 ``replay``: ``qts replay --db`` beside the same replay without a server.
 ``away``: the server is away for a minute at 50 fills a second.
-``flood``: how late P0 events are under a flood of market values, with and without a follower at 200 batches a second.
-``serverless``: demo and replay without a server, beside the source tree DIR of another commit (``git worktree add``).
+``flood``: how late P0 events are under a flood of market values, with a follower at 200 batches/s and without.
+``serverless``: demo and replay without a server, beside those of the source tree DIR of another commit.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from time import perf_counter_ns
 from typing import Any
 
 import asyncpg
+from tests.servers import sql
+from tests.servers.postgres import Postgres
+from tests.servers.proxy import Proxy
 
 from bench.figures import QUICK_RUNS, RUNS, about, latency_us, machine, micros, targets_table
 from bench.suite import print_report
@@ -37,9 +41,6 @@ from qts.db.timescale.adapter import TimescaleDBAdapter
 from qts.execution.contracts import Order, OrderState
 from qts.risk.contracts import OrderRequest
 from qts.strategy.contracts import Side
-from tests.servers import sql
-from tests.servers.postgres import Postgres
-from tests.servers.proxy import Proxy
 
 FILLS, QUICK_FILLS = 1_000, 200
 WARM = 50
