@@ -8,6 +8,7 @@ changes nothing. The process ends with its session, at the latest when the sessi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -63,7 +64,7 @@ class RecorderProcess:
                 break
             except Unavailable as error:
                 self._say(state="away", why=str(error))
-                await asyncio.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+                await _pause(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
                 tries += 1
         done = self._report
         self._say(
@@ -115,6 +116,12 @@ async def serve(blocks: BinaryIO, reports: BinaryIO) -> int:
     finally:
         await store.close()
     return 0
+
+
+async def _pause(seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
 
 
 def _next(stream: BinaryIO) -> bytes | None:
