@@ -13,9 +13,9 @@ import msgspec
 
 from qts.db.access import Access
 from qts.db.adapter import RunCopy
-from qts.db.batch import Batch
+from qts.db.batch import Batch, without_nul
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
-from qts.db.timescale.bodies import forms_of, sendable, without_nul
+from qts.db.timescale.bodies import forms_of, sendable
 from qts.db.timescale.connecting import connect, finish
 from qts.db.timescale.failures import GAP, Failure, explained, is_refusal, is_worth_another_try
 from qts.db.timescale.server_checks import QUERY, why_not_writable
