@@ -9,13 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from qts.clock import NS_PER_S, ManualClock, PacedClock, SystemClock, from_ns
 from qts.db.ages import Ages
 from qts.db.contracts import ConfigRow
 from qts.db.follower import Follower, FollowerState
-from qts.errors import BatchRefused, Fenced, InputError, StateError, Unavailable
+from qts.errors import BatchRefused, InputError, StateError, Unavailable
 from tests.db import rows
 from tests.db.rows import RUN
 from tests.db.scripted_server import ScriptedServer
@@ -35,7 +36,8 @@ class Rig:
 
     def new_follower(self, **more: Any) -> Follower:
         clock = SystemClock()
-        return Follower(NAME, RUN, self.server.adapter, clock, **({"pauses_s": PAUSES, "idle_s": 0.02} | more))
+        given = {"pauses_s": PAUSES, "idle_s": 0.02, "repeats": True} | more
+        return Follower(NAME, RUN, self.server.adapter, clock, **given)
 
     def begin(self) -> None:
         self.follower.connect()
@@ -217,11 +219,25 @@ def test_a_run_that_is_begun_again_is_compared_when_it_gets_as_far(rig: Rig) -> 
 
 def test_the_older_book_of_a_real_broker_is_not_sent(rig: Rig) -> None:
     rig.server.seq = 7
-    rig.follower = rig.new_follower(whole_account=True)
+    rig.follower = rig.new_follower(repeats=False)
     rig.begin()
     rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
     assert "older than what the server has" in rig.follower.status.reason
     assert "apply" not in rig.server.calls
+
+
+def test_another_life_of_a_session_in_real_time_is_not_mixed_with_this_one(rig: Rig) -> None:
+    # Given a server that has the run as it was begun on another day
+    rig.server.seq = 1
+    rig.server.runs = [msgspec.structs.replace(RUN, started_at="2026-01-01T09:00:00+09:00")]
+    # When a session in real time that was begun today is followed
+    rig.commit(3)
+    rig.follower = rig.new_follower(repeats=False)
+    rig.begin()
+    # Then nothing of it is sent
+    rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
+    assert "was begun at 2026-01-01T09:00:00+09:00" in rig.follower.status.reason
+    assert {"apply", "load", "put_run"}.isdisjoint(rig.server.calls)
 
 
 @pytest.mark.parametrize(
@@ -246,50 +262,25 @@ def test_another_process_that_writes_the_run_is_told_at_once(rig: Rig) -> None:
 
 
 def test_our_own_lost_connection_is_waited_for(rig: Rig) -> None:
-    # Given a server that has not noticed that our connection is gone, and does not end it for us
+    # Given a server that has not noticed that our connection is gone
     rig.begin()
     rig.commit()
     rig.until(lambda: rig.server.seq == 1)
     old = rig.server.holder
 
-    def held(call: str) -> None:
-        rig.server.holder = old
-        if call == "applied":
-            raise Fenced("it is written by another process")
-
     def lost(call: str) -> None:
-        rig.server.fails = held
-        raise Unavailable("cut")
+        if call != "claim":
+            rig.server.fails = lambda name: setattr(rig.server, "holder", old)
+            raise Unavailable("cut")
 
     rig.server.fails = lost
-    rig.commit()
     rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
     assert "another process" in rig.follower.status.reason
     # When it does
     rig.server.back()
     rig.server.holder = None
     rig.commit()
-    rig.until(lambda: rig.server.seq == 3)
-    rig.drained()
-
-
-def test_a_claim_is_continued_over_connections_that_are_lost(rig: Rig) -> None:
-    # Given a server that does not answer three times
-    rig.begin()
-    rig.commit()
-    rig.until(lambda: rig.server.seq == 1)
-    left = [3]
-
-    def lost(call: str) -> None:
-        if left[0]:
-            left[0] -= 1
-            raise Unavailable("cut")
-
-    rig.server.fails = lost
-    # When it answers again, then it is sent the rest under the claim of before
-    rig.commit()
     rig.until(lambda: rig.server.seq == 2)
-    assert rig.server.calls.count("claim") == 1
     rig.drained()
 
 

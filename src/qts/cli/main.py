@@ -17,7 +17,6 @@ from qts.cli import (
     check_cmd,
     config_cmd,
     data_cmd,
-    db_cmd,
     docs_cmd,
     events_cmd,
     export_cmd,
@@ -67,7 +66,6 @@ def build_parser() -> argparse.ArgumentParser:
         safety_cmd,
         events_cmd,
         data_cmd,
-        db_cmd,
         config_cmd,
         docs_cmd,
     ):

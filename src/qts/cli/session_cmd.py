@@ -28,6 +28,7 @@ def add_parser(commands: Any) -> None:
         "From 2018-01-22 to 2018-02-28 the days are played out tick by tick.",
     )
     _common(demo)
+    _server(demo)
     _speed(demo)
     demo.set_defaults(func=_demo)
 
@@ -46,6 +47,7 @@ def add_parser(commands: Any) -> None:
     add_history(replay)
     add_reading(replay)
     _common(replay)
+    _server(replay)
     _profile(replay)
     _speed(replay)
     replay.set_defaults(func=_replay)
@@ -84,6 +86,7 @@ def add_parser(commands: Any) -> None:
     add_history(run)
     add_reading(run)
     _common(run)
+    _server(run)
     _profile(run)
     run.add_argument("--speed", type=_paced_speed, default=60.0, metavar="N", help="N times real time (default 60)")
     run.set_defaults(func=_run)
@@ -185,6 +188,16 @@ def _profile(parser: argparse.ArgumentParser) -> None:
         "--plain",
         action="store_true",
         help="trade without pools, operating state and limits, as qts backtest does",
+    )
+
+
+def _server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--db",
+        default="",
+        metavar="URL",
+        help="a server that follows the book: postgresql://user@host:port/database; its password comes from "
+        "QTS_DB_PASSWORD, QTS_DB_PASSWORD_FILE or ~/.pgpass (default: QTS_DB_URL, else no server)",
     )
 
 
@@ -303,6 +316,7 @@ def options_of(args: argparse.Namespace) -> Any:
         last_day=getattr(args, "last", None),
         benchmark=getattr(args, "benchmark", None),
         history=tuple(getattr(args, "history", ())),
+        db=getattr(args, "db", ""),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

@@ -109,6 +109,11 @@ class DataSourceAdapter(Protocol):
         """Return what the server can do. Raises StateError before :meth:`open`."""
         ...
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Return sentences that a person has to be told once. Raises StateError before :meth:`open`."""
+        ...
+
     async def open(self) -> None:
         """Connect, and check that server, database and schema can be used; changes nothing there."""
         ...
@@ -122,10 +127,8 @@ class DataSourceAdapter(Protocol):
     async def claim(self, run: RunRow, *, whole_account: bool) -> int:
         """Make this the only writer of the run, until :meth:`close` or the connection ends; return the epoch.
 
-        After Unavailable the next call continues the claim over a new connection, or raises Fenced when another
-        process took over meanwhile. ``whole_account``: of everything of its account, as a real broker needs it.
-        Raises Fenced, naming who holds it, while another process does. Batches of an earlier epoch are Fenced from
-        then on.
+        ``whole_account``: of everything of its account, as a real broker needs it. Raises Fenced, naming who holds
+        it, while another process does. Batches of an earlier epoch are Fenced from then on.
         """
         ...
 

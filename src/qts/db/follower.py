@@ -57,7 +57,7 @@ class FollowerStatus(msgspec.Struct, frozen=True):
 
     ``server``: its name and version, "" until it was open. ``reason``: why it is AWAY or REFUSED, else "".
     ``lag_s``: how long the oldest batch that it lacks has waited for it in this session, in s. ``waiting_bytes``:
-    the size of the outbox. ``lacks``: what the server lacks and is done in another way, in sentences.
+    the size of the outbox. ``notes``: what a person has to be told of the server once, in sentences.
     """
 
     name: str
@@ -68,7 +68,7 @@ class FollowerStatus(msgspec.Struct, frozen=True):
     newest: int
     lag_s: float
     waiting_bytes: int
-    lacks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def lag_batches(self) -> int:
@@ -108,9 +108,10 @@ class Follower:
     In this order: :meth:`connect`, then :meth:`start` with a store that keeps batches for ``name``
     (:meth:`~qts.db.session.SessionStore.follow`), then any others, and :meth:`stop` before the store is closed.
     They are for the session's thread. ``whole_account``: the run's broker is real, so the server keeps every other
-    process away from its account. ``clock`` is the machine's: a lag is real time. ``pauses_s`` are the pauses
-    before a server that is away is tried again, of which the last repeats; ``idle_s``: a server that was sent
-    nothing for so long is asked whether it is there.
+    process away from its account. ``repeats``: begun again, the run does the same again, as a replay does.
+    ``clock`` is the machine's: a lag is real time. ``pauses_s`` are the pauses before a server that is away is
+    tried again, of which the last repeats; ``idle_s``: a server that was sent nothing for so long is asked whether
+    it is there.
     """
 
     def __init__(
@@ -121,18 +122,20 @@ class Follower:
         clock: Clock,
         *,
         whole_account: bool = False,
+        repeats: bool = False,
         pauses_s: Sequence[float] = PAUSES_S,
         idle_s: float = IDLE_S,
     ) -> None:
         self.name = name
         self._run, self._open_adapter, self._clock = run, open_adapter, clock
+        self._repeats = repeats
         self._whole_account, self._pauses_s, self._idle_s = whole_account, pauses_s, idle_s
         self._adapter: DataSourceAdapter | None = None
         self._store: FollowedStore | None = None
         self._state, self._reason, self._server = FollowerState.CONNECTING, "", ""
-        self._lacks: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
         self._applied = self._epoch = 0
-        self._has_claim = self._is_claimed = self._is_run_changed = self._woken = self._is_over = False
+        self._is_claimed = self._is_run_changed = self._woken = self._is_over = False
         self._lock = threading.Lock()
         self._waiters: dict[Future[int], int] = {}
         self._ages = Ages()
@@ -220,7 +223,7 @@ class Follower:
             newest=applied if store is None else store.offered,
             lag_s=self._ages.oldest_ns(self._clock.monotonic_ns()) / NS_PER_S,
             waiting_bytes=0 if store is None else store.outbox_bytes,
-            lacks=self._lacks,
+            notes=self._notes,
         )
 
     def begin_stop(self) -> Future[None]:
@@ -265,13 +268,6 @@ class Follower:
 
     async def _main(self) -> None:
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
-        try:
-            await self._follow()
-        finally:
-            await self._close()
-
-    async def _follow(self) -> None:
-        """Open the server and send batches, again and again, until it is asked to end or it would be of no use."""
         tries = 0
         while True:
             before = self._applied
@@ -286,11 +282,8 @@ class Follower:
                 self._set(FollowerState.AWAY if is_away else FollowerState.REFUSED, str(error))
                 if not is_away and (is_first or self._is_final(error)):
                     return
-                # A claim is continued over a lost connection, which the server may still hold for alive. What was
-                # not claimed yet, or is refused, is begun from the start.
-                if not (is_away and self._has_claim):
-                    await self._close()
-                self._is_claimed = False
+            finally:
+                await self._close()
             tries = 0 if self._applied > before else tries
             pause_s = self._pauses_s[min(tries, len(self._pauses_s) - 1)]
             tries += 1
@@ -306,15 +299,12 @@ class Follower:
 
     async def _open(self) -> None:
         """Open the server, claim the run, and bring the server to where the outbox can go on."""
-        adapter = self._adapter
-        if adapter is None:
-            adapter = self._adapter = await self._open_adapter()
-            await adapter.open()
-            self._server, self._lacks = adapter.capabilities.server, adapter.capabilities.lacks
-            self._epoch = await adapter.claim(self._run, whole_account=self._whole_account)
-            self._has_claim = True
-        applied = await adapter.applied(self._run.run_id)
+        adapter = self._adapter = await self._open_adapter()
+        await adapter.open()
+        self._server, self._notes = adapter.capabilities.server, tuple(adapter.warnings)
+        self._epoch = await adapter.claim(self._run, whole_account=self._whole_account)
         self._is_claimed = True
+        applied = await adapter.applied(self._run.run_id)
         if not self._first.done():
             self._applied = applied
             self._first.set_result(applied)
@@ -323,8 +313,22 @@ class Follower:
             await self._event.wait()
             if self._stop.is_set():
                 return
+        if applied and not self._repeats:
+            await self._require_same_life(adapter, self._store)
         await self._put_run(adapter, self._store)
         await self._settle(adapter, self._store, applied)
+
+    async def _require_same_life(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
+        """Raise BatchRefused when the server has another life of the run, which has done other things."""
+        with store.copy() as copy:
+            ours = copy.run
+        for run in await adapter.runs(ours.account):
+            if run.run_id == ours.run_id and run.started_at != ours.started_at:
+                raise BatchRefused(
+                    f"the server has run {run.run_id} as it was begun at {run.started_at}, and this one was begun "
+                    f"at {ours.started_at}: a session in real time does not do the same again; begin it with "
+                    "--seed N or other settings"
+                )
 
     async def _settle(self, adapter: DataSourceAdapter, store: FollowedStore, applied: int) -> None:
         """Continue from ``applied`` batches; where the local book has fewer, when it has as many.
@@ -336,7 +340,7 @@ class Follower:
             self._set(FollowerState.FOLLOWING, "")
             return
         found = f"the server has batch {applied} of this run, and the local book ends with {store.offered}"
-        if self._whole_account:
+        if not self._repeats:
             raise BatchRefused(f"{found}: it is older than what the server has; get it back with qts db export")
         self._set(FollowerState.REFUSED, f"{found}: it was begun again, and is followed when it gets there")
         while store.offered < applied and not self._stop.is_set():
@@ -424,8 +428,7 @@ class Follower:
             _fail(future, Unavailable(why))
 
     async def _close(self) -> None:
-        adapter, self._adapter = self._adapter, None
-        self._has_claim = self._is_claimed = False
+        adapter, self._adapter, self._is_claimed = self._adapter, None, False
         if adapter is not None:
             with suppress(StorageError, OSError):
                 await adapter.close()

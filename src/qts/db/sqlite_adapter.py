@@ -77,6 +77,11 @@ class SqliteAdapter:
         self._require_open()
         return Capabilities(server=f"SQLite {sqlite3.sqlite_version}", lacks=_LACKS)
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Return what it lacks. Raises StateError before :meth:`open`."""
+        return self.capabilities.lacks
+
     async def open(self) -> None:
         """Open the file. Raises InputError when it is missing, of something else or of another version."""
         if self._thread is not None:

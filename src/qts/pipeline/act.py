@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from functools import partial
 from typing import Final, Protocol
@@ -65,6 +65,8 @@ class Act:
     ``on_sent`` is called before the intent is written: the order counts against every limit from then on. From the
     reservation on, what is raised ends the session (HalfDoneError): decided again, money would be held back twice,
     or a second order leave. ``may_enter`` is asked again at the last moment before an entry leaves.
+    ``confirmed`` waits until the server that has to have every order has the intent, and returns why it has not, ""
+    when it has; a forced exit does not wait, another exit leaves without it. None: no server has to.
     ``stores_pending``: an order that waits for its answer is seen as such in the store; an answer that comes at
     once has nothing to wait for.
     """
@@ -80,6 +82,7 @@ class Act:
         may_enter: Callable[[], bool],
         on_sent: Callable[[OrderRequest], None],
         stores_pending: bool,
+        confirmed: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self._account = account
         self._orders = orders
@@ -89,6 +92,7 @@ class Act:
         self._may_enter = may_enter
         self._on_sent = on_sent
         self._stores_pending = stores_pending
+        self._confirmed = confirmed
 
     async def __call__(self, decision: Decision) -> Acted | Refused:
         """Send the order of ``decision``; return it with its ticket, or a refusal when it may not leave now."""
@@ -138,9 +142,12 @@ class Act:
     async def _written(self, decision: Decision, order: Order) -> Refused | None:
         """Make decision and intent durable; why the order may not leave after all, None when it may."""
         request, now_ns = decision.approved.request, decision.proposal.facts.now_ns
+        lacking = ""
         try:
             await self._log.write_intent((decision_row(decision, with_levels=self._stores_pending), order))
-        except CUT_OFF:  # while it waited for the disk: nothing has left, nothing stays reserved
+            if self._confirmed is not None and not request.forced:
+                lacking = await self._confirmed()
+        except CUT_OFF:  # while it waited for the disk or the server: nothing has left, nothing stays reserved
             self._withdraw(order, now_ns, "cut off before it was sent")
             raise
         kept = self._orders.get(order.client_order_id)
@@ -148,7 +155,13 @@ class Act:
             why = "it is not in the book" if kept is None else kept.note
             detail = f"withdrawn before it was sent: {why}"
             return Refused(request=request, reason=Refusal.WITHDRAWN, detail=detail)
-        if order.reduce_only or self._may_enter():
+        if order.reduce_only:
+            return None
+        if lacking:
+            self._withdraw(order, now_ns, lacking)
+            detail = f"{lacking}; {request.client_order_id} was withdrawn before it was sent"
+            return Refused(request=request, reason=Refusal.STORE_BEHIND, detail=detail)
+        if self._may_enter():
             return None
         self._withdraw(order, now_ns, "safety stopped it before it was sent")
         return Refused(
@@ -230,7 +243,7 @@ def decision_row(decision: Decision, *, with_levels: bool = False) -> DecisionRo
     approved, proposal = decision.approved, decision.proposal
     view = msgspec.structs.asdict(proposal.view)
     view.pop("instrument")
-    for why in ("stopped", "in_doubt", "tag_in_use", "warming"):
+    for why in ("stopped", "in_doubt", "tag_in_use", "warming", "store_behind"):
         if not view[why]:
             del view[why]  # an exit may leave all the same
     inputs = {

@@ -63,6 +63,7 @@ class Transform:
         rejects: Rejects,
         in_doubt: Callable[[str], str],
         warming: Callable[[str, str], str],
+        store_behind: Callable[[], str] = lambda: "",
         order_ids: IdSource,
         config: PipelineConfig,
         caps_cost: bool,
@@ -79,6 +80,7 @@ class Transform:
         self._rejects = rejects
         self._in_doubt = in_doubt
         self._warming = warming
+        self._store_behind = store_behind
         self._ids = order_ids
         self._config = config
         self._caps_cost = caps_cost
@@ -134,6 +136,7 @@ class Transform:
             ),
             warming=self._warming(signal.strategy, symbol) if side is Side.BUY else "",
             in_doubt=in_doubt,
+            store_behind=self._store_behind(),
             tag_in_use=bool(facts.intent.tag) and orders.has_tag(signal.strategy, facts.intent.tag),
         )
 

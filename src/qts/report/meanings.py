@@ -41,6 +41,12 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "이 종목의 주문이 연속으로 거부되어 다음 거래일, 운영자의 해제 또는 체결이 있을 때까지 "
         "신규 진입을 멈추었습니다.",
     ),
+    Refusal.STORE_BEHIND.value: (
+        "The server that has to have every order (store.durability: server) was away or behind; entries wait until "
+        "it has caught up.",
+        "모든 주문을 받아 두어야 하는 서버(store.durability: server)가 응답하지 않거나 뒤처져 있어, "
+        "따라잡을 때까지 신규 진입이 거부되었습니다.",
+    ),
     Refusal.REJECTED_JUST_NOW.value: (
         "The broker had just rejected an order of this symbol; the next one waits, longer after each reject.",
         "방금 이 종목의 주문이 거부되어 잠시 기다립니다. 거부가 이어질수록 대기 시간이 길어집니다.",

@@ -94,6 +94,7 @@ class Refusal(str, Enum):
     SAFETY_BLOCKS_ENTRIES = "SAFETY_BLOCKS_ENTRIES"
     STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
     STOPPED_AFTER_REJECTS = "STOPPED_AFTER_REJECTS"
+    STORE_BEHIND = "STORE_BEHIND"
     REJECTED_JUST_NOW = "REJECTED_JUST_NOW"
     WARMING = "WARMING"
     MARKET_CLOSED = "MARKET_CLOSED"
@@ -158,6 +159,8 @@ class AccountView(msgspec.Struct, frozen=True):
     rejected others, in words; "" when they need not.
     ``warming``: the bars that the strategy still lacks of this symbol, in words; "" when it lacks none.
     ``tag_in_use``: another open order of the strategy carries the request's tag.
+    ``store_behind``: why the server that follows the book counts as away or behind, in words, where orders wait for
+    it; "" when it does not, or none has to.
     ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
     the last that was, and ``price_ts_ns`` its time.
     """
@@ -196,6 +199,7 @@ class AccountView(msgspec.Struct, frozen=True):
     warming: str = ""
     in_doubt: str = ""
     tag_in_use: bool = False
+    store_behind: str = ""
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

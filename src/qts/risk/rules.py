@@ -106,6 +106,13 @@ def stopped_after_rejects(case: Case) -> Refused | None:
     return _refuse(case, Refusal.STOPPED_AFTER_REJECTS, f"{case.view.reject_stop}; entries wait for the next day")
 
 
+def store_behind(case: Case) -> Refused | None:
+    """Refuse an entry while the server that has to have every order is away or behind; exits always leave."""
+    if not case.view.store_behind:
+        return None
+    return _refuse(case, Refusal.STORE_BEHIND, f"{case.view.store_behind}; entries wait for it")
+
+
 def still_warming(case: Case) -> Refused | None:
     """Refuse an entry while the strategy lacks bars that it has declared for this symbol; exits always leave."""
     if not case.view.warming:
@@ -469,6 +476,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     safety_blocks_entries,
     stopped_by_operator,
     stopped_after_rejects,
+    store_behind,
     critical_only_mode,
     state_blocks_entries,
     engine_inactive,

@@ -94,6 +94,7 @@ class StoreWriter(Protocol):
         journal: Journal | None = None,
         on_full: Callable[[], None] | None = None,
         take_rows: Callable[[], Sequence[Record]] | None = None,
+        on_committed: Callable[[], None] | None = None,
     ) -> None:
         """Connect the writer with the session; called once, before the first write.
 
@@ -103,7 +104,8 @@ class StoreWriter(Protocol):
         input can be read again). ``on_full`` is called there for every row from the 1,000th that waits (None: no
         call), inside a handler: the session has to begin a checkpoint when that handler has ended. ``take_rows`` is
         called there right before ``make_checkpoint`` and returns rows that are written with that checkpoint alone
-        (None: no call). An exception from ``make_checkpoint``, ``take_rows``, ``on_failure`` or ``on_stored``
+        (None: no call). ``on_committed`` is called there for every transaction that is on disk (None: no call), and
+        raises nothing. An exception from ``make_checkpoint``, ``take_rows``, ``on_failure`` or ``on_stored``
         counts as a failed transaction; ``on_full`` raises none.
         """
         ...
@@ -126,7 +128,8 @@ class StoreWriter(Protocol):
     async def write_intent(self, records: Sequence[Record]) -> None:
         """Write an order's intent, which on return is safe enough for the order to be sent.
 
-        In real time it is durable then, written without the rows that wait for a checkpoint. On the virtual clock
+        In real time it is durable then, written without the rows that wait for a checkpoint, or with them and a
+        checkpoint where followers have to be shown the intent of a simulated broker. On the virtual clock
         it waits with them: the venue is simulated and is taken back to the checkpoint like everything else.
         """
         ...
@@ -215,6 +218,7 @@ class _PendingRows:
         self._on_failure: Callable[[], None] = _ignore
         self._on_stored: Callable[[], None] = _ignore
         self._on_full: Callable[[], None] = _ignore
+        self._on_committed: Callable[[], None] = _ignore
         self._take_rows: Callable[[], Sequence[Record]] = tuple
         self._failure: StorageError | None = None
         self._requests = self._intent_requests = self._stored = self._stored_checkpoint = 0
@@ -233,7 +237,9 @@ class _PendingRows:
         journal: Journal | None = None,
         on_full: Callable[[], None] | None = None,
         take_rows: Callable[[], Sequence[Record]] | None = None,
+        on_committed: Callable[[], None] | None = None,
     ) -> None:
+        self._on_committed = on_committed or _ignore
         self._make_checkpoint = make_checkpoint
         self._on_failure = on_failure
         self._on_stored = on_stored or _ignore
@@ -339,6 +345,7 @@ class _PendingRows:
 
     def _on_batch_stored(self, batch: _Batch) -> None:
         self._stored = batch.request
+        self._on_committed()
         if batch.checkpoint is not None:
             self._stored_checkpoint, self._stored_book = batch.request, batch.book
             self._on_stored()
@@ -424,10 +431,12 @@ class GroupCommitWriter(_PendingRows):
 
     One transaction runs at a time; requests that come meanwhile share the next one. A fill waits for nothing; fills
     that come close together share a transaction. Cancelling a caller that waits does not cancel the transaction.
+    ``offers_intents``: an intent is written with a checkpoint, because followers are shown no more than that.
     """
 
-    def __init__(self, store: SessionStore) -> None:
+    def __init__(self, store: SessionStore, *, offers_intents: bool = False) -> None:
         super().__init__(store)
+        self._offers_intents = offers_intents
         self._thread: ThreadPoolExecutor | None = None
         self._writing: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None]
@@ -466,7 +475,15 @@ class GroupCommitWriter(_PendingRows):
         self._wake.set()
 
     async def write_intent(self, records: Sequence[Record]) -> None:
-        await self._write(records, checkpoint=False)
+        if not self._offers_intents:
+            await self._write(records, checkpoint=False)
+            return
+        # The order is not on its way yet: a session that is resumed from here asks the venue, and finds it absent.
+        self.end_send()
+        try:
+            await self._write(records, checkpoint=True)
+        finally:
+            self.begin_send()
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
         await self._write(records, checkpoint=True)

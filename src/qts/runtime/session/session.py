@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from qts.broker.contracts import Broker
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
@@ -54,6 +54,7 @@ from qts.runtime.persistence.config_history import change_text, changes_since, n
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS_NAME
 from qts.runtime.persistence.day_report_file import write_missing, write_soon
 from qts.runtime.persistence.recovery import resume_point
+from qts.runtime.persistence.server_copy import ServerCopy
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.persistence.session_log import LogPosition, SessionLog
 from qts.runtime.persistence.view_file import ViewFile
@@ -64,6 +65,7 @@ from qts.runtime.session.progress import Progress
 from qts.runtime.session.result import SessionFacts, SessionResult, summarize
 from qts.runtime.session.resume_check import check_resumes_something, previous_run
 from qts.runtime.session.run_inputs import check_currency, files_read, specs_of, strategy_files
+from qts.runtime.session.server_follower import begin, connected, drained
 from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
 from qts.runtime.wiring.brokers import simulated_broker
@@ -74,6 +76,9 @@ from qts.runtime.wiring.warm_up import read_history
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from qts.strategy.unavailable import restore_names
+
+if TYPE_CHECKING:  # without a server nothing of it is imported
+    from qts.db.follower import Follower
 
 _RESERVED_NAMES: Final = frozenset(
     {LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME, CHARTS_NAME, DAYS_NAME}
@@ -119,23 +124,57 @@ async def _run_session(
     strategies = _strategies(plan, config)
     if _run_row(plan, config.hash, config, feed, machine).run_id != run.run_id:
         raise InputError("a file of a strategy changed while it was read; start again when it is saved")
-    with DataDir(directory) as place:
-        previous = previous_run(
-            place,
-            run,
-            plan,
-            config,
-            begun_under=lambda config_hash: _run_row(plan, config_hash, config, feed, machine),
-            resume=options.resume,
-        )
-        if previous is not None and previous.finished:
-            return SessionResult.stored(previous.result, directory, config.tree.runtime.gain_color)
-        store = open_store(place.database, paced=plan.paced)
-        try:
-            session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog)
-            return await session.run(progress, stop, machine, resumed=previous is not None)
-        finally:
-            store.close()
+    follower = connected(plan, run, directory, machine)
+    try:
+        with DataDir(directory) as place:
+            given = place, run, plan, config, feed, strategies, follower
+            return await _run_in(*given, progress, stop, machine, watchdog)
+    finally:
+        if follower is not None:
+            follower.stop()
+
+
+async def _run_in(
+    place: DataDir,
+    run: RunRow,
+    plan: SessionPlan,
+    config: LoadedConfig,
+    feed: Feed,
+    strategies: Sequence[Strategy],
+    follower: Follower | None,
+    progress: Progress,
+    stop: StopFlag,
+    machine: Clock,
+    watchdog: Watchdog,
+) -> SessionResult:
+    previous = previous_run(
+        place,
+        run,
+        plan,
+        config,
+        begun_under=lambda config_hash: _run_row(plan, config_hash, config, feed, machine),
+        resume=plan.options.resume,
+    )
+    stored = None
+    if previous is not None and previous.finished:
+        stored = SessionResult.stored(previous.result, place.path, config.tree.runtime.gain_color)
+    if stored is not None and follower is None:
+        return stored
+    store = open_store(place.database, paced=plan.paced)
+    try:
+        if stored is not None:  # what the server lacks of it is sent
+            begin(follower, store)
+            result = stored
+        else:
+            session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog, follower)
+            result = await session.run(progress, stop, machine, resumed=previous is not None)
+        if follower is not None:
+            await drained(follower, place.path, config.tree.store.drain_s, stop)
+        return result
+    finally:
+        if follower is not None:
+            follower.stop()
+        store.close()
 
 
 class Session:
@@ -151,6 +190,7 @@ class Session:
         place: DataDir,
         store: SessionStore,
         watchdog: Watchdog,
+        follower: Follower | None = None,
     ) -> None:
         self._plan = plan
         self._watchdog = watchdog
@@ -161,6 +201,7 @@ class Session:
         self._place = place
         self._store = store
         self._history_note = ""
+        self._follower = follower
         self._broker: Broker | None = None
 
     async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
@@ -186,6 +227,7 @@ class Session:
         self._strategies = restore_names(self._strategies, share)
         if not resumed:
             self._store.open_run(self._run, strategy_files(self._plan, self._config))
+        begin(self._follower, self._store)
         values, first, start_ns = self._values(checkpoint)
         runtime = self._config.tree.runtime
         clock = self._clock(start_ns)
@@ -200,8 +242,10 @@ class Session:
         try:
             if self._history_note:
                 log.record(LogWrite("WARNING", self._history_note, start_ns))
+            server = self._server(log, clock)
             self._record_config(log, start_ns, "resume" if resumed else "start")
-            kernel = self._kernel(clock, log, journal, stop, resumed=checkpoint is not None)
+            server.run_changed()
+            kernel = self._kernel(clock, log, journal, stop, server, resumed=checkpoint is not None)
             if self._plan.paced:
                 kernel.components.closes.on_closed = partial(write_soon, self._place.path)
                 if resumed:
@@ -235,7 +279,7 @@ class Session:
                     self._plan.options.profile,
                 )
                 view.write_if_due()
-                finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)
+                finished = await self._drive(kernel, clock, log, values, server.along(view.along(progress)), stop)
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
                 last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
@@ -252,7 +296,9 @@ class Session:
                     trips=list(assessment.trips),
                 ),
             )
-            return self._result(last, kernel.shared.calendar, machine, took_ns, assessment)
+            result = self._result(last, kernel.shared.calendar, machine, took_ns, assessment)
+            server.run_changed()
+            return result
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
                 record_defect(error, log, self._place.path, clock.time_ns())
@@ -263,6 +309,17 @@ class Session:
                     await self._broker.close()
             finally:
                 log.close()
+
+    def _server(self, log: SessionLog, clock: Clock) -> ServerCopy:
+        """Return what the session knows of the server that follows its book."""
+
+        def tell(text: str) -> None:
+            if self._plan.paced:
+                log.record(LogWrite("WARNING", text, clock.time_ns()))
+            else:  # the log of a replay depends on its input alone
+                say(text)
+
+        return ServerCopy(self._follower, self._config.tree.store, in_real_time=self._plan.paced, tell=tell)
 
     def _record_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
         """Store the configuration that is in force from now on, unless it was in force already."""
@@ -328,6 +385,7 @@ class Session:
         log: SessionLog,
         journal: Journal | None,
         stop: StopFlag,
+        server: ServerCopy,
         *,
         resumed: bool,
     ) -> Kernel:
@@ -361,6 +419,7 @@ class Session:
             journal=journal,
             on_strategy_error=on_strategy_error,
             observer=self._plan.observer,
+            server=server,
         )
         return Kernel(components)
 
@@ -402,6 +461,7 @@ class Session:
         def put_in_force(config: LoadedConfig) -> None:
             kernel.reconfigure(config.tree, config.hash)
             log.set_level(config.tree.runtime.log_level)
+            kernel.shared.server.run_changed()
 
         reloader = ConfigReloader(manager, self._store, kernel.shared.record, clock, put_in_force)
         handler = CommandHandler(kernel, reloader)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -16,6 +16,9 @@ from qts.market.files.feed_opener import AS_IT_IS
 from qts.market.files.reading import ReadAs
 from qts.runtime.strategies.observer import StrategyObserver
 from qts.strategy.contracts import Strategy
+
+if TYPE_CHECKING:
+    from qts.db.follower import OpenAdapter
 
 SEEDS: Final = (-(2**63), 2**63 - 1)
 """Smallest and largest seed: the range of a column of the store."""
@@ -40,7 +43,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     files written outside the data directory, by their name in messages ("the report"). ``first_day`` and
     ``last_day`` bound what is read of a recording, in its market's days; None: from its start, to its end.
     ``benchmark`` compares the result with buying and holding. ``history`` are files, or folders of bars, whose rows
-    from before the session warm up strategies that declare bars.
+    from before the session warm up strategies that declare bars. ``db``: the URL of the server that follows the
+    book; "" for that of the environment, or none.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -61,6 +65,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     last_day: date | None = None
     benchmark: Literal["hold"] | None = None
     history: tuple[Path, ...] = ()
+    db: str = ""
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:
@@ -76,6 +81,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``own_identity`` identifies the default strategies in the run id, where that is not the command alone.
     ``reads_again``: after the session its input is read again, for what the report draws of prices.
     ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
+    ``open_server`` makes the adapter of the server that follows the book; None: there is none.
     ``observer`` sees the calls of strategies and what they want; None: none does.
     """
 
@@ -90,3 +96,4 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     reads_again: bool = False
     recordings: tuple[Path, ...] = ()
     observer: StrategyObserver | None = None
+    open_server: OpenAdapter | None = None

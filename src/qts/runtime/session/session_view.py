@@ -20,6 +20,7 @@ from qts.ledger.contracts import DEFAULT_ACCOUNT
 from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
 from qts.runtime.metrics.extremes import Drawdown, Point
+from qts.runtime.persistence.server_copy import ServerView
 from qts.safety.scoped_stops import ScopedStop
 
 VIEW_NAME: Final = "view.json"
@@ -357,6 +358,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """Limits before the multiplier of the operating state, by name."""
     max_price_age_s: float
     invariants: dict[str, InvariantView]
+    server: ServerView | None = None
+    """The copy of the book on a server; None: there is none."""
     notes: tuple[str, ...]
     """The English texts of what a reader must know to judge the rest."""
     note_values: tuple[Note, ...] = ()

@@ -169,6 +169,7 @@ def view_of(
         risk_limits=dict(shared.gate.values()),
         max_price_age_s=max_age_ns(shared.feed, shared.config.runtime.freshness) / NS_PER_S,
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
+        server=shared.server.view(),
         notes=tuple(map(in_english, notes)),
         note_values=notes,
     )

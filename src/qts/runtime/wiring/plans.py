@@ -28,6 +28,7 @@ from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.profiles import settings_of
+from qts.runtime.wiring.server import server_of
 from qts.strategy.contracts import Strategy
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
@@ -52,6 +53,7 @@ def demo_plan(options: Options) -> SessionPlan:
         overrides_for=lambda feed: DEMO_OVERRIDES,
         judged_by_index=True,
         reads_again=bool(options.outputs),
+        open_server=server_of(options, os.environ),
     )
 
 
@@ -65,6 +67,7 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         reads_again=bool(options.outputs),
         recordings=(*paths, *options.history),
+        open_server=server_of(options, os.environ),
     )
 
 
@@ -107,6 +110,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         paced=True,
         recordings=(*(() if feed == "synthetic" else (Path(feed),)), *options.history),
+        open_server=server_of(options, os.environ),
     )
 
 
