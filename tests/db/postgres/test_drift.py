@@ -15,10 +15,10 @@ from .steps import FIRST, SECOND, THIRD, connected
 HERE = "postgres@here/db"
 KNOWN = [FIRST, SECOND, THIRD]
 DRIFTED = (
-    ("ALTER TABLE qts.t_ledger DROP COLUMN tax", ["column t_ledger.tax is missing"]),
+    ("ALTER TABLE qts.t_ledger DROP COLUMN digest", ["column t_ledger.digest is missing"]),
     (
-        "ALTER TABLE qts.orders RENAME COLUMN filled TO done",
-        ["column orders.filled is missing", "column orders.done is not ours"],
+        "ALTER TABLE qts.orders RENAME COLUMN note TO remark",
+        ["column orders.note is missing", "column orders.remark is not ours"],
     ),
     ("ALTER TABLE qts.runs ADD COLUMN extra text", ["column runs.extra is not ours"]),
     (
@@ -32,15 +32,11 @@ DRIFTED = (
     ("DROP TABLE qts.refusals", ["table refusals is missing"]),
     ("DROP INDEX qts.t_ledger_fills", ["unique index t_ledger.t_ledger_fills is missing"]),
     (
-        "ALTER TABLE qts.runs DROP CONSTRAINT runs_finished_check",
-        ["constraint runs.runs_finished_check is missing"],
+        "ALTER TABLE qts.positions DROP CONSTRAINT positions_is_finite",
+        ["constraint positions.positions_is_finite is missing"],
     ),
     ("ALTER TABLE qts.runs ADD CHECK (seed > 3)", ["constraint runs.runs_seed_check is not ours"]),
     ("CREATE UNIQUE INDEX one ON qts.runs (seed)", ["unique index runs.one is not ours"]),
-    (
-        "ALTER DOMAIN qts.finite_numeric DROP CONSTRAINT finite",
-        ["type finite_numeric is defined otherwise"],
-    ),
     (
         "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER spy BEFORE INSERT ON qts.t_ledger FOR EACH ROW EXECUTE FUNCTION public.f()",

@@ -163,20 +163,20 @@ class Ledger:
         if applied >= seq:
             return applied
 
-        async def part(bodies: list[str], forms: str | None, *, is_last: bool) -> int:
+        async def part(body: str, forms: str | None, *, is_last: bool) -> int:
             """Write one part."""
             return await self._write(
                 f"load run {run_id}",
-                lambda one: one.fetchval(_LOAD, run_id, epoch, seq, bodies, is_last, forms),
+                lambda one: one.fetchval(_LOAD, run_id, epoch, seq, body, is_last, forms),
                 run_id=run_id,
                 got=seq,
-                bodies=bodies,
+                bodies=[body],
                 is_again=True,
             )
 
         for body in copy.bodies:
-            await part([sendable(body)], forms_of([body]), is_last=False)
-        return await part([], None, is_last=True)
+            await part(sendable(body), forms_of([body]), is_last=False)
+        return await part("{}", None, is_last=True)
 
     async def applied(self, run_id: str) -> int:
         """Return the number of the newest applied batch, 0 for none."""

@@ -4,9 +4,8 @@
 -- run are numbered in id as in its local book. Texts of keys compare byte by byte, in every database alike. The
 -- names are of no schema: the migration chooses one (qts), and the functions keep it.
 
--- NaN sorts above Infinity, so the two comparisons refuse all three values that are no amount.
-CREATE DOMAIN finite_numeric AS numeric
-    CONSTRAINT finite CHECK (VALUE > '-Infinity' AND VALUE < 'Infinity');
+-- What a row may be was judged by its local book; here amounts have to be finite and no more, in one look at a row:
+-- NaN and Infinity in one of them are also in their sum, and NaN sorts above Infinity.
 
 CREATE TABLE runs (
     run_id      text COLLATE "C" NOT NULL,
@@ -15,7 +14,7 @@ CREATE TABLE runs (
     source_id   text NOT NULL,
     config_hash text NOT NULL,
     started_at  text NOT NULL,
-    finished    smallint NOT NULL CHECK (finished IN (0, 1)),
+    finished    smallint NOT NULL,
     result      text NOT NULL,
     account     text COLLATE "C" NOT NULL,
     PRIMARY KEY (run_id)
@@ -88,22 +87,23 @@ CREATE TABLE t_ledger (
     id           bigint NOT NULL,
     timestamp    bigint NOT NULL,
     symbol       text NOT NULL,
-    side         text NOT NULL CHECK (side IN ('BUY', 'SELL')),
-    qty          finite_numeric NOT NULL,
-    price        finite_numeric NOT NULL,
-    amount       finite_numeric NOT NULL,
-    fee          finite_numeric NOT NULL,
-    tax          finite_numeric NOT NULL,
-    realized_pnl finite_numeric NOT NULL,
+    side         text NOT NULL,
+    qty          numeric NOT NULL,
+    price        numeric NOT NULL,
+    amount       numeric NOT NULL,
+    fee          numeric NOT NULL,
+    tax          numeric NOT NULL,
+    realized_pnl numeric NOT NULL,
     strategy_tag text NOT NULL,
-    pool         text NOT NULL CHECK (pool IN ('SCALP', 'SWING', 'PORTFOLIO')),
+    pool         text NOT NULL,
     order_id     text COLLATE "C" NOT NULL,
     execution_id text COLLATE "C" NOT NULL,
     broker       text COLLATE "C" NOT NULL,
     account      text COLLATE "C" NOT NULL,
     trade_date   text COLLATE "C" NOT NULL,
     digest       text,
-    PRIMARY KEY (run_id, id)
+    PRIMARY KEY (run_id, id),
+    CONSTRAINT t_ledger_is_finite CHECK (abs(qty + price + amount + fee + tax + realized_pnl) < 'Infinity')
 );
 
 -- What makes a fill is the account, the broker, the market's own date, the order and the execution id together. The
@@ -121,13 +121,14 @@ CREATE TABLE capital_transfers (
     leg         smallint NOT NULL CHECK (leg IN (1, 2)),
     other_leg   smallint NOT NULL CHECK (other_leg = 3 - leg),
     timestamp   bigint NOT NULL,
-    pool        text NOT NULL CHECK (pool IN ('SCALP', 'SWING', 'PORTFOLIO')),
-    amount      finite_numeric NOT NULL CHECK (amount <> 0 AND (amount < 0) = (leg = 1)),
+    pool        text NOT NULL,
+    amount      numeric NOT NULL CHECK (amount <> 0 AND (amount < 0) = (leg = 1)),
     rule        text NOT NULL,
     reason      text NOT NULL,
     digest      text,
     PRIMARY KEY (run_id, id),
-    UNIQUE (account, run_id, transfer_id, leg)
+    UNIQUE (account, run_id, transfer_id, leg),
+    CONSTRAINT capital_transfers_is_finite CHECK (abs(amount) < 'Infinity')
 );
 
 -- An approval lets one order leave, once.
@@ -153,7 +154,7 @@ CREATE TABLE refusals (
     timestamp   bigint NOT NULL,
     strategy    text NOT NULL,
     symbol      text NOT NULL,
-    side        text NOT NULL CHECK (side IN ('BUY', 'SELL')),
+    side        text NOT NULL,
     reason      text NOT NULL,
     detail      text NOT NULL,
     PRIMARY KEY (run_id, id)
@@ -192,14 +193,15 @@ CREATE TABLE equity_curve (
     run_id    text COLLATE "C" NOT NULL,
     id        bigint NOT NULL,
     timestamp bigint NOT NULL,
-    equity    finite_numeric NOT NULL,
-    cash      finite_numeric NOT NULL,
-    scalp     finite_numeric NOT NULL,
-    swing     finite_numeric NOT NULL,
-    portfolio finite_numeric NOT NULL,
+    equity    numeric NOT NULL,
+    cash      numeric NOT NULL,
+    scalp     numeric NOT NULL,
+    swing     numeric NOT NULL,
+    portfolio numeric NOT NULL,
     state     text NOT NULL,
     safety    text NOT NULL,
-    PRIMARY KEY (run_id, id)
+    PRIMARY KEY (run_id, id),
+    CONSTRAINT equity_curve_is_finite CHECK (abs(equity + cash + scalp + swing + portfolio) < 'Infinity')
 );
 
 CREATE TABLE quarantine (
@@ -219,20 +221,24 @@ CREATE TABLE corporate_actions (
     kind         text COLLATE "C" NOT NULL,
     symbol       text COLLATE "C" NOT NULL,
     strategy     text COLLATE "C" NOT NULL,
-    pool         text NOT NULL CHECK (pool IN ('SCALP', 'SWING', 'PORTFOLIO')),
-    held         finite_numeric NOT NULL,
-    change       finite_numeric NOT NULL,
-    new_shares   finite_numeric NOT NULL,
-    old_shares   finite_numeric NOT NULL,
-    price        finite_numeric NOT NULL,
-    amount       finite_numeric NOT NULL,
-    tax          finite_numeric NOT NULL,
-    realized_pnl finite_numeric NOT NULL,
+    pool         text NOT NULL,
+    held         numeric NOT NULL,
+    change       numeric NOT NULL,
+    new_shares   numeric NOT NULL,
+    old_shares   numeric NOT NULL,
+    price        numeric NOT NULL,
+    amount       numeric NOT NULL,
+    tax          numeric NOT NULL,
+    realized_pnl numeric NOT NULL,
     account      text COLLATE "C" NOT NULL,
     ex_date      text COLLATE "C" NOT NULL,
     digest       text NOT NULL,
     PRIMARY KEY (run_id, id),
-    UNIQUE (account, run_id, kind, symbol, ex_date, strategy)
+    UNIQUE (account, run_id, kind, symbol, ex_date, strategy),
+    CONSTRAINT corporate_actions_is_finite CHECK (
+        abs(held + change + new_shares + old_shares + price + amount + tax + realized_pnl) <
+        'Infinity'
+    )
 );
 
 CREATE TABLE bars (
@@ -242,16 +248,17 @@ CREATE TABLE bars (
     interval  text COLLATE "C" NOT NULL,
     timestamp bigint NOT NULL,
     begun     bigint NOT NULL,
-    open      finite_numeric NOT NULL,
-    high      finite_numeric NOT NULL,
-    low       finite_numeric NOT NULL,
-    close     finite_numeric NOT NULL,
-    volume    finite_numeric NOT NULL,
-    value     finite_numeric,
+    open      numeric NOT NULL,
+    high      numeric NOT NULL,
+    low       numeric NOT NULL,
+    close     numeric NOT NULL,
+    volume    numeric NOT NULL,
+    value     numeric,
     trades    bigint,
-    partial   smallint NOT NULL CHECK (partial IN (0, 1)),
+    partial   smallint NOT NULL,
     day       text NOT NULL,
-    PRIMARY KEY (run_id, id)
+    PRIMARY KEY (run_id, id),
+    CONSTRAINT bars_is_finite CHECK (abs(open + high + low + close + volume + coalesce(value, 0)) < 'Infinity')
 );
 
 CREATE TABLE bookings (
@@ -259,16 +266,16 @@ CREATE TABLE bookings (
     id           bigint NOT NULL,
     timestamp    bigint NOT NULL,
     kind         text COLLATE "C" NOT NULL,
-    owner        text COLLATE "C" NOT NULL CHECK (owner IN ('SCALP', 'SWING', 'PORTFOLIO', 'EXTERNAL')),
+    owner        text COLLATE "C" NOT NULL,
     strategy     text NOT NULL,
     symbol       text COLLATE "C" NOT NULL,
-    qty          finite_numeric NOT NULL,
-    price        finite_numeric NOT NULL,
-    amount       finite_numeric NOT NULL,
-    fee          finite_numeric NOT NULL,
-    tax          finite_numeric NOT NULL,
-    cost         finite_numeric NOT NULL,
-    realized_pnl finite_numeric NOT NULL,
+    qty          numeric NOT NULL,
+    price        numeric NOT NULL,
+    amount       numeric NOT NULL,
+    fee          numeric NOT NULL,
+    tax          numeric NOT NULL,
+    cost         numeric NOT NULL,
+    realized_pnl numeric NOT NULL,
     broker       text COLLATE "C" NOT NULL,
     order_id     text COLLATE "C" NOT NULL,
     reference    text COLLATE "C" NOT NULL,
@@ -278,7 +285,10 @@ CREATE TABLE bookings (
     account      text COLLATE "C" NOT NULL,
     digest       text NOT NULL,
     PRIMARY KEY (run_id, id),
-    UNIQUE (account, run_id, kind, owner, symbol, broker, day, order_id, reference)
+    UNIQUE (account, run_id, kind, owner, symbol, broker, day, order_id, reference),
+    CONSTRAINT bookings_is_finite CHECK (
+        abs(qty + price + amount + fee + tax + cost + realized_pnl) < 'Infinity'
+    )
 );
 
 CREATE TABLE day_closes (
@@ -294,31 +304,37 @@ CREATE TABLE day_closes (
     orders             bigint NOT NULL,
     causes             bigint NOT NULL,
     newest_trade_date  text NOT NULL,
-    equity             finite_numeric NOT NULL,
-    scalp_cash         finite_numeric NOT NULL,
-    scalp_realized     finite_numeric NOT NULL,
+    equity             numeric NOT NULL,
+    scalp_cash         numeric NOT NULL,
+    scalp_realized     numeric NOT NULL,
     scalp_at           bigint NOT NULL,
-    swing_cash         finite_numeric NOT NULL,
-    swing_realized     finite_numeric NOT NULL,
+    swing_cash         numeric NOT NULL,
+    swing_realized     numeric NOT NULL,
     swing_at           bigint NOT NULL,
-    portfolio_cash     finite_numeric NOT NULL,
-    portfolio_realized finite_numeric NOT NULL,
+    portfolio_cash     numeric NOT NULL,
+    portfolio_realized numeric NOT NULL,
     portfolio_at       bigint NOT NULL,
-    fees               finite_numeric NOT NULL,
-    taxes              finite_numeric NOT NULL,
-    dividends          finite_numeric NOT NULL,
-    dividend_taxes     finite_numeric NOT NULL,
-    fractions          finite_numeric NOT NULL,
-    deposits           finite_numeric NOT NULL,
-    withdrawals        finite_numeric NOT NULL,
-    adjustments        finite_numeric NOT NULL,
-    contributions      finite_numeric NOT NULL,
-    contributed_value  finite_numeric NOT NULL,
-    external_cash      finite_numeric NOT NULL,
-    external_realized  finite_numeric NOT NULL,
+    fees               numeric NOT NULL,
+    taxes              numeric NOT NULL,
+    dividends          numeric NOT NULL,
+    dividend_taxes     numeric NOT NULL,
+    fractions          numeric NOT NULL,
+    deposits           numeric NOT NULL,
+    withdrawals        numeric NOT NULL,
+    adjustments        numeric NOT NULL,
+    contributions      numeric NOT NULL,
+    contributed_value  numeric NOT NULL,
+    external_cash      numeric NOT NULL,
+    external_realized  numeric NOT NULL,
     digest             text NOT NULL,
     PRIMARY KEY (run_id, id),
-    UNIQUE (account, run_id, day)
+    UNIQUE (account, run_id, day),
+    CONSTRAINT day_closes_is_finite CHECK (
+        abs(equity + scalp_cash + scalp_realized + swing_cash + swing_realized + portfolio_cash +
+        portfolio_realized + fees + taxes + dividends + dividend_taxes + fractions + deposits +
+        withdrawals + adjustments + contributions + contributed_value + external_cash +
+        external_realized) < 'Infinity'
+    )
 );
 
 CREATE TABLE holding_closes (
@@ -326,20 +342,21 @@ CREATE TABLE holding_closes (
     id           bigint NOT NULL,
     account      text COLLATE "C" NOT NULL,
     day          text COLLATE "C" NOT NULL,
-    owner        text NOT NULL CHECK (owner IN ('SCALP', 'SWING', 'PORTFOLIO', 'EXTERNAL')),
+    owner        text NOT NULL,
     strategy     text COLLATE "C" NOT NULL,
     symbol       text COLLATE "C" NOT NULL,
-    qty          finite_numeric NOT NULL,
-    cost         finite_numeric NOT NULL,
-    basis        finite_numeric NOT NULL,
-    realized     finite_numeric NOT NULL,
+    qty          numeric NOT NULL,
+    cost         numeric NOT NULL,
+    basis        numeric NOT NULL,
+    realized     numeric NOT NULL,
     timestamp    bigint NOT NULL,
     broker       text NOT NULL,
     execution_id text NOT NULL,
     order_id     text NOT NULL,
     digest       text NOT NULL,
     PRIMARY KEY (run_id, id),
-    UNIQUE (account, run_id, strategy, symbol, day)
+    UNIQUE (account, run_id, strategy, symbol, day),
+    CONSTRAINT holding_closes_is_finite CHECK (abs(qty + cost + basis + realized) < 'Infinity')
 );
 
 -- Signed quantity: no constraint may refuse a true fill. These three tables hold rows as they last stood.
@@ -348,21 +365,23 @@ CREATE TABLE positions (
     run_id     text COLLATE "C" NOT NULL,
     strategy   text COLLATE "C" NOT NULL,
     symbol     text COLLATE "C" NOT NULL,
-    pool       text NOT NULL CHECK (pool IN ('SCALP', 'SWING', 'PORTFOLIO')),
-    qty        finite_numeric NOT NULL,
-    cost       finite_numeric NOT NULL,
+    pool       text NOT NULL,
+    qty        numeric NOT NULL,
+    cost       numeric NOT NULL,
     updated_at bigint NOT NULL,
-    PRIMARY KEY (account, run_id, strategy, symbol)
+    PRIMARY KEY (account, run_id, strategy, symbol),
+    CONSTRAINT positions_is_finite CHECK (abs(qty + cost) < 'Infinity')
 ) WITH (fillfactor = 70);
 
 CREATE TABLE capital_pools (
     account      text COLLATE "C" NOT NULL,
     run_id       text COLLATE "C" NOT NULL,
-    pool         text COLLATE "C" NOT NULL CHECK (pool IN ('SCALP', 'SWING', 'PORTFOLIO')),
-    cash         finite_numeric NOT NULL,
-    realized_pnl finite_numeric NOT NULL,
+    pool         text COLLATE "C" NOT NULL,
+    cash         numeric NOT NULL,
+    realized_pnl numeric NOT NULL,
     updated_at   bigint NOT NULL,
-    PRIMARY KEY (account, run_id, pool)
+    PRIMARY KEY (account, run_id, pool),
+    CONSTRAINT capital_pools_is_finite CHECK (abs(cash + realized_pnl) < 'Infinity')
 ) WITH (fillfactor = 70);
 
 -- No order without the approval that names it.
@@ -372,19 +391,19 @@ CREATE TABLE orders (
     decision_id     text NOT NULL,
     approval_id     text COLLATE "C" NOT NULL,
     strategy        text NOT NULL,
-    pool            text NOT NULL CHECK (pool IN ('SCALP', 'SWING', 'PORTFOLIO')),
+    pool            text NOT NULL,
     symbol          text NOT NULL,
-    side            text NOT NULL CHECK (side IN ('BUY', 'SELL')),
-    qty             finite_numeric NOT NULL,
-    price           finite_numeric,
-    decision_price  finite_numeric NOT NULL,
+    side            text NOT NULL,
+    qty             numeric NOT NULL,
+    price           numeric,
+    decision_price  numeric NOT NULL,
     state           text NOT NULL,
-    filled          finite_numeric NOT NULL,
+    filled          numeric NOT NULL,
     created_at      bigint NOT NULL,
     updated_at      bigint NOT NULL,
     venue_refs      text NOT NULL,
-    reduce_only     smallint NOT NULL CHECK (reduce_only IN (0, 1)),
-    forced          smallint NOT NULL CHECK (forced IN (0, 1)),
+    reduce_only     smallint NOT NULL,
+    forced          smallint NOT NULL,
     reason          text NOT NULL,
     note            text NOT NULL,
     type            text NOT NULL,
@@ -392,9 +411,12 @@ CREATE TABLE orders (
     venue           text NOT NULL,
     parent_id       text NOT NULL,
     expires_at      bigint,
-    stop_price      finite_numeric,
+    stop_price      numeric,
     tag             text NOT NULL,
     PRIMARY KEY (run_id, client_order_id),
     FOREIGN KEY (run_id, approval_id) REFERENCES decisions (run_id, approval_id)
-        DEFERRABLE INITIALLY DEFERRED
+        DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT orders_is_finite CHECK (
+        abs(qty + decision_price + filled + coalesce(price, 0) + coalesce(stop_price, 0)) < 'Infinity'
+    )
 ) WITH (fillfactor = 70);
