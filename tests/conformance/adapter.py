@@ -26,11 +26,10 @@ from qts.db.contracts import (
     LedgerRow,
     PoolRow,
     PositionRow,
-    QuarantineRow,
     Record,
     StateRow,
 )
-from qts.errors import BatchRefused, Fenced, Gap, InputError, StateError, StorageError
+from qts.errors import BatchRefused, Fenced, Gap, InputError, StateError
 from qts.execution.contracts import Order
 from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
 from qts.strategy.contracts import Side
@@ -65,12 +64,170 @@ def epoch(batch: Batch, number: int) -> Batch:
     return msgspec.structs.replace(batch, epoch=number)
 
 
-class AdapterTests:
-    """``opens`` opens one more connection to the same store, new for each test, and closes it at the end."""
+class MarketValueTests:
+    """Tests of market values alone; ``opens`` as in :class:`AdapterTests`."""
 
     @pytest.fixture
     def opens(self, tmp_path: Path) -> Opens:
         raise NotImplementedError
+
+    async def test_market_values_are_what_was_stored(self, opens: Opens) -> None:
+        # Given values of every kind, three of them of one moment
+        async with opens() as adapter:
+            if not adapter.capabilities.ticks:
+                await self.refuses_ticks(adapter)
+                return
+            values = _values_of_each_kind()
+
+            # When they are stored twice, a part of them the first time
+            assert await adapter.append_ticks(TickBlock(10, values[:3])) == 3
+            assert await adapter.append_ticks(TickBlock(10, values)) == len(values) - 3
+            assert await adapter.append_ticks(TickBlock(10, values)) == 0
+
+            # Then they are there once, each with its number, by time and then by number
+            found = await _stored(adapter, "005930", 0, (1 << 63) - 1)
+            assert found == [(number, value) for number, value in enumerate(values, 10) if value.symbol == "005930"]
+            # And the end of a range is not in it
+            assert [number for number, _ in await _stored(adapter, "005930", OPENED_AT + 1, OPENED_AT + 2)] == [
+                10,
+                11,
+                12,
+            ]
+            assert await _stored(adapter, "none", 0, (1 << 63) - 1) == []
+
+    async def test_a_value_that_cannot_be_kept_is_refused_by_row(self, opens: Opens) -> None:
+        # Given blocks whose second value has nine decimals, is not finite, of no moment, or no market value
+        unfit = (
+            Tick("005930", OPENED_AT, D("1.000000001"), D("1")),
+            Tick("005930", OPENED_AT, D("NaN"), D("1")),
+            Tick("005930", OPENED_AT, D("1"), D("Infinity")),
+            Quote("005930", OPENED_AT, bid=D("-Infinity")),
+            Quote("005930", OPENED_AT, volume=D("0.123456789")),
+            BookUpdate("005930", OPENED_AT, [(D("1"), D("0.000000001"))], []),
+            IndexLevel("005930", OPENED_AT, float("nan")),
+            Tick("005930", -1, D("1"), D("1")),
+            Tick("a\0b", OPENED_AT, D("1"), D("1")),
+            bar(),
+        )
+        async with opens() as adapter:
+            if not adapter.capabilities.ticks:
+                await self.refuses_ticks(adapter)
+                return
+            for value in unfit:
+                block = TickBlock(41, (Tick("005930", OPENED_AT, D("1.00000001"), D("1")), value))
+
+                # Then the row is named, and nothing of the block was stored
+                with pytest.raises(BatchRefused, match="42"):
+                    await adapter.append_ticks(block)
+                assert await _stored(adapter, "005930", 0, (1 << 63) - 1) == []
+
+    async def test_open_and_close_are_those_of_the_first_and_last_number(self, opens: Opens) -> None:
+        # Given trades of one minute: three are of one moment, and the last one came with an earlier time than
+        # the one before it; one trade an hour later; a quote that tells of a trade; and one that does not
+        second = 1_000_000_000
+        values: tuple[MarketValue, ...] = (
+            Tick("A", OPENED_AT, D("10"), D("1")),
+            Tick("A", OPENED_AT, D("12"), D("2")),
+            Tick("A", OPENED_AT, D("9.50"), D("1")),
+            Quote("A", OPENED_AT + 20 * second, bid=D("1"), last=D("11"), last_size=D("3")),
+            Quote("A", OPENED_AT + 21 * second, bid=D("1"), last=D("99")),
+            Tick("A", OPENED_AT + 40 * second, D("10.5"), D("1")),
+            Tick("A", OPENED_AT + 30 * second, D("10.25"), D("2")),
+            Tick("A", OPENED_AT + 3_600 * second, D("20"), D("5")),
+        )
+        async with opens() as adapter:
+            if not adapter.capabilities.ticks:
+                await self.refuses_ticks(adapter)
+                return
+            await adapter.append_ticks(TickBlock(1, values))
+            end_ns = OPENED_AT + 86_400 * second
+
+            # When bars of a minute are asked for
+            bars = await adapter.ohlcv("A", timedelta(minutes=1), OPENED_AT, end_ns)
+
+            # Then open and close go by the numbers, the value is 10 + 24 + 9.5 + 33 + 10.5 + 20.5 = 107.5
+            first, last = [
+                (b.symbol, b.start_ns, b.ts_ns, b.open, b.high, b.low, b.close, b.volume, b.value, b.trades)
+                for b in bars
+            ]
+            amounts = (D("10"), D("12"), D("9.5"), D("10.25"), D("10"), D("107.5"), 6)
+            assert first == ("A", OPENED_AT, OPENED_AT + 60 * second, *amounts)
+            later = OPENED_AT + 3_600 * second
+            assert last == ("A", later, later + 60 * second, *(D(20),) * 4, D(5), D(100), 1)
+            assert [bar.interval for bar in bars] == ["1m", "1m"]
+            # And an interval of any length of time has those within it
+            (day,) = await adapter.ohlcv("A", timedelta(days=1), OPENED_AT, end_ns)
+            assert (day.open, day.close, day.volume, day.trades) == (D("10"), D("20"), D("15"), 7)
+            assert [b.trades for b in await adapter.ohlcv("A", timedelta(seconds=7), OPENED_AT, end_ns)] == [
+                3,
+                1,
+                1,
+                1,
+                1,
+            ]
+            assert await adapter.ohlcv("A", timedelta(minutes=1), end_ns, end_ns + second) == []
+
+    async def test_bars_are_those_that_begin_in_the_range(self, opens: Opens) -> None:
+        # Given trades every 10 s, from the last hour of a Tuesday to the first one of Wednesday (UTC), at 1, 2, 3 …
+        midnight = OPENED_AT + 5 * 86_400 * 10**9  # Wednesday, 2026-01-07
+        begin = midnight - 3_600 * 10**9
+        ticks = tuple(Tick("A", begin + 10 * 10**9 * n, D(n + 1), D(1)) for n in range(720))
+        async with opens() as adapter:
+            if not adapter.capabilities.ticks:
+                await self.refuses_ticks(adapter)
+                return
+            await adapter.append_ticks(TickBlock(1, ticks))
+
+            async def found(
+                interval: timedelta, start_ns: int, end_ns: int
+            ) -> list[tuple[int, int, D, D, int | None]]:
+                bars = await adapter.ohlcv("A", interval, start_ns, end_ns)
+                return [
+                    ((b.start_ns - midnight) // 10**9, (b.ts_ns - midnight) // 10**9, b.open, b.close, b.trades)
+                    for b in bars
+                ]
+
+            # Then bars of an hour and a half begin at midnight; one that began before the range is not told,
+            # and one that ends behind it is whole
+            ninety = timedelta(minutes=90)
+            assert await found(ninety, begin - 1_800 * 10**9, midnight + 1) == [
+                (-5_400, 0, D(1), D(360), 360),
+                (0, 5_400, D(361), D(720), 360),
+            ]
+            assert await found(ninety, begin, midnight) == []
+            # And those of a day are of a day of UTC, those of a week begin on Monday, two days before the Wednesday
+            assert await found(timedelta(days=1), midnight, midnight + 1) == [(0, 86_400, D(361), D(720), 360)]
+            week = timedelta(days=7)
+            assert await found(week, 0, midnight) == [(-2 * 86_400, 5 * 86_400, D(1), D(720), 720)]
+
+    async def test_bars_of_an_odd_interval_are_refused(self, opens: Opens) -> None:
+        async with opens() as adapter:
+            if not adapter.capabilities.ticks:
+                await self.refuses_ticks(adapter)
+                return
+            for interval in (timedelta(milliseconds=999), timedelta(seconds=1.5), timedelta(hours=25)):
+                with pytest.raises(InputError, match="whole seconds"):
+                    await adapter.ohlcv("A", interval, 0, 1)
+
+    async def refuses_ticks(self, adapter: DataSourceAdapter) -> None:
+        """What stores no market values says so, in every call about them."""
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: adapter.append_ticks(TickBlock(1, (Tick("A", 1, D(1), D(1)),))),
+            lambda: all_of(adapter.ticks("A", 0, 1)),
+            lambda: adapter.ohlcv("A", timedelta(minutes=1), 0, 1),
+        ]
+        for call in calls:
+            with pytest.raises(InputError, match="market values"):
+                await call()
+
+
+class AdapterTests(MarketValueTests):
+    """``opens`` opens one more connection to the same store, new for each test, and closes it at the end.
+
+    ``EXAMPLES``: how many deliveries of a book are drawn.
+    """
+
+    EXAMPLES = 2
 
     @pytest.fixture
     def makes_book(self, tmp_path: Path) -> Iterator[Callable[..., Book]]:
@@ -231,26 +388,25 @@ class AdapterTests:
                 await adapter.apply([batch])
             assert await adapter.runs() == []
 
-    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "sNaN", "1,5", "", None])
-    async def test_an_amount_that_is_none_is_refused_by_row(
-        self, opens: Opens, book: Book, number: str | None
-    ) -> None:
-        # Given batch 2 of which row 3 of the ledger has an amount that is no number
+    async def test_an_amount_that_is_none_is_refused_by_row(self, opens: Opens, book: Book) -> None:
+        # Given batch 2, whose row 3 of the ledger has an amount that is no number
         first = book.write(rows.ledger("x-1"))
         second = book.write(rows.ledger("x-2"), rows.ledger("x-3", order_id="o-3"))
         body = rows_of(second.body)
-        body["t_ledger"][1][6] = number
-        damaged = msgspec.structs.replace(second, body=body_of(body))
         async with opens() as adapter:
             await begun(adapter, book)
+            for number in ("NaN", "Infinity", "-Infinity", "sNaN", "1,5", "", None):
+                body["t_ledger"][1][6] = number
+                damaged = msgspec.structs.replace(second, body=body_of(body))
 
-            # When both batches are sent in one call
-            with pytest.raises(BatchRefused, match=r"t_ledger.*\b3\b"):
-                await adapter.apply([first, damaged])
+                # When both batches are sent in one call
+                with pytest.raises(BatchRefused, match=r"t_ledger.*\b3\b"):
+                    await adapter.apply([first, damaged])
 
-            # Then nothing of the call was written, and the same batch as it should be is applied
-            assert await adapter.applied("run-1") == 0
-            assert await all_of(adapter.read(LedgerRow, Query())) == []
+                # Then nothing of the call was written
+                assert await adapter.applied("run-1") == 0
+                assert await all_of(adapter.read(LedgerRow, Query())) == []
+            # And the same batch as it should be is applied
             assert await adapter.apply([first, second]) == 2
 
     async def test_a_table_that_is_not_known_is_refused(self, opens: Opens, book: Book) -> None:
@@ -305,14 +461,6 @@ class AdapterTests:
             found = [(row.reason, row.meta) for row in await all_of(adapter.read(StateRow, Query()))]
             mapped = [text.replace("\0", NUL_ON_A_SERVER) for text in texts]
             assert found in ([(text, text) for text in texts], [(text, text) for text in mapped])
-
-    def test_a_text_that_is_no_unicode_does_not_reach_a_server(self, book: Book) -> None:
-        # Given half of a surrogate pair, as a broker's broken text may have it
-        # Then the local book refuses it: nothing that no server can hold gets into a batch
-        with pytest.raises((StorageError, UnicodeEncodeError)):
-            book.write(QuarantineRow(1, "x", "\ud83d", "{}"))
-        with pytest.raises(StorageError, match="no server can hold"):
-            body_of({"quarantine": [[1, 1, "x", "\ud83d", "{}"]]})
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -580,7 +728,7 @@ class AdapterTests:
         """Groups of any size, repeats, lost answers, restarts and copies in between change nothing in the end."""
         numbers = iter(range(1_000_000))
 
-        @settings(max_examples=examples(8, whole=200), deadline=None)
+        @settings(max_examples=examples(self.EXAMPLES, whole=200), deadline=None)
         @given(st.data())
         def delivered(data: st.DataObject) -> None:
             # Given a book of up to eight batches
@@ -654,161 +802,6 @@ class AdapterTests:
             assert await adapter.daily_pnl(Query(account="second")) == of_second
             assert await adapter.daily_pnl(Query(strategy="rsi")) == of_main[2:]
             assert await adapter.daily_pnl(Query(run_id="run-1", since_ns=300)) == of_main[1:]
-
-    # -- market values -------------------------------------------------------------------------------------
-
-    async def test_market_values_are_what_was_stored(self, opens: Opens) -> None:
-        # Given values of every kind, three of them of one moment
-        async with opens() as adapter:
-            if not adapter.capabilities.ticks:
-                await self.refuses_ticks(adapter)
-                return
-            values = _values_of_each_kind()
-
-            # When they are stored twice, a part of them the first time
-            assert await adapter.append_ticks(TickBlock(10, values[:3])) == 3
-            assert await adapter.append_ticks(TickBlock(10, values)) == len(values) - 3
-            assert await adapter.append_ticks(TickBlock(10, values)) == 0
-
-            # Then they are there once, each with its number, by time and then by number
-            found = await _stored(adapter, "005930", 0, (1 << 63) - 1)
-            assert found == [(number, value) for number, value in enumerate(values, 10) if value.symbol == "005930"]
-            # And the end of a range is not in it
-            assert [number for number, _ in await _stored(adapter, "005930", OPENED_AT + 1, OPENED_AT + 2)] == [
-                10,
-                11,
-                12,
-            ]
-            assert await _stored(adapter, "none", 0, (1 << 63) - 1) == []
-
-    @pytest.mark.parametrize(
-        "value",
-        [
-            Tick("005930", OPENED_AT, D("1.000000001"), D("1")),
-            Tick("005930", OPENED_AT, D("NaN"), D("1")),
-            Tick("005930", OPENED_AT, D("1"), D("Infinity")),
-            Quote("005930", OPENED_AT, bid=D("-Infinity")),
-            Quote("005930", OPENED_AT, volume=D("0.123456789")),
-            BookUpdate("005930", OPENED_AT, [(D("1"), D("0.000000001"))], []),
-            IndexLevel("005930", OPENED_AT, float("nan")),
-            Tick("005930", -1, D("1"), D("1")),
-            bar(),
-        ],
-        ids=lambda value: str(value)[:40],
-    )
-    async def test_a_value_that_cannot_be_kept_is_refused_by_row(self, opens: Opens, value: MarketValue) -> None:
-        # Given a block whose second value has nine decimals, or is not finite
-        async with opens() as adapter:
-            if not adapter.capabilities.ticks:
-                await self.refuses_ticks(adapter)
-                return
-            block = TickBlock(41, (Tick("005930", OPENED_AT, D("1.00000001"), D("1")), value))
-
-            # Then the row is named, and nothing of the block was stored
-            with pytest.raises(BatchRefused, match="42"):
-                await adapter.append_ticks(block)
-            assert await _stored(adapter, "005930", 0, (1 << 63) - 1) == []
-
-    async def test_open_and_close_are_those_of_the_first_and_last_number(self, opens: Opens) -> None:
-        # Given trades of one minute: three are of one moment, and the last one came with an earlier time than
-        # the one before it; one trade an hour later; a quote that tells of a trade; and one that does not
-        second = 1_000_000_000
-        values: tuple[MarketValue, ...] = (
-            Tick("A", OPENED_AT, D("10"), D("1")),
-            Tick("A", OPENED_AT, D("12"), D("2")),
-            Tick("A", OPENED_AT, D("9.50"), D("1")),
-            Quote("A", OPENED_AT + 20 * second, bid=D("1"), last=D("11"), last_size=D("3")),
-            Quote("A", OPENED_AT + 21 * second, bid=D("1"), last=D("99")),
-            Tick("A", OPENED_AT + 40 * second, D("10.5"), D("1")),
-            Tick("A", OPENED_AT + 30 * second, D("10.25"), D("2")),
-            Tick("A", OPENED_AT + 3_600 * second, D("20"), D("5")),
-        )
-        async with opens() as adapter:
-            if not adapter.capabilities.ticks:
-                await self.refuses_ticks(adapter)
-                return
-            await adapter.append_ticks(TickBlock(1, values))
-            end_ns = OPENED_AT + 86_400 * second
-
-            # When bars of a minute are asked for
-            bars = await adapter.ohlcv("A", timedelta(minutes=1), OPENED_AT, end_ns)
-
-            # Then open and close go by the numbers, the value is 10 + 24 + 9.5 + 33 + 10.5 + 20.5 = 107.5
-            first, last = [
-                (b.symbol, b.start_ns, b.ts_ns, b.open, b.high, b.low, b.close, b.volume, b.value, b.trades)
-                for b in bars
-            ]
-            amounts = (D("10"), D("12"), D("9.5"), D("10.25"), D("10"), D("107.5"), 6)
-            assert first == ("A", OPENED_AT, OPENED_AT + 60 * second, *amounts)
-            later = OPENED_AT + 3_600 * second
-            assert last == ("A", later, later + 60 * second, *(D(20),) * 4, D(5), D(100), 1)
-            assert [bar.interval for bar in bars] == ["1m", "1m"]
-            # And an interval of any length of time has those within it
-            (day,) = await adapter.ohlcv("A", timedelta(days=1), OPENED_AT, end_ns)
-            assert (day.open, day.close, day.volume, day.trades) == (D("10"), D("20"), D("15"), 7)
-            assert [b.trades for b in await adapter.ohlcv("A", timedelta(seconds=7), OPENED_AT, end_ns)] == [
-                3,
-                1,
-                1,
-                1,
-                1,
-            ]
-            assert await adapter.ohlcv("A", timedelta(minutes=1), end_ns, end_ns + second) == []
-
-    async def test_bars_are_those_that_begin_in_the_range(self, opens: Opens) -> None:
-        # Given trades every 10 s, from the last hour of a Tuesday to the first one of Wednesday (UTC), at 1, 2, 3 …
-        midnight = OPENED_AT + 5 * 86_400 * 10**9  # Wednesday, 2026-01-07
-        begin = midnight - 3_600 * 10**9
-        ticks = tuple(Tick("A", begin + 10 * 10**9 * n, D(n + 1), D(1)) for n in range(720))
-        async with opens() as adapter:
-            if not adapter.capabilities.ticks:
-                await self.refuses_ticks(adapter)
-                return
-            await adapter.append_ticks(TickBlock(1, ticks))
-
-            async def found(
-                interval: timedelta, start_ns: int, end_ns: int
-            ) -> list[tuple[int, int, D, D, int | None]]:
-                bars = await adapter.ohlcv("A", interval, start_ns, end_ns)
-                return [
-                    ((b.start_ns - midnight) // 10**9, (b.ts_ns - midnight) // 10**9, b.open, b.close, b.trades)
-                    for b in bars
-                ]
-
-            # Then bars of an hour and a half begin at midnight; one that began before the range is not told,
-            # and one that ends behind it is whole
-            ninety = timedelta(minutes=90)
-            assert await found(ninety, begin - 1_800 * 10**9, midnight + 1) == [
-                (-5_400, 0, D(1), D(360), 360),
-                (0, 5_400, D(361), D(720), 360),
-            ]
-            assert await found(ninety, begin, midnight) == []
-            # And those of a day are of a day of UTC, those of a week begin on Monday, two days before the Wednesday
-            assert await found(timedelta(days=1), midnight, midnight + 1) == [(0, 86_400, D(361), D(720), 360)]
-            week = timedelta(days=7)
-            assert await found(week, 0, midnight) == [(-2 * 86_400, 5 * 86_400, D(1), D(720), 720)]
-
-    @pytest.mark.parametrize(
-        "interval", [timedelta(milliseconds=999), timedelta(seconds=1.5), timedelta(hours=25)], ids=str
-    )
-    async def test_bars_of_an_odd_interval_are_refused(self, opens: Opens, interval: timedelta) -> None:
-        async with opens() as adapter:
-            if not adapter.capabilities.ticks:
-                await self.refuses_ticks(adapter)
-                return
-            with pytest.raises(InputError, match="whole seconds"):
-                await adapter.ohlcv("A", interval, 0, 1)
-
-    async def refuses_ticks(self, adapter: DataSourceAdapter) -> None:
-        """What stores no market values says so, in every call about them."""
-        calls: list[Callable[[], Awaitable[object]]] = [
-            lambda: adapter.append_ticks(TickBlock(1, (Tick("A", 1, D(1), D(1)),))),
-            lambda: all_of(adapter.ticks("A", 0, 1)),
-            lambda: adapter.ohlcv("A", timedelta(minutes=1), 0, 1),
-        ]
-        for call in calls:
-            with pytest.raises(InputError, match="market values"):
-                await call()
 
 
 def _equity(amount: D, at_ns: int = 1) -> EquityRow:

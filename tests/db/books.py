@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal as D
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +63,21 @@ CONFIGS = (ConfigRow(1, "cfg", 5, "qts", "begun", '{"a": "1"}'), ConfigRow(2, "c
 OUTBOX = "copy"
 
 
+@cache
+def _empty() -> bytes:
+    """The file of a store without a run: to make its schema takes longer than most tests do."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.sqlite"
+        SqliteStore(path, durability="NORMAL").close()
+        return path.read_bytes()
+
+
 class Book:
     """A new local book in the file ``path``, of a run with a real broker: each batch is offered at once."""
 
     def __init__(self, path: Path, run_id: str = "run-1", account: str = "main") -> None:
         self.run = RunRow(run_id, "run", 7, "csv:abc", "cfg", "2026-01-02T09:00:00+09:00", False, "", account)
+        path.write_bytes(_empty())
         self.store = SqliteStore(path, durability="NORMAL")
         self.store.open_run(self.run, FILES)
         for config in CONFIGS:

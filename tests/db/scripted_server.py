@@ -32,7 +32,7 @@ class ScriptedServer:
         self.runs: list[RunRow] = []
         self.versions: list[int] = []
         self.calls: list[str] = []
-        self.loads = 0
+        self.loads = self.copied = 0
         self.groups: list[int] = []
         self.fails: Callable[[str], None] = lambda call: None
         self.loses: set[str] = set()
@@ -56,8 +56,9 @@ class ScriptedServer:
 
     def take(self, body: bytes) -> None:
         for name, found in rows_of(body).items():
-            if name == tables.BATCHES:
-                continue  # the batches themselves are counted in seq
+            if name == tables.BATCHES:  # those of a copy, one for each that is counted as applied
+                self.copied = len(found)
+                continue
             self.rows.setdefault(name, {}).update({tuple(row[: KEYS[name]]): row for row in found})
 
     async def adapter(self) -> ScriptedAdapter:
@@ -133,6 +134,7 @@ class ScriptedAdapter:
         server = self._begin("load")
         for body in copy.bodies:
             server.take(body)
+        assert server.copied == copy.seq
         server.loads += 1
         server.seq = max(server.seq, copy.seq)
         self._end("load")

@@ -16,7 +16,7 @@ from qts.clock import NS_PER_S, ManualClock, PacedClock, SystemClock, from_ns
 from qts.db.ages import Ages
 from qts.db.contracts import ConfigRow
 from qts.db.follower import Follower, FollowerState
-from qts.errors import BatchRefused, InputError, StateError, Unavailable
+from qts.errors import BatchRefused, Fenced, InputError, StateError, Unavailable
 from tests.db import rows
 from tests.db.rows import RUN
 from tests.db.scripted_server import ScriptedServer
@@ -262,25 +262,50 @@ def test_another_process_that_writes_the_run_is_told_at_once(rig: Rig) -> None:
 
 
 def test_our_own_lost_connection_is_waited_for(rig: Rig) -> None:
-    # Given a server that has not noticed that our connection is gone
+    # Given a server that has not noticed that our connection is gone, and does not end it for us
     rig.begin()
     rig.commit()
     rig.until(lambda: rig.server.seq == 1)
     old = rig.server.holder
 
+    def held(call: str) -> None:
+        rig.server.holder = old
+        if call == "applied":
+            raise Fenced("it is written by another process")
+
     def lost(call: str) -> None:
-        if call != "claim":
-            rig.server.fails = lambda name: setattr(rig.server, "holder", old)
-            raise Unavailable("cut")
+        rig.server.fails = held
+        raise Unavailable("cut")
 
     rig.server.fails = lost
+    rig.commit()
     rig.until(lambda: rig.follower.status.state is FollowerState.REFUSED)
     assert "another process" in rig.follower.status.reason
     # When it does
     rig.server.back()
     rig.server.holder = None
     rig.commit()
+    rig.until(lambda: rig.server.seq == 3)
+    rig.drained()
+
+
+def test_a_claim_is_continued_over_connections_that_are_lost(rig: Rig) -> None:
+    # Given a server that does not answer three times
+    rig.begin()
+    rig.commit()
+    rig.until(lambda: rig.server.seq == 1)
+    left = [3]
+
+    def lost(call: str) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise Unavailable("cut")
+
+    rig.server.fails = lost
+    # When it answers again, then it is sent the rest under the claim of before
+    rig.commit()
     rig.until(lambda: rig.server.seq == 2)
+    assert rig.server.calls.count("claim") == 1
     rig.drained()
 
 

@@ -3,7 +3,7 @@
 A test takes ``database``: an empty database of its own on PostgreSQL 18, or ``book_database``: one with the schema
 of books. With :data:`EVERY_POSTGRES` or :data:`EVERY_BOOK` it runs on each version that the project is tested with.
 What a machine lacks is skipped with the reason. A test that kills a server, fills its disk or changes its settings
-starts a :class:`~tests.servers.postgres.Postgres` of its own.
+takes ``own_server``, which starts one for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -149,6 +151,44 @@ def book_database(
     made, maintenance = new_database(version, book_template(version))
     yield made
     sql.execute(maintenance, f"DROP DATABASE {made.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def book_cluster() -> Iterator[Path]:
+    """The data directory of a stopped PostgreSQL 18 whose database ``postgres`` has the schema of books."""
+    pytest.importorskip("asyncpg", reason="needs the extra postgres: pip install 'qts-runtime[postgres]'")
+    try:
+        server = Postgres("18")
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+    with server:
+        sql.migrate(server.url())
+        server.stop()
+        yield server.data
+
+
+OwnServer = Callable[..., Postgres]
+"""Starts a PostgreSQL 18 with settings given by name; its database ``postgres`` has the schema of books."""
+
+
+@pytest.fixture
+def own_server(book_cluster: Path) -> Iterator[OwnServer]:
+    """Start servers for this test alone, removed after it, with a book as in ``book_database``."""
+    with ExitStack() as ended:
+
+        def start(**settings: str) -> Postgres:
+            server = Postgres("18", settings=settings)
+            ended.callback(server.remove)
+            server.take_data_of(book_cluster)
+            server.start()
+            return server
+
+        yield start
+
+
+def database_of(server: Postgres) -> Database:
+    """Return the database ``postgres`` of a server."""
+    return Database(server.url(), server.port, server.version, server)
 
 
 @pytest.fixture

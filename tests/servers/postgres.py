@@ -201,6 +201,11 @@ class Postgres(Server):
         )
         password.unlink()
 
+    def take_data_of(self, data: Path) -> None:
+        """Copy the data directory of a server that is stopped, with its owner, in place of what is there."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(data), str(self.data)], check=True)
+
     def program(self, name: str, *arguments: str) -> str:
         """Run one of the programs of this PostgreSQL as the user of the server and return what it printed.
 

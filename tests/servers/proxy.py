@@ -132,10 +132,7 @@ class Proxy:
         self._listener.close()
         await self._cut()
         me = asyncio.current_task()
-        left = [task for task in asyncio.all_tasks() if task is not me]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not me), return_exceptions=True)
 
     async def _cut(self) -> None:
         for link in list(self._links):
@@ -190,6 +187,7 @@ class _Link:
 
     def __init__(self, proxy: Proxy, client: End, server: End) -> None:
         self.dead = False  # nothing passes, not even an end
+        self._aborted = asyncio.Event()
         self._proxy = proxy
         self._client, self._server = client, server
         self._asked = False  # the client sent something that no message of the server followed yet
@@ -201,18 +199,20 @@ class _Link:
         ways = [
             asyncio.ensure_future(self._pump("up", self._client[0], self._server[1], self._upward)),
             asyncio.ensure_future(self._pump("down", self._server[0], self._client[1], self._downward)),
+            asyncio.ensure_future(self._aborted.wait()),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            while self.dead:  # the ends are kept open until the test is done
-                await asyncio.sleep(0.05)
+            if self.dead:  # the ends are kept open until the test is done
+                await self._aborted.wait()
         finally:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
     def abort(self) -> None:
-        self.dead = False
+        """End it in both directions."""
+        self._aborted.set()
         for _, writer in (self._client, self._server):
             writer.transport.abort()
 

@@ -127,7 +127,7 @@ def run_verify(args: argparse.Namespace) -> int:
         f"{counted(done.comparisons, 'comparison')}"
     )
     if book.quantum is None:
-        print("note   a run of an earlier version: costs were not computed again from the prices paid")
+        print("note   an exported run, or one of an earlier version: costs were not computed again from the prices")
     if not done.differences:
         print("result every entry adds up to 0, and the sums of all are what is stored")
         return 0

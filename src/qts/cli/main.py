@@ -17,6 +17,7 @@ from qts.cli import (
     check_cmd,
     config_cmd,
     data_cmd,
+    db_cmd,
     docs_cmd,
     events_cmd,
     export_cmd,
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         safety_cmd,
         events_cmd,
         data_cmd,
+        db_cmd,
         config_cmd,
         docs_cmd,
     ):

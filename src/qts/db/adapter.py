@@ -127,8 +127,10 @@ class DataSourceAdapter(Protocol):
     async def claim(self, run: RunRow, *, whole_account: bool) -> int:
         """Make this the only writer of the run, until :meth:`close` or the connection ends; return the epoch.
 
-        ``whole_account``: of everything of its account, as a real broker needs it. Raises Fenced, naming who holds
-        it, while another process does. Batches of an earlier epoch are Fenced from then on.
+        After Unavailable the next call continues the claim over a new connection, or raises Fenced when another
+        process took over meanwhile. ``whole_account``: of everything of its account, as a real broker needs it.
+        Raises Fenced, naming who holds it, while another process does. Batches of an earlier epoch are Fenced from
+        then on.
         """
         ...
 

@@ -3,6 +3,9 @@
 A body is ``{"table": [[value, …], …], …}``. The values of a row are its columns in the order of
 :class:`~qts.db.tables.Table`, before them, in a table that is only appended to, its number ``id``, and behind them,
 where the table is sealed, the digest. Amounts are texts with all their digits, times are integers (ns).
+
+Texts of PostgreSQL cannot hold U+0000: on a server U+2400 (SYMBOL FOR NULL) stands in its place, put there by
+:func:`without_nul`, which a comparison with a local book applies to this one as well.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from qts.db.contracts import Record
 from qts.db.tables import APPEND_ONLY, REPLACED, TRANSFERS, transfers_from
 from qts.errors import StorageError
 
+NUL: Final = "\x00"
+SYMBOL_FOR_NUL: Final = "\u2400"
 _BY_NAME: Final = {table.name: table for table in (*APPEND_ONLY, *REPLACED)}
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, list[list[Any]]]).decode
@@ -78,3 +83,8 @@ def records_of(body: bytes) -> tuple[Record, ...]:
 def has_digest(table: str) -> bool:
     """Return whether the rows of a table end with a digest."""
     return table in COLUMNS
+
+
+def without_nul(text: str) -> str:
+    """Return the text as a server holds it."""
+    return text.replace(NUL, SYMBOL_FOR_NUL)

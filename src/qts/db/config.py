@@ -73,6 +73,26 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ),
     ] = 60.0
 
+    tick_retention_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="days for which recorded market values are kept on the server after their day, or after "
+            "they were recorded; their bars of a day stay; 0: for all time",
+            extra=_DISPLAY,
+        ),
+    ] = 30
+    minute_retention_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="days for which bars of a minute are kept on the server; 0: for all time",
+            extra=_DISPLAY,
+        ),
+    ] = 30
+
     def problems(self) -> list[tuple[str, str]]:
         """Return combinations that contradict each other, as (dotted field, message): none."""
         return []

@@ -25,3 +25,12 @@ def open_to_read(path: Path, *, immutable: bool = False, any_thread: bool = Fals
         isolation_level=None,
         check_same_thread=not any_thread,
     )
+
+
+def is_logged(path: Path) -> bool:
+    """Return whether the file has a log beside it.
+
+    Without one no process has it open; then a reader does not even make the files that readers share: they would
+    belong to the reading user, not to the trading one.
+    """
+    return path.with_name(f"{path.name}-wal").exists()

@@ -135,7 +135,7 @@ class Follower:
         self._state, self._reason, self._server = FollowerState.CONNECTING, "", ""
         self._notes: tuple[str, ...] = ()
         self._applied = self._epoch = 0
-        self._is_claimed = self._is_run_changed = self._woken = self._is_over = False
+        self._has_claim = self._is_claimed = self._is_run_changed = self._woken = self._is_over = False
         self._lock = threading.Lock()
         self._waiters: dict[Future[int], int] = {}
         self._ages = Ages()
@@ -268,6 +268,13 @@ class Follower:
 
     async def _main(self) -> None:
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        try:
+            await self._follow()
+        finally:
+            await self._close()
+
+    async def _follow(self) -> None:
+        """Open the server and send batches, again and again, until it is asked to end or it would be of no use."""
         tries = 0
         while True:
             before = self._applied
@@ -282,8 +289,11 @@ class Follower:
                 self._set(FollowerState.AWAY if is_away else FollowerState.REFUSED, str(error))
                 if not is_away and (is_first or self._is_final(error)):
                     return
-            finally:
-                await self._close()
+                # A claim is continued over a lost connection, which the server may still hold for alive. What was
+                # not claimed yet, or is refused, is begun from the start.
+                if not (is_away and self._has_claim):
+                    await self._close()
+                self._is_claimed = False
             tries = 0 if self._applied > before else tries
             pause_s = self._pauses_s[min(tries, len(self._pauses_s) - 1)]
             tries += 1
@@ -299,12 +309,15 @@ class Follower:
 
     async def _open(self) -> None:
         """Open the server, claim the run, and bring the server to where the outbox can go on."""
-        adapter = self._adapter = await self._open_adapter()
-        await adapter.open()
-        self._server, self._notes = adapter.capabilities.server, tuple(adapter.warnings)
-        self._epoch = await adapter.claim(self._run, whole_account=self._whole_account)
-        self._is_claimed = True
+        adapter = self._adapter
+        if adapter is None:
+            adapter = self._adapter = await self._open_adapter()
+            await adapter.open()
+            self._server, self._notes = adapter.capabilities.server, tuple(adapter.warnings)
+            self._epoch = await adapter.claim(self._run, whole_account=self._whole_account)
+            self._has_claim = True
         applied = await adapter.applied(self._run.run_id)
+        self._is_claimed = True
         if not self._first.done():
             self._applied = applied
             self._first.set_result(applied)
@@ -428,7 +441,8 @@ class Follower:
             _fail(future, Unavailable(why))
 
     async def _close(self) -> None:
-        adapter, self._adapter, self._is_claimed = self._adapter, None, False
+        adapter, self._adapter = self._adapter, None
+        self._has_claim = self._is_claimed = False
         if adapter is not None:
             with suppress(StorageError, OSError):
                 await adapter.close()

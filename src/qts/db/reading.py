@@ -11,11 +11,12 @@ from typing import Any, Final, TypeVar
 from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.chain import Chain
-from qts.db.connections import open_to_read
+from qts.db.connections import is_logged, open_to_read
 from qts.db.contracts import (
     ActionRow,
     BookingRow,
     DayCloseRow,
+    EquityRow,
     HoldingCloseRow,
     LedgerRow,
     PoolRow,
@@ -53,10 +54,7 @@ class StoreReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Without a log no process has it open; then not even the files that readers share are made beside it: they
-        # would belong to the reading user, not to the trading one.
-        logged = path.with_name(f"{path.name}-wal").exists()
-        self._connection = self._explained("open", lambda: open_to_read(path, immutable=not logged))
+        self._connection = self._explained("open", lambda: open_to_read(path, immutable=not is_logged(path)))
         try:
             self._explained("read", lambda: self._connection.execute("BEGIN"))
         except BaseException:
@@ -121,6 +119,12 @@ class StoreReader:
         """Return the pools, by name."""
         return self._read(tables.POOLS)
 
+    def first_equity(self) -> EquityRow | None:
+        """Return the first sample of the account; None before there is one."""
+        rows = self._rows_of(tables.EQUITY, tables.EQUITY.columns, 1)
+        found: list[EquityRow] = records(self._path, tables.EQUITY, rows)
+        return found[0] if found else None
+
     def transfers(self) -> list[Transfer]:
         """Return the moves of cash between pools, in the order of booking."""
         return transfers_of(self._path, self._rows_of(tables.TRANSFERS, tables.TRANSFERS.columns))
@@ -151,12 +155,13 @@ class StoreReader:
     def _read(self, table: tables.Table) -> list[Any]:
         return records(self._path, table, self._rows_of(table, table.columns))
 
-    def _rows_of(self, table: tables.Table, columns: Sequence[str]) -> Sequence[Sequence[Any]]:
-        """Read ``columns`` of all rows in the order of the table."""
+    def _rows_of(self, table: tables.Table, columns: Sequence[str], most: int = -1) -> Sequence[Sequence[Any]]:
+        """Read ``columns`` of all rows in the order of the table, or of the first ``most``."""
         run_id = self._run_of_rows(table.name)
+        limit = f" LIMIT {most}"
         if run_id is None:
-            return self._rows(table.name, table.select_as(columns, "true"))
-        return self._rows(table.name, table.select_as(columns, "run_id = ?"), run_id)
+            return self._rows(table.name, table.select_as(columns, "true") + limit)
+        return self._rows(table.name, table.select_as(columns, "run_id = ?") + limit, run_id)
 
     def _run_of_rows(self, table: str) -> str | None:
         """Return the run of the file; None where rows of ``table`` do not name it: an earlier version's."""

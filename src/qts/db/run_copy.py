@@ -12,12 +12,16 @@ from typing import Any, Final
 from qts.db import tables
 from qts.db.adapter import RunCopy
 from qts.db.batch import body_of, has_digest
-from qts.db.connections import open_to_read
+from qts.db.connections import is_logged, open_to_read
+from qts.db.contracts import RunRow
 from qts.db.decoding import RUN_COLUMNS, configs_of, files_of, of_row, run_of
 from qts.db.failures import explanation
 from qts.db.marks import NUMBERED, marks_of
 from qts.errors import StateError
 
+_TABLES: Final = {table.name: table for table in (*tables.APPEND_ONLY, *tables.REPLACED)}
+_SQL_BATCHES: Final = f"SELECT id, inbox FROM {tables.BATCHES} WHERE run_id = ? AND id <= ? ORDER BY id"  # noqa: S608
+_SQL_PENDING: Final = "SELECT seq, body FROM outbox WHERE run_id = ? AND seq > ? AND seq <= ? ORDER BY seq"
 _NO_LAST: Final = (1 << 63) - 1
 _ROWS: Final = 2_000
 """Rows of a part; even, so that the two legs of a transfer are in the same one."""
@@ -26,7 +30,6 @@ _SQL_CONFIGS: Final = (
     "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations WHERE run_id = ? "
     "ORDER BY version"
 )
-_SQL_BATCHES: Final = f"SELECT id, inbox FROM {tables.BATCHES} WHERE run_id = ? AND id <= ? ORDER BY id"  # noqa: S608 - our own name
 _SQL_FILES: Final = (
     "SELECT strategy, class_name, name, digest FROM strategy_files WHERE run_id = ? ORDER BY strategy, name"
 )
@@ -39,31 +42,34 @@ def copy_of(path: Path) -> Iterator[RunCopy]:
     Raises StateError when no run was opened, and StorageError. As long as the block lasts, the log of the file
     cannot be folded into it.
     """
-    with _explained(path), closing(open_to_read(path, any_thread=True)) as connection:
+    with run_at(path) as rows:
+        yield rows.copy()
+
+
+@contextmanager
+def run_at(path: Path) -> Iterator[RunRows]:
+    """Return the rows of the run in the file ``path`` as of one moment; see :func:`copy_of`."""
+    with _explained(path), closing(_opened(path)) as connection:
         connection.execute("BEGIN")
         run = run_of(path, connection.execute(_SQL_RUN).fetchone())
         if run is None:
             raise StateError(f"{path} has no run to copy; open one first")
-        own = (run.run_id,)
-        reader = _Reader(path, connection, run.run_id)
-        yield RunCopy(
-            run=run,
-            files=files_of(path, connection.execute(_SQL_FILES, own)),
-            configs=configs_of(path, connection.execute(_SQL_CONFIGS, own)),
-            seq=reader.seq,
-            bodies=reader.bodies(),
-        )
+        yield RunRows(path, connection, run)
 
 
-class _Reader:
+class RunRows:
     """The rows of a run within a transaction that reads.
 
-    Of a simulated broker's, which may be taken back to the checkpoint, those that stood there.
+    Of a simulated broker's, which may be taken back to the checkpoint, those that stood there. ``seq``: the number
+    of the newest batch among them. ``is_kept``: the broker is real.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, run_id: str) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, run: RunRow) -> None:
+        self.run = run
+        run_id = run.run_id
         self._path, self._connection, self._run_id = path, connection, run_id
         (is_kept,) = connection.execute("SELECT EXISTS (SELECT 1 FROM kept_runs)").fetchone()
+        self.is_kept = bool(is_kept)
         self._last: dict[str, int] | None = None
         self._generation = -1
         if is_kept:
@@ -74,19 +80,38 @@ class _Reader:
             self._last = dict(zip(NUMBERED, last, strict=True))
             self.seq = self._last[tables.BATCHES]
 
-    def bodies(self) -> Iterator[bytes]:
+    def copy(self) -> RunCopy:
+        """Return all of it for a server."""
+        own = (self._run_id,)
+        return RunCopy(
+            run=self.run,
+            files=files_of(self._path, self._connection.execute(_SQL_FILES, own)),
+            configs=configs_of(self._path, self._connection.execute(_SQL_CONFIGS, own)),
+            seq=self.seq,
+            bodies=self._bodies(),
+        )
+
+    def rows(self, name: str) -> Iterator[list[Any]]:
+        """Iterate over the rows of a table as bodies have them, in the order of their number or key."""
+        table = _TABLES.get(name)
+        if table is None:
+            with closing(self._connection.execute(_SQL_BATCHES, (self._run_id, self.seq))) as rows:
+                yield from map(list, rows)
+        elif table.key:
+            yield from self._replaced(table)
+        else:
+            yield from self._appended(table)
+
+    def pending(self, since: int) -> Iterator[tuple[int, bytes]]:
+        """Iterate over the batches behind number ``since`` that wait in the outbox: number and body."""
+        with closing(self._connection.execute(_SQL_PENDING, (self._run_id, since, self.seq))) as found:
+            yield from found
+
+    def _bodies(self) -> Iterator[bytes]:
         """Iterate over the rows, those that name others behind them."""
         with _explained(self._path):
-            for table in tables.APPEND_ONLY:
-                yield from self._parts(table.name, self._appended(table))
-            for table in tables.REPLACED:
-                yield from self._parts(table.name, self._replaced(table))
-            yield from self._parts(tables.BATCHES, self._batches())
-
-    def _batches(self) -> Iterator[list[Any]]:
-        """Iterate over the batches with their inboxes."""
-        with closing(self._connection.execute(_SQL_BATCHES, (self._run_id, self.seq))) as rows:
-            yield from map(list, rows)
+            for name in (*_TABLES, tables.BATCHES):
+                yield from self._parts(name, self.rows(name))
 
     def _parts(self, name: str, rows: Iterator[list[Any]]) -> Iterator[bytes]:
         part: list[list[Any]] = []
@@ -114,6 +139,10 @@ class _Reader:
                 elif before is not None:
                     with of_row(self._path, table.name, " ".join(map(str, row[: len(table.key)]))):
                         yield list(json.loads(before))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return open_to_read(path, immutable=not is_logged(path), any_thread=True)
 
 
 @contextmanager

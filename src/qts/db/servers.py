@@ -16,10 +16,17 @@ def open_adapter(access: Access, *, live: bool = True) -> TimescaleDBAdapter:
 
     Raises MissingExtraError without the driver.
     """
+    require_driver()
+    from qts.db.timescale import TimescaleDBAdapter
+
+    return TimescaleDBAdapter(access, live=live)
+
+
+def require_driver() -> None:
+    """Raise MissingExtraError without the driver of servers."""
     try:
-        from qts.db.timescale import TimescaleDBAdapter
+        import asyncpg  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
         raise MissingExtraError("a database server", "postgres") from None
-    return TimescaleDBAdapter(access, live=live)

@@ -70,8 +70,8 @@ class Worker:
         self.writer.close()
 
 
-def start_worker_process(child: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a worker process that communicates over ``child``.
+def start_worker_process(child: socket.socket, module: str = "qts.event.worker") -> subprocess.Popen[bytes]:
+    """Start a worker process that runs ``module`` and communicates over ``child``, which is closed here.
 
     It begins with its parent's signals blocked, until it has set its own handling of them.
     """
@@ -80,7 +80,7 @@ def start_worker_process(child: socket.socket) -> subprocess.Popen[bytes]:
     try:
         with child:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "qts.event.worker", str(child.fileno()), str(os.getpid())],
+                [sys.executable, "-m", module, str(child.fileno()), str(os.getpid())],
                 pass_fds=[child.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=environment,

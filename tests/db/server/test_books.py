@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
+from qts.db.access import parse
+from qts.db.timescale import TimescaleDBAdapter
 from tests.db.server.books import assert_three_agree
 from tests.db.server.trader import RUN, Trader
+from tests.servers import sql
 from tests.servers.fixtures import EVERY_BOOK, Database
 
 
 def _copied(database: Database, path: Path, *, fills: int) -> None:
-    """Trade, and apply all of it by the function of the server alone."""
+    """Trade, and apply all of it."""
     trader = Trader(path)
     trader.store.follow(["postgres"])
     for _ in range(fills):
         trader.trade()
     batches = trader.store.pending("postgres", 1_000)
     trader.store.close()
-    database.query("INSERT INTO qts.run_progress (run_id, account) VALUES ($1, $2)", RUN.run_id, RUN.account)
-    database.query(
-        "SELECT qts.qts_apply($1, 1, 0, $2::jsonb[], $3)",
-        RUN.run_id,
-        [batch.body.decode() for batch in batches],
-        [json.dumps(batch.inbox) if batch.inbox else "" for batch in batches],
-    )
+
+    async def apply() -> None:
+        adapter = TimescaleDBAdapter(parse(database.url, {}))
+        await adapter.open()
+        await adapter.put_run(RUN, (), ())
+        await adapter.apply(batches)
+        await adapter.close()
+
+    sql.finish(apply())
 
 
 @EVERY_BOOK

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import count
@@ -58,11 +58,12 @@ class CopyRows:
         self._texts: dict[str, bytes] = {}
         self._heads: dict[tuple[str, bytes, int], bytes] = {}
 
-    def encode(self, block: TickBlock) -> list[bytes]:
+    def encode(self, block: TickBlock, on_refused: Callable[[str], object] | None = None) -> list[bytes]:
         """Return the rows of a block in pieces, without :data:`HEADER` and :data:`TRAILER`.
 
-        Raises BatchRefused, naming symbol, seq, field and value, for a number that is not finite or has more than 8
-        decimals, and for a value that cannot be stored.
+        A number that is not finite or has more than 8 decimals, or a value that cannot be stored, raises
+        BatchRefused, which names symbol, seq, field and value; with ``on_refused`` that gets the sentence instead,
+        and the row is left out.
         """
         for kept in (self._numbers, self._texts, self._heads):
             if len(kept) > _KEPT:
@@ -72,9 +73,10 @@ class CopyRows:
             try:
                 self._add(parts, value, seq)
             except _Unfit as unfit:
-                raise BatchRefused(
-                    f"tick_data: {_shown(value.symbol)}, seq {seq}, {unfit.field} {unfit.shown}: {unfit.why}"
-                ) from None
+                text = f"tick_data: {_shown(value.symbol)}, seq {seq}, {unfit.field} {unfit.shown}: {unfit.why}"
+                if on_refused is None:
+                    raise BatchRefused(text) from None
+                on_refused(text)
         return parts
 
     def _add(self, parts: list[bytes], value: MarketValue, seq: int) -> None:

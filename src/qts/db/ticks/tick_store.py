@@ -17,6 +17,7 @@ from qts.db.postgres.connection import SCHEMA
 from qts.db.ticks.copy_rows import COLUMNS, HEADER, TRAILER, CopyRows, days_of
 from qts.db.ticks.ohlcv import BarQuery, moment
 from qts.db.ticks.read_rows import SELECT, Numbers, microseconds, set_codecs, values_of
+from qts.db.timescale.failures import Failure, explained
 from qts.errors import BatchRefused, Unavailable
 from qts.market.contracts import Bar
 
@@ -69,13 +70,13 @@ class Recorded(NamedTuple):
 class TickStore:
     """The market values of one server; for one loop.
 
-    ``connect`` makes a connection to it (asyncpg's). One is kept for writing; every reading has one of its own. A
-    connection that did not answer within :data:`DEADLINE_S` is ended, and the next call makes another. Raises
-    Unavailable as :class:`~qts.db.adapter.DataSourceAdapter` says.
+    ``connect`` makes a connection to it (asyncpg's), ``where`` names it in messages. One connection is kept for
+    writing; every reading has one of its own. One that did not answer within :data:`DEADLINE_S` is ended, and the
+    next call makes another. Raises InputError and Unavailable as :class:`~qts.db.adapter.DataSourceAdapter` says.
     """
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, connect: Connect, where: str = "the server") -> None:
+        self._connect, self._where = connect, where
         self._rows = CopyRows()
         self._writer: Any = None
         self._lock = asyncio.Lock()
@@ -87,12 +88,17 @@ class TickStore:
         if writer is not None:
             await _closed(writer)
 
-    async def append(self, block: TickBlock) -> int:
+    async def append(self, block: TickBlock, on_refused: Callable[[str], object] | None = None) -> int:
         """Store the values of a block, all or none of them, and return how many were new.
 
-        Raises BatchRefused, naming the row, for what cannot be stored.
+        What cannot be stored raises BatchRefused, naming the row; with ``on_refused`` that is told and the rest is
+        stored.
         """
-        parts = self._rows.encode(block)
+        refused: list[str] = []
+        parts = self._rows.encode(block, None if on_refused is None else refused.append)
+        if on_refused is not None:
+            for text in refused:
+                on_refused(text)
         if not parts:
             return 0
         rows = b"".join((HEADER, *parts, TRAILER))
@@ -108,7 +114,7 @@ class TickStore:
                 self._marked.clear()  # its day was dropped since
                 await self._mark(connection, days_of(block))
                 return await _append_new(connection, rows)
-        return len(block.values)
+        return len(block.values) - len(refused)
 
     async def recording(self, source: str, currency: str, max_age_ns: int) -> int:
         """Return the number of the recording of a source, a new one for a source that is not known."""
@@ -134,7 +140,7 @@ class TickStore:
         end = microseconds(end_ns)
         numbers, seqs = Numbers(), _numbers_of(recording)
         place = (at_us, at_ns, -1 if after is None else after[1])
-        async with reading(self._connect) as connection:
+        async with self._reading() as connection:
             await set_codecs(connection, numbers)
             while True:
                 rows = await within(
@@ -150,7 +156,7 @@ class TickStore:
 
     async def recordings(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Recorded]:
         """Return the recordings with values of a symbol in a range of time, by their first value."""
-        async with reading(self._connect) as connection:
+        async with self._reading() as connection:
             rows = await within(connection, connection.fetch(_RECORDED, symbol, moment(start_ns), moment(end_ns)))
         return [
             Recorded(
@@ -173,7 +179,7 @@ class TickStore:
         ``end_ns`` is a whole µs. The server computes the checksum; equal values have an equal one on any server.
         """
         (us, ns), (end_us, _) = microseconds(start_ns), microseconds(end_ns)
-        async with reading(self._connect) as connection:
+        async with self._reading() as connection:
             await set_codecs(connection, Numbers())
             row = await within(
                 connection, connection.fetchrow(_COUNT, symbol, us, end_us, ns, *_numbers_of(recording)), COUNT_S
@@ -183,7 +189,7 @@ class TickStore:
     async def ohlcv(self, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> Sequence[Bar]:
         """Return the bars that begin at ``start_ns`` or later and before ``end_ns``."""
         query = BarQuery(symbol, interval, start_ns, end_ns)
-        async with reading(self._connect) as connection:
+        async with self._reading() as connection:
             bars: Sequence[Bar] = await within(connection, query.run(connection))
         return bars
 
@@ -196,19 +202,32 @@ class TickStore:
                 self._marked.clear()
             async with asyncio.timeout(DEADLINE_S):
                 yield self._writer
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
-            raise self._gone(error) from error
-        except asyncpg.OperatorInterventionError as error:  # the server stops, or ended the statement
-            raise self._gone(error) from error
+        except Failure as error:
+            said = explained(error, self._where, "store market values")
+            if isinstance(said, Unavailable):
+                self._drop_writer()
+            raise said from error
         except asyncio.CancelledError:
-            self._gone(TimeoutError())
+            self._drop_writer()
             raise
 
-    def _gone(self, error: BaseException) -> Unavailable:
+    def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.terminate()  # not cancelled: that would need a second connection to a server that is silent
-        return unavailable(error)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Any]:
+        """Return a connection for a block that reads, and close it then. Raises InputError and Unavailable."""
+        connection = None
+        try:
+            connection = await _connected(self._connect)
+            yield connection
+        except Failure as error:
+            raise explained(error, self._where, "read market values") from error
+        finally:
+            if connection is not None:
+                await _closed(connection)
 
     async def _mark(self, connection: Any, days: Sequence[date]) -> None:
         now_ns = stopwatch_ns()
@@ -218,22 +237,6 @@ class TickStore:
             if len(self._marked) > len(days) + 1_000:
                 self._marked.clear()
             self._marked.update(dict.fromkeys(due, now_ns))
-
-
-@asynccontextmanager
-async def reading(connect: Connect) -> AsyncIterator[Any]:
-    """Return a connection for a block that reads, and close it then. Raises Unavailable for what breaks it."""
-    connection = None
-    try:
-        connection = await _connected(connect)
-        yield connection
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
-        raise unavailable(error) from error
-    except asyncpg.OperatorInterventionError as error:
-        raise unavailable(error) from error
-    finally:
-        if connection is not None:
-            await _closed(connection)
 
 
 async def within(connection: Any, call: Awaitable[Any], seconds: float = DEADLINE_S) -> Any:
@@ -248,12 +251,6 @@ async def within(connection: Any, call: Awaitable[Any], seconds: float = DEADLIN
 
 def _numbers_of(recording: int | None) -> tuple[int, int]:
     return (-END_NS, END_NS) if recording is None else (recording << 40, (recording + 1) << 40)
-
-
-def unavailable(error: BaseException) -> Unavailable:
-    """Return the error that a server which did not answer leads to."""
-    why = str(error) or "no answer in time"
-    return Unavailable(f"the server of market values does not answer ({type(error).__name__}: {why})")
 
 
 async def _connected(connect: Connect) -> Any:

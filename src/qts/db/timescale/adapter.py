@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -13,8 +14,9 @@ from qts.db.adapter import Capabilities, DayPnl, Query, RunCopy, TickBlock
 from qts.db.batch import Batch
 from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
 from qts.db.postgres.drift import check_schema
+from qts.db.ticks.connecting import connect_for_ticks
 from qts.db.ticks.tick_store import TickStore
-from qts.db.timescale.connecting import CALL_S, connect, finish
+from qts.db.timescale.connecting import CALL_S, finish
 from qts.db.timescale.failures import Failure, explained
 from qts.db.timescale.ledger import Ledger
 from qts.db.timescale.pool import LEAST, MOST, Pool
@@ -46,7 +48,7 @@ class TimescaleDBAdapter:
         self._ledger = Ledger(access, self.stats)
         self._pool = Pool(access, self.stats, least=pool_least, most=pool_most)
         self._reader = Reader(self._pool)
-        self._ticks = TickStore(self._connect_for_ticks)
+        self._ticks = TickStore(partial(connect_for_ticks, access, "qts ticks"), access.place)
         self._findings: Findings | None = None
 
     @property
@@ -175,12 +177,6 @@ class TimescaleDBAdapter:
     def _values(self) -> TickStore:
         self._require_open()
         return self._ticks
-
-    async def _connect_for_ticks(self) -> asyncpg.Connection:
-        """Return a connection that finds the tables of market values and the functions of TimescaleDB."""
-        connection = await connect(self._access, "qts ticks", self.stats)
-        await connection.execute("SET search_path = qts, public, pg_temp")
-        return connection
 
     async def _finish(self, connection: asyncpg.Connection, what: str, work: Any, seconds: float = CALL_S) -> Any:
         return await finish(connection, work, where=self.place, what=what, stats=self.stats, seconds=seconds)

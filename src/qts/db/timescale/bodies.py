@@ -1,8 +1,4 @@
-"""Bodies of batches as a server takes them, and amounts whose written form a number does not keep.
-
-Texts of PostgreSQL cannot hold U+0000: U+2400 (SYMBOL FOR NULL) is written in its place, here and nowhere else, and
-stays: code that compares a server with a local book puts the one for the other first (:func:`without_nul`).
-"""
+"""Bodies of batches as a server takes them, and amounts whose written form a number does not keep."""
 
 from __future__ import annotations
 
@@ -13,11 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from qts.db.batch import body_of, has_digest, rows_of
+from qts.db.batch import body_of, has_digest, rows_of, without_nul
 from qts.db.tables import APPEND_ONLY, TRANSFERS, Table
 
-NUL: Final = "\x00"
-SYMBOL_FOR_NUL: Final = "\u2400"
 _NUL_IN_JSON: Final = b"\\u0000"
 _SIGNS: Final = (b"E+", b'"-0')
 _FORM: Final = r"-?[0-9]+(?:\.[0-9]+)?E\+[0-9]+|-0(?:\.0+)?(?:E-?[0-9]+)?"
@@ -34,11 +28,6 @@ class Form(NamedTuple):
     id: int
     place: int
     form: str
-
-
-def without_nul(text: str) -> str:
-    """Return the text as a server holds it."""
-    return text.replace(NUL, SYMBOL_FOR_NUL)
 
 
 def sendable(body: bytes) -> str:

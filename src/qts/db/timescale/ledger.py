@@ -13,16 +13,18 @@ import msgspec
 
 from qts.db.access import Access
 from qts.db.adapter import RunCopy
-from qts.db.batch import Batch
+from qts.db.batch import Batch, without_nul
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
-from qts.db.timescale.bodies import forms_of, sendable, without_nul
-from qts.db.timescale.connecting import connect, finish
+from qts.db.timescale.bodies import forms_of, sendable
+from qts.db.timescale.connecting import CALL_S, connect, finish
 from qts.db.timescale.failures import GAP, Failure, explained, is_refusal, is_worth_another_try
 from qts.db.timescale.server_checks import QUERY, why_not_writable
 from qts.db.timescale.stats import AdapterStats
 from qts.errors import BatchRefused, ContractError, Gap, InputError, QtsError, Unavailable
 
 _T = TypeVar("_T")
+_PUT_RUN_S: Final = 10.0
+"""How long a run may take to be written down: 16 round trips at first, so a second each would be too long."""
 _TRIES: Final = 4
 """How often a transaction is tried that the server ends in favour of others."""
 _APPLY: Final = "SELECT qts.qts_apply($1, $2, $3, $4, $5, $6, $7)"
@@ -69,7 +71,8 @@ class Ledger:
     def __init__(self, access: Access, stats: AdapterStats) -> None:
         self._access, self._stats = access, stats
         self._connection: asyncpg.Connection | None = None
-        self._lost_pid = 0
+        self._pid = self._lost_pid = 0
+        """The server's process of the connection, and of the one before; one that has ended cannot be asked."""
         self._claims: dict[str, _Claim] = {}
         self._free = asyncio.Lock()
 
@@ -84,7 +87,7 @@ class Ledger:
         except BaseException:
             connection.terminate()
             raise
-        self._connection = connection
+        self._connection, self._pid = connection, connection.get_server_pid()
         return connection
 
     async def close(self) -> None:
@@ -131,7 +134,7 @@ class Ledger:
                 await connection.execute(_PUT_FILES, run.run_id, *_columns(files, 4))
                 await connection.execute(_PUT_CONFIGS, run.run_id, *_columns(configs, 6))
 
-        await self._call(f"write down run {run.run_id}", put)
+        await self._call(f"write down run {run.run_id}", put, seconds=_PUT_RUN_S)
 
     async def apply(self, batches: Sequence[Batch]) -> int:
         """Apply batches, see the port: one call of the server, one round trip."""
@@ -235,19 +238,22 @@ class Ledger:
         return BatchRefused(f"{self._access.place}: cannot {what}: {named}")
 
     async def _call(
-        self, what: str, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, _T]], *, raw: bool = False
+        self,
+        what: str,
+        work: Callable[[asyncpg.Connection], Coroutine[Any, Any, _T]],
+        *,
+        raw: bool = False,
+        seconds: float = CALL_S,
     ) -> _T:
         """Return what ``work`` returns for the connection; tried again when the server ended it for others.
 
-        ``raw``: what the server refuses comes as asyncpg's error.
+        ``raw``: what the server refuses comes as asyncpg's error. ``seconds``: its deadline.
         """
         async with self._free:
             for left in reversed(range(_TRIES)):
                 connection = await self.open()
                 try:
-                    return await finish(
-                        connection, work(connection), where=self._access.place, what=what, stats=self._stats
-                    )
+                    return await self._finish(connection, what, work(connection), seconds)
                 except Failure as error:
                     if is_worth_another_try(error) and left:
                         self._stats.again += 1
@@ -265,8 +271,7 @@ class Ledger:
 
     def _note_lost(self) -> None:
         if self._connection is not None:
-            self._lost_pid = self._connection.get_server_pid()
-            self._connection = None
+            self._lost_pid, self._connection = self._pid, None
 
     async def _go_on(self, connection: asyncpg.Connection) -> None:
         """Look whether the server still takes writes, and go on with the claims."""
@@ -282,8 +287,11 @@ class Ledger:
         except Failure as error:
             raise explained(error, self._access.place, what) from error
 
-    async def _finish(self, connection: asyncpg.Connection, what: str, work: Coroutine[Any, Any, _T]) -> _T:
-        return await finish(connection, work, where=self._access.place, what=what, stats=self._stats)
+    async def _finish(
+        self, connection: asyncpg.Connection, what: str, work: Coroutine[Any, Any, _T], seconds: float = CALL_S
+    ) -> _T:
+        place, stats = self._access.place, self._stats
+        return await finish(connection, work, where=place, what=what, stats=stats, seconds=seconds)
 
     async def _claimed(self, connection: asyncpg.Connection, claim: _Claim) -> int:
         return int(

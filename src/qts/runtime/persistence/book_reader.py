@@ -1,4 +1,8 @@
-"""Reads the whole book of a run from its directory, while it is live and afterwards."""
+"""Reads the whole book of a run from its directory, while it is live and afterwards.
+
+An exported run has no checkpoint, which knows the opening cash of each pool: there it is the first sample of the
+account, if that is older than every row of the book.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,16 @@ def read_book(found: FoundRun) -> BookRows:
             store.verify_history()  # a live session verifies its own
         checkpoint = store.checkpoint()
         if checkpoint is None:
-            raise _empty(found.directory)
-        account = decode(checkpoint)["parts"]["account"]
-        quantum = account.get("quantum")
+            initial = _opening_cash(store)
+            if found.live or not initial:
+                raise _empty(found.directory)
+            quantum = None
+        else:
+            account = decode(checkpoint)["parts"]["account"]
+            initial = {pool: Decimal(account["initial"][pool.value]) for pool in Pool}
+            quantum = account.get("quantum")
         return BookRows(
-            initial={pool: Decimal(account["initial"][pool.value]) for pool in Pool},
+            initial=initial,
             quantum=None if quantum is None else Decimal(quantum),
             ledger=store.ledger(),
             transfers=store.transfers(),
@@ -44,6 +53,15 @@ def read_book(found: FoundRun) -> BookRows:
             closes=store.day_closes(),
             holding_closes=store.holding_closes(),
         )
+
+
+def _opening_cash(store: StoreReader) -> dict[Pool, Decimal]:
+    """Return the cash that the pools began with, as the first sample shows it; empty when a row may be older."""
+    first = store.first_equity()
+    moments = [row.ts_ns for rows in (store.ledger(), store.transfers(), store.bookings()) for row in rows[:1]]
+    if first is None or any(moment <= first.ts_ns for moment in moments):
+        return {}
+    return {Pool.SCALP: first.scalp, Pool.SWING: first.swing, Pool.PORTFOLIO: first.portfolio}
 
 
 def _empty(directory: Path) -> InputError:

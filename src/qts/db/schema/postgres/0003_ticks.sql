@@ -70,7 +70,7 @@ CREATE TABLE ohlcv_1m (
     PRIMARY KEY (symbol, time)
 );
 
--- Bars of days (UTC), kept for ever.
+-- Bars of days (UTC), which are never dropped.
 CREATE TABLE ohlcv_1d (
     symbol    text COLLATE "C" NOT NULL,
     time      timestamptz NOT NULL,

@@ -95,7 +95,7 @@ END $$;
 SELECT add_job('qts_tick_upkeep', interval '1 minute', config => jsonb_build_object(
     'tick_days', 30, 'minute_days', 30, 'search_path', current_setting('search_path')));
 
--- Set for how many days the job keeps values and bars of a minute; 0 is for ever.
+-- Set for how many days the job keeps values and bars of a minute; 0 keeps them all.
 CREATE FUNCTION qts_keep_ticks(tick_days integer, minute_days integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE

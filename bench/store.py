@@ -1,0 +1,70 @@
+"""What a server behind the local book costs: the batch of a fill, a followed replay, a minute without it, and P0.
+
+``python -m bench.store [--quick] [--json] [--only PART]`` starts a PostgreSQL of its own, its data on a disk and
+with fsync, so it needs the extras ``postgres`` and ``test``. The parts:
+
+``fill``: the batch of a fill, applied, beside a bare one-row autocommit insert; and its round trips on the wire.
+``away``: a server that is away for a minute at 50 fills a second.
+``flood``: the waits of P0 events under a flood, with everything of a server at work and without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench import store_away, store_fill, store_flood
+from bench.figures import QUICK_RUNS, RUNS, about, machine, micros, targets_table
+from bench.suite import print_report
+
+PARTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "fill": store_fill.measure,
+    "away": store_away.measure,
+    "flood": store_flood.measure,
+}
+
+
+def measure(parts: Sequence[str] = tuple(PARTS), *, quick: bool = False) -> dict[str, Any]:
+    """Measure the parts, one after the other."""
+    report: dict[str, Any] = {"machine": machine(), "runs": QUICK_RUNS if quick else RUNS, "targets": []}
+    for name in parts:
+        found = PARTS[name](quick=quick)
+        report["targets"] += found.pop("targets")
+        report[name] = found
+    return report
+
+
+def show(report: dict[str, Any]) -> str:
+    """The figures as a table, and what they are made of."""
+    lines = [about(report), "", targets_table(report["targets"]), ""]
+    if "fill" in report:
+        for name, what in (("batch_us", "fill batch"), ("insert_us", "bare insert")):
+            figures = report["fill"][name]
+            lines.append(f"{what}: p50 {micros(figures['p50'])}, p99 {micros(figures['p99'])}")
+    if "away" in report:
+        one = report["away"]
+        lines.append(
+            f"away: {one['fills']:,} fills, commits p99 {one['commit_p99_ms']} ms after they were due; "
+            f"{one['missed']:,} batches drained in {one['drained_s']} s"
+        )
+    if "flood" in report:
+        one = report["flood"]
+        lines += [f"flood, p99 in µs: by itself {one['alone_p99_us']}", f"  followed {one['followed_p99_us']}"]
+        lines.append(f"  pairs {one['ratios']}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.store", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer runs and loads")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    chosen = parser.parse_args(argv)
+    report = measure([chosen.only] if chosen.only else tuple(PARTS), quick=chosen.quick)
+    return print_report(report, show, as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,263 @@
+"""Records the market values of a session: takes them on its thread, and sends them to a process of its own.
+
+The session's thread turns a value into bytes and adds it to a block; it never waits. A thread sends full blocks,
+and at the latest after :data:`FLUSH_S` one that is not full, to the recorder process, a few ahead of its reports.
+When too many wait, because the server is away or slow, the oldest is dropped and counted by symbol. A recorder that
+dies is started again and is sent what it had not reported; what is stored twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+from collections import Counter, deque
+from collections.abc import Mapping
+from threading import Condition, Event
+from typing import Final, Literal
+
+import msgspec
+
+from qts.clock import NS_PER_S, stopwatch_ns
+from qts.errors import InputError, StorageError
+from qts.event.process_lane import start_worker_process
+from qts.event.worker import LENGTH, frame
+from qts.market.contracts import Bar, MarketValue
+from qts.runtime.recording.wire import MOST_VALUES, Greeting, Report, block_frame, encode_value
+from qts.threads import start_thread
+
+FLUSH_S: Final = 0.25
+MOST_WAITING: Final = 64
+"""The blocks that wait for the recorder, besides those it was sent."""
+MOST_SENT: Final = 4
+"""The blocks that the recorder was sent and has not reported."""
+START_S: Final = 15.0
+END_S: Final = 10.0
+"""How long a session waits at its start and its end for the recorder."""
+_MODULE: Final = "qts.runtime.recording.recorder_process"
+_RESTART_S: Final = 1.0
+
+
+class RecordingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A count of what became of the values of a session that are recorded on a server.
+
+    ``state``: "recording", "away" (the server does not answer, and values wait), "failed" (nothing more is
+    recorded) or "ended". ``recorded``: values on the server; ``waiting``: values that are not there yet.
+    ``dropped`` by symbol: values that were lost because too many waited. ``refused``: values that the server cannot
+    hold; ``bars``: bars, which are not recorded because they are made of values. ``restarts``: new processes for
+    one that died. ``why``: why it is not recording, or why the first value was refused; "" for neither.
+    """
+
+    state: Literal["recording", "away", "failed", "ended"]
+    recorded: int
+    waiting: int
+    dropped: Mapping[str, int]
+    refused: int
+    bars: int
+    restarts: int
+    why: str
+
+
+class _Block:
+    """Values that are sent together; ``number`` is that of the first."""
+
+    __slots__ = ("begun_ns", "coded", "number", "symbols")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.begun_ns = stopwatch_ns()
+        self.coded: list[bytes] = []
+        self.symbols: Counter[str] = Counter()
+
+
+class TickRecorder:
+    """The recorder of one session. Everything but :meth:`view` is called on the session's thread.
+
+    Raises InputError at :meth:`start` when the server cannot be used.
+    """
+
+    def __init__(self, greeting: Greeting) -> None:
+        self._greeting = greeting
+        self._block: _Block | None = None
+        self._changed = Condition()
+        self._waiting: deque[_Block] = deque()
+        self._sent: deque[_Block] = deque()
+        self._dropped: Counter[str] = Counter()
+        self._bars = 0
+        self._report = Report(state="away", why="the recorder process has not started yet")
+        self._before = Report()  # the sums of the processes before the present one
+        self._gone = False
+        self._given_up = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._restarts = 0
+        self._ending = False
+        self._ended = Event()
+        self._greeted = Event()
+
+    def start(self) -> None:
+        """Start the process, and wait for its first report. A server that is away is no error."""
+        start_thread(self._run, "qts-recorder")
+        self._greeted.wait(START_S)
+        if self._report.state == "failed":
+            self._ended.wait(END_S)
+            raise InputError(f"--record: {self._report.why}")
+
+    def put(self, value: MarketValue, number: int) -> None:
+        """Record a value; ``number`` counts those of its source from 1, and goes on in a resumed session."""
+        if isinstance(value, Bar):
+            self._bars += 1
+            return
+        if self._report.state == "failed":
+            self._dropped[value.symbol] += 1
+            return
+        coded = encode_value(value)
+        with self._changed:
+            block = self._block
+            if block is None or block.number + len(block.coded) != number:
+                self._pass_on()
+                block = self._block = _Block(number)
+            block.coded.append(coded)
+            block.symbols[value.symbol] += 1
+            if len(block.coded) >= MOST_VALUES:
+                self._pass_on()
+
+    def close(self) -> None:
+        """Send what is left, and wait for the end of the process, at most :data:`END_S`; count what is lost."""
+        with self._changed:
+            self._pass_on()
+            self._ending = True
+            self._changed.notify_all()
+        if not self._ended.wait(END_S) and (process := self._process) is not None:
+            self._given_up = True
+            process.kill()  # the server is away: what it was sent is not known to be there
+            self._ended.wait(END_S)
+        with self._changed:
+            self._waiting_is_lost()
+
+    def view(self) -> RecordingView:
+        """Return what became of the values so far; on any thread."""
+        with self._changed:
+            report, before = self._report, self._before
+            waiting = sum(len(block.coded) for block in (*self._sent, *self._waiting))
+            dropped = dict(sorted(self._dropped.items()))
+        if self._block is not None:
+            waiting += len(self._block.coded)
+        states = {"ready": "recording", "away": "away", "failed": "failed"}
+        return RecordingView(
+            state="ended" if self._ended.is_set() and report.state != "failed" else states[report.state],  # type: ignore[arg-type]
+            recorded=before.recorded + report.recorded,
+            waiting=waiting,
+            dropped=dropped,
+            refused=before.refused + report.refused,
+            bars=self._bars,
+            restarts=self._restarts,
+            why=report.why or before.first_refusal or report.first_refusal,
+        )
+
+    # -- on the session's thread, with the lock held -----------------------------------------------------------
+
+    def _pass_on(self) -> None:
+        """Let the block that is being filled wait to be sent; drop the oldest when too many do."""
+        block, self._block = self._block, None
+        if block is None:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self._dropped.update(self._waiting.popleft().symbols)
+        self._waiting.append(block)
+        self._changed.notify_all()
+
+    # -- on the recorder's own threads -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Keep a process running until the end. The system ends a process with the thread that started it."""
+        try:
+            while self._run_process():
+                with self._changed:
+                    self._restarts += 1
+                    self._changed.wait_for(lambda: self._ending, _RESTART_S)
+        finally:
+            self._ended.set()
+            self._greeted.set()
+
+    def _run_process(self) -> bool:
+        """Run one process to its end; return whether another one is needed."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            try:
+                process = self._process = start_worker_process(theirs, _MODULE)
+                self._gone = False
+                reader = start_thread(lambda: self._read_reports(ours), "qts-recorder-reports")
+            except (OSError, StorageError) as error:
+                self._note(Report(state="away", why=f"the recorder process cannot be started: {error}"))
+                return not self._ending
+            with contextlib.suppress(OSError):  # it died; its reports say how far it came
+                self._send(ours)
+                ours.shutdown(socket.SHUT_WR)
+            process.wait()
+            reader.join()
+        with self._changed:
+            if self._report.state == "failed":
+                self._waiting_is_lost()
+                return False
+            is_needed = not self._given_up and (not self._ending or bool(self._sent or self._waiting))
+            if is_needed:
+                self._sum_up()
+            return is_needed
+
+    def _send(self, ours: socket.socket) -> None:
+        """Send the greeting, what an earlier process did not report, and then blocks as they come."""
+        ours.sendall(frame(self._greeting))
+        with self._changed:
+            again = list(self._sent)
+        for sent in again:
+            ours.sendall(block_frame(sent.number, sent.coded))
+        while (block := self._next_block()) is not None:
+            ours.sendall(block_frame(block.number, block.coded))
+
+    def _next_block(self) -> _Block | None:
+        """Wait for a block that may be sent, and return it; None when no more is to be sent to this process."""
+        with self._changed:
+            while True:
+                if self._gone or self._report.state == "failed":
+                    return None
+                begun = self._block
+                if begun is not None and stopwatch_ns() - begun.begun_ns >= FLUSH_S * NS_PER_S:
+                    self._pass_on()
+                if self._waiting and len(self._sent) < MOST_SENT:
+                    block = self._waiting.popleft()
+                    self._sent.append(block)
+                    return block
+                if self._ending and not self._waiting:
+                    return None
+                self._changed.wait(FLUSH_S)
+
+    def _read_reports(self, ours: socket.socket) -> None:
+        with contextlib.suppress(OSError), ours.makefile("rb") as reports:  # a process that is killed resets it
+            while len(head := reports.read(LENGTH.size)) == LENGTH.size:
+                body = reports.read(LENGTH.unpack(head)[0])
+                if len(body) == LENGTH.unpack(head)[0]:
+                    self._note(msgspec.msgpack.decode(body, type=Report))
+        with self._changed:
+            self._gone = True
+            self._changed.notify_all()
+
+    def _note(self, report: Report) -> None:
+        with self._changed:
+            for _ in range(report.blocks - self._report.blocks):
+                self._sent.popleft()
+            self._report = report
+            self._changed.notify_all()
+        self._greeted.set()
+
+    def _sum_up(self) -> None:
+        """Add what the process did to that of those before it: the next one counts from 0."""
+        report, before = self._report, self._before
+        self._before = Report(recorded=before.recorded + report.recorded, refused=before.refused + report.refused)
+        why = report.why or "the recorder process ended and is started again"
+        self._report = Report(state="away", why=why)
+
+    def _waiting_is_lost(self) -> None:
+        for block in (*self._sent, *self._waiting):
+            self._dropped.update(block.symbols)
+        self._sent.clear()
+        self._waiting.clear()
