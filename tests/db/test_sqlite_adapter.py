@@ -52,7 +52,7 @@ async def refusal(path: Path) -> str:
 
 async def test_a_missing_file_is_named_with_what_to_do_and_not_made(tmp_path: Path) -> None:
     missing = tmp_path / "none.sqlite"
-    assert f"qts db migrate --db sqlite:///{missing}" in await refusal(missing)
+    assert f"qts db migrate --db sqlite://{missing}" in await refusal(missing)
     assert not missing.exists()
 
 

@@ -258,7 +258,9 @@ class SqliteAdapter:
 def _opened(path: Path) -> sqlite3.Connection:
     """Open a file with the newest schema for writing. Raises InputError for any other."""
     if not path.exists():
-        raise InputError(f"{path}: there is no such file; make it with qts db migrate --db sqlite:///{path}")
+        raise InputError(
+            f"{path}: there is no such file; make it with qts db migrate --db sqlite://{path.absolute()}"
+        )
     try:
         # By one thread at a time, but opened before the others: the check of threads is ours.
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
@@ -278,7 +280,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     known = migrations_of(_SCHEMA)
     if is_behind(connection, known):
         raise InputError(
-            f"{path}: its schema is not the newest; bring it there with qts db migrate --db sqlite:///{path}"
+            f"{path}: its schema is not the newest; bring it there with qts db migrate --db sqlite://{path.absolute()}"
         )
     refuse_drift(connection, known, str(path))
 
