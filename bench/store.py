@@ -1,21 +1,27 @@
 """What a server behind the local book costs: the batch of a fill, a followed replay, a minute without it, and P0.
 
-``python -m bench.store [--quick] [--json] [--only PART]`` starts a PostgreSQL of its own, its data on a disk and
-with fsync, so it needs the extras ``postgres`` and ``test``. The parts:
+``python -m bench.store [--quick] [--json] [--only PART | --against CHECKOUT]`` starts a PostgreSQL of its own, its
+data on a disk and with fsync, so it needs the extras ``postgres`` and ``test``. The parts:
 
 ``fill``: the batch of a fill, applied, beside a bare one-row autocommit insert; and its round trips on the wire.
 ``away``: a server that is away for a minute at 50 fills a second.
 ``flood``: the waits of P0 events under a flood, with everything of a server at work and without.
+``sessions``: whole commands, followed and by themselves; what the server has is compared row by row.
+
+``--against CHECKOUT`` measures only what commands take without a server, by turns with the package of another
+checkout.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from bench import store_away, store_fill, store_flood
+from bench import store_away, store_fill, store_flood, store_sessions
 from bench.figures import QUICK_RUNS, RUNS, about, machine, micros, targets_table
 from bench.suite import print_report
 
@@ -23,14 +29,15 @@ PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "fill": store_fill.measure,
     "away": store_away.measure,
     "flood": store_flood.measure,
+    "sessions": store_sessions.measure_followed,
 }
 
 
-def measure(parts: Sequence[str] = tuple(PARTS), *, quick: bool = False) -> dict[str, Any]:
+def measure(parts: dict[str, Callable[..., dict[str, Any]]], *, quick: bool = False) -> dict[str, Any]:
     """Measure the parts, one after the other."""
     report: dict[str, Any] = {"machine": machine(), "runs": QUICK_RUNS if quick else RUNS, "targets": []}
-    for name in parts:
-        found = PARTS[name](quick=quick)
+    for name, part in parts.items():
+        found = part(quick=quick)
         report["targets"] += found.pop("targets")
         report[name] = found
     return report
@@ -53,6 +60,8 @@ def show(report: dict[str, Any]) -> str:
         one = report["flood"]
         lines += [f"flood, p99 in µs: by itself {one['alone_p99_us']}", f"  followed {one['followed_p99_us']}"]
         lines.append(f"  pairs {one['ratios']}")
+    if "sessions" in report:
+        lines.append(store_sessions.show(report["sessions"]))
     return "\n".join(lines)
 
 
@@ -61,8 +70,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer runs and loads")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument(
+        "--against", type=Path, metavar="CHECKOUT", help="measure its package by turns with this one"
+    )
     chosen = parser.parse_args(argv)
-    report = measure([chosen.only] if chosen.only else tuple(PARTS), quick=chosen.quick)
+    parts = {chosen.only: PARTS[chosen.only]} if chosen.only else PARTS
+    if chosen.against is not None:
+        parts = {"sessions": partial(store_sessions.measure_serverless, chosen.against)}
+    report = measure(parts, quick=chosen.quick)
     return print_report(report, show, as_json=chosen.json)
 
 
