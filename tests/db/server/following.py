@@ -82,3 +82,8 @@ class Following:
         """Wait until the follower is in a state, and return its reason."""
         until(lambda: self.follower.status.state is state)
         return self.follower.status.reason
+
+    def wait_for_reason(self, text: str) -> str:
+        """Wait until the follower says why it does not follow with a text, and return it."""
+        until(lambda: text in self.follower.status.reason)
+        return self.follower.status.reason

@@ -98,10 +98,10 @@ class Trader:
     def intend(self) -> int:
         """Commit the order that the next fill belongs to; a second time the same."""
         fill = Fill(self.fills + 1)
-        if any(order.request.client_order_id == f"o-{fill.n}" for order in self.store.open_orders()):
+        if any(order.request.client_order_id == self._order_id(fill) for order in self.store.open_orders()):
             return len(self.store.batches())
         at = START_NS + fill.n
-        approval = DecisionRow(f"a-{fill.n}", f"d-{fill.n}", f"o-{fill.n}", at, at + 1, "cfg", "{}")
+        approval = DecisionRow(f"a-{fill.n}", f"d-{fill.n}", self._order_id(fill), at, at + 1, "cfg", "{}")
         return self.store.commit((approval, self._order(fill, OrderState.INTENT)))
 
     def fill(self) -> int:
@@ -114,8 +114,8 @@ class Trader:
             (
                 LedgerRow(
                     "broker", f"x-{fill.n}", at, fill.symbol, fill.side, fill.qty, fill.price,
-                    fill.qty * fill.price, Decimal(0), Decimal(0), Decimal(0), "trend", fill.pool, f"o-{fill.n}",
-                    self.run.account, "2026-03-02",
+                    fill.qty * fill.price, Decimal(0), Decimal(0), Decimal(0), "trend", fill.pool,
+                    self._order_id(fill), self.run.account, "2026-03-02",
                 ),
                 self._order(fill, OrderState.FILLED),
                 PositionRow("trend", Pool.SCALP, fill.symbol, held, cost, at),
@@ -126,9 +126,13 @@ class Trader:
         self.fills += 1
         return seq
 
+    def _order_id(self, fill: Fill) -> str:
+        """Return the order's id: two runs of an account have different ones."""
+        return f"o-{fill.n}" if self.run.run_id == RUN.run_id else f"o-{self.run.run_id}-{fill.n}"
+
     def _order(self, fill: Fill, state: OrderState) -> object:
         order = order_with(
-            client_order_id=f"o-{fill.n}",
+            client_order_id=self._order_id(fill),
             decision_id=f"d-{fill.n}",
             approval_id=f"a-{fill.n}",
             strategy="trend",

@@ -15,8 +15,16 @@ FENCED: Final = "QT002"
 OTHER_ACCOUNT: Final = "QT003"
 """Codes that the functions of the schema refuse with."""
 
-Failure = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, EOFError, TimeoutError)
-"""All that a call of a connection raises: refusals, use of one that has ended, networks, and late answers."""
+Failure = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    EOFError,
+    TimeoutError,
+)
+"""All that a call of a connection raises: refusals, use of one that has ended or ends under it, networks, and late
+answers."""
 
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """Codes for a transaction that was chosen to end so that others can go on: it may be tried a second time."""

@@ -258,6 +258,8 @@ class Ledger:
                     if is_worth_another_try(error) and left:
                         self._stats.again += 1
                         continue
+                    if isinstance(error, asyncpg.InternalClientError):
+                        connection.terminate()  # it no longer knows what the server answers to
                     if raw and isinstance(error, asyncpg.PostgresError) and not connection.is_closed():
                         raise
                     raise explained(error, self._access.place, what) from error
