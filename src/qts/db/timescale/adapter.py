@@ -16,7 +16,7 @@ from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
 from qts.db.postgres.drift import check_schema
 from qts.db.ticks.connecting import connect_for_ticks
 from qts.db.ticks.tick_store import TickStore
-from qts.db.timescale.connecting import CALL_S, finish
+from qts.db.timescale.connecting import finish
 from qts.db.timescale.failures import Failure, explained
 from qts.db.timescale.ledger import Ledger
 from qts.db.timescale.pool import LEAST, MOST, Pool
@@ -178,5 +178,7 @@ class TimescaleDBAdapter:
         self._require_open()
         return self._ticks
 
-    async def _finish(self, connection: asyncpg.Connection, what: str, work: Any, seconds: float = CALL_S) -> Any:
+    async def _finish(
+        self, connection: asyncpg.Connection, what: str, work: Any, seconds: float | None = None
+    ) -> Any:
         return await finish(connection, work, where=self.place, what=what, stats=self.stats, seconds=seconds)

@@ -20,9 +20,11 @@ from qts.db.timescale.stats import AdapterStats
 from qts.errors import InputError
 
 _T = TypeVar("_T")
-STATEMENT_MS: Final = 2_000
-LOCK_MS: Final = 1_000
-IDLE_MS: Final = 5_000
+SERVER_LIMITS: Final = {
+    "statement_timeout": "2s",
+    "lock_timeout": "1s",
+    "idle_in_transaction_session_timeout": "5s",
+}
 """Limits that the server keeps: of a statement, of waiting for a lock, of doing nothing within a transaction."""
 CALL_S: Final = 3.0
 """How long a call may take; longer than the server's own limit, whose answer says more."""
@@ -30,9 +32,7 @@ CONNECT_S: Final = 5.0
 SLOW_S: Final = 0.5
 _NS: Final = 1_000_000_000
 _SETTINGS: Final = {
-    "statement_timeout": str(STATEMENT_MS),
-    "lock_timeout": str(LOCK_MS),
-    "idle_in_transaction_session_timeout": str(IDLE_MS),
+    **SERVER_LIMITS,
     # A server notices within 11 s that the machine of a writer is gone, and lets go of its claim.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -93,12 +93,13 @@ async def finish(
     where: str,
     what: str,
     stats: AdapterStats,
-    seconds: float = CALL_S,
+    seconds: float | None = None,
 ) -> _T:
     """Return what ``work`` on the connection returns. Raises asyncpg's errors, and Unavailable when it is late.
 
-    Late, or given up by the caller, the connection is ended at once.
+    ``seconds`` None: :data:`CALL_S`. Late, or given up by the caller, the connection is ended at once.
     """
+    seconds = CALL_S if seconds is None else seconds
     stats.calls += 1
     begun = stopwatch_ns()
     task = asyncio.ensure_future(work)

@@ -67,7 +67,7 @@ def explained(error: BaseException, where: str, what: str) -> QtsError:
     if isinstance(error, asyncpg.PostgresError):
         code = error.sqlstate or ""
         if code == FENCED:
-            return Fenced(text)
+            return Fenced(f"{text}; a run and an account have one writer: stop one of the two")
         if code == OTHER_ACCOUNT:
             return BatchRefused(text)
         if code in _INPUT:

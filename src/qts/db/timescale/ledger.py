@@ -16,7 +16,7 @@ from qts.db.adapter import RunCopy
 from qts.db.batch import Batch, without_nul
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
 from qts.db.timescale.bodies import forms_of, sendable
-from qts.db.timescale.connecting import CALL_S, connect, finish
+from qts.db.timescale.connecting import connect, finish
 from qts.db.timescale.failures import GAP, Failure, explained, is_refusal, is_worth_another_try
 from qts.db.timescale.server_checks import QUERY, why_not_writable
 from qts.db.timescale.stats import AdapterStats
@@ -243,11 +243,11 @@ class Ledger:
         work: Callable[[asyncpg.Connection], Coroutine[Any, Any, _T]],
         *,
         raw: bool = False,
-        seconds: float = CALL_S,
+        seconds: float | None = None,
     ) -> _T:
         """Return what ``work`` returns for the connection; tried again when the server ended it for others.
 
-        ``raw``: what the server refuses comes as asyncpg's error. ``seconds``: its deadline.
+        ``raw``: what the server refuses comes as asyncpg's error. ``seconds``: its deadline, None for ``CALL_S``.
         """
         async with self._free:
             for left in reversed(range(_TRIES)):
@@ -290,7 +290,7 @@ class Ledger:
             raise explained(error, self._access.place, what) from error
 
     async def _finish(
-        self, connection: asyncpg.Connection, what: str, work: Coroutine[Any, Any, _T], seconds: float = CALL_S
+        self, connection: asyncpg.Connection, what: str, work: Coroutine[Any, Any, _T], seconds: float | None = None
     ) -> _T:
         place, stats = self._access.place, self._stats
         return await finish(connection, work, where=place, what=what, stats=stats, seconds=seconds)

@@ -90,9 +90,11 @@ def _capabilities(found: Mapping[str, Any]) -> Capabilities:
         return Capabilities(server=name, lacks=(lacks,))
     name += f" with TimescaleDB {found['timescaledb']}"
     if found["license"] != "timescale":
-        lacks = (
-            f"TimescaleDB runs here under timescaledb.license = {found['license']}, which has neither compression "
-            f"nor aggregates: {_PLAIN}"
+        state = (
+            "is not loaded by this server (shared_preload_libraries)"
+            if found["license"] is None
+            else f"runs here under timescaledb.license = {found['license']}, without compression and aggregates"
         )
+        lacks = f"TimescaleDB {state}: {_PLAIN}"
         return Capabilities(server=name, lacks=(lacks,))
     return Capabilities(server=name, compression=True, aggregates=True)
