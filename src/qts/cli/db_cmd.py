@@ -17,6 +17,7 @@ from qts.errors import InvariantBreach
 from qts.wording import counted
 
 if TYPE_CHECKING:
+    from qts.db.access import Access
     from qts.db.adapter import DataSourceAdapter
     from qts.db.tools.statuses import ServerStatus
     from qts.db.tools.verify import Verification
@@ -97,6 +98,24 @@ def add_parser(subparsers: Any) -> None:
         required=True,
         help="the directory to make; it must not hold anything",
     )
+    backup = _command(
+        commands,
+        "backup",
+        run_backup,
+        "save everything of QTS on the server in one file",
+        "Saves everything that QTS has on the server, as of one moment, in a new file: by pg_dump where one is "
+        "installed that is as new as the server, else as an archive of our own.",
+    )
+    backup.add_argument("file", metavar="FILE", type=Path, help="the file to make")
+    restore = _command(
+        commands,
+        "restore",
+        run_restore,
+        "put a backup back into an empty database",
+        "Restores what qts db backup saved, into a database without runs. Afterwards sessions send what is newer "
+        "when they run again, and qts db verify names what the server lacks.",
+    )
+    restore.add_argument("file", metavar="FILE", type=Path, help="a file of qts db backup")
 
 
 def _command(
@@ -271,6 +290,52 @@ def run_export(args: argparse.Namespace) -> int:
     )
     print("it has no checkpoint, no log and no charts, so the run cannot be resumed there")
     return 0
+
+
+def run_backup(args: argparse.Namespace) -> int:
+    """Run ``qts db backup``: exit code 0; 2 when the file is there or the server cannot be used."""
+    access = _access(args)
+    from qts.db.tools.backup import backup
+
+    with _progress("saved") as told:
+        done = _run(backup(access, args.file, told))
+    size = f"{args.file.stat().st_size / 1_000_000:,.1f} MB"
+    if done.rows is None:
+        print(f"{args.file}: {size}, by {done.how}")
+    else:
+        print(f"{args.file}: {size}, {counted(done.rows, 'row')}, as {done.how} ({done.why})")
+    print("qts db restore puts it back into an empty database")
+    return 0
+
+
+def run_restore(args: argparse.Namespace) -> int:
+    """Run ``qts db restore``: exit code 0; 2 for a file that is no backup and a database that is not empty."""
+    access = _access(args)
+    from qts.db.tools.restore import restore
+
+    with _progress("restored") as told:
+        done = _run(restore(access, args.file, told))
+    rows = "" if done.rows is None else f", {counted(done.rows, 'row')}"
+    print(f"{access.place}: restored from {args.file}{rows}, by {done.how}")
+    for table in done.left_out:
+        print(f"note: {table} was left out: here it is made of other tables")
+    print("sessions send what is newer when they run again; qts db verify names what the server lacks")
+    return 0
+
+
+def _access(args: argparse.Namespace) -> Access:
+    """Return the way to the server. Raises InputError for a file, which is saved by copying it."""
+    from qts.db.access import parse
+    from qts.db.servers import require_driver
+    from qts.db.tools.open_server import chosen_url, file_of
+    from qts.errors import InputError
+
+    url = chosen_url(args.db, os.environ)
+    if (path := file_of(url)) is not None:
+        raise InputError(f"{path} is a file: save it and put it back by copying it while no session runs")
+    access = parse(url, os.environ)
+    require_driver()
+    return access
 
 
 def _status_lines(status: ServerStatus) -> Iterator[str]:

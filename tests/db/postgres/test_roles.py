@@ -31,8 +31,8 @@ EACH = (
     ("SELECT qts.qts_mark_tick_days('{2026-01-02}')", {WRITE, MIGRATE}),
     (
         "SELECT qts.qts_mark_tick_days('{2026-01-02}'); "
-        "INSERT INTO qts.tick_data (time, ns, seq, part, symbol, kind, flags) "
-        "VALUES ('2026-01-02 09:00+00', 0, 1, 0, 'S', 'N', 0)",
+        "INSERT INTO qts.tick_data (time, ns, seq, symbol, kind, flags) "
+        "VALUES ('2026-01-02 09:00+00', 0, 1, 'S', 'T', 0)",
         {WRITE, MIGRATE},
     ),
     ("UPDATE qts.tick_data SET price = 0", {MIGRATE}),
@@ -146,6 +146,21 @@ async def test_a_user_with_the_owners_role_migrates_as_it_and_one_who_writes_may
         await migrate(ann, HERE)
         owner = await ann.fetchval("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'qts'")
         assert owner == MIGRATE
+
+
+async def test_in_another_database_of_the_server_the_roles_are_granted_what_is_theirs_there(
+    server: Postgres, url: str
+) -> None:
+    async with connected(server.url()) as connection:
+        # Given a server that has the roles, and a database that was not made for their owner
+        await create_roles(connection, HERE)
+    async with connected(url) as connection:
+        # When a superuser migrates it, Then it is his, and writers may write
+        await migrate(connection, HERE)
+        owner = await connection.fetchval("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'qts'")
+        assert owner == "postgres"
+    assert await _allowed(url, "UPDATE qts.runs SET finished = 1") == {WRITE}
+    sql.execute(server.url(), f"REVOKE CREATE ON DATABASE postgres FROM {MIGRATE}")
 
 
 async def test_a_user_who_may_not_make_roles_migrates_without_them(url: str) -> None:

@@ -43,8 +43,8 @@ async def test_a_database_that_gets_the_extension_later_is_migrated_forward(
         assert before.skipped == [step.name for step in server_migrations() if step.folder == TIMESCALE]
         await connection.execute(
             "SELECT qts.qts_mark_tick_days('{2026-01-02}'); "
-            "INSERT INTO qts.tick_data (time, ns, seq, part, symbol, kind, flags, price, size) "
-            "VALUES ('2026-01-02 09:00+00', 0, 1, 0, 'S', 'T', 0, 100, 1)"
+            "INSERT INTO qts.tick_data (time, ns, seq, symbol, kind, flags, price, size) "
+            "VALUES ('2026-01-02 09:00+00', 0, 1, 'S', 'T', 0, 100, 1)"
         )
 
         # When it is migrated with it, Then the skipped steps ran behind the others and the values are still there

@@ -41,7 +41,8 @@ END $$
 _MAY_BECOME: Final = """
 SELECT pg_has_role(r.oid, CASE WHEN current_setting('server_version_num')::integer < 160000
   THEN 'MEMBER' ELSE 'SET' END)
-  AND coalesce((SELECT n.nspowner = r.oid FROM pg_namespace n WHERE n.nspname = $2), true)
+  AND coalesce((SELECT n.nspowner = r.oid FROM pg_namespace n WHERE n.nspname = $2),
+    has_database_privilege(r.oid, current_database(), 'CREATE'))
 FROM pg_roles r WHERE r.rolname = $1
 """
 _OWNED_BY_OTHERS: Final = """
