@@ -254,6 +254,7 @@ class AdapterTests(MarketValueTests):
             found = adapter.capabilities
             assert any(letter.isdigit() for letter in found.server)
             assert all(found.lacks)
+            assert all(adapter.warnings)
         # And once it is closed, it is asked no more
         with pytest.raises(StateError):
             await adapter.applied("run-1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qts.db.access import Access, from_environment, parse
+from qts.db.access import Access, parse
 from qts.errors import InputError
 
 SECRET = "s3cr3t-Pa55"
@@ -167,11 +167,3 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_two_passwords_are_refused() -> None:
     assert "both set" in refusal(NEAR, QTS_DB_PASSWORD=SECRET, QTS_DB_PASSWORD_FILE="/x")
-
-
-def test_the_url_may_come_from_the_environment() -> None:
-    assert from_environment("", {}) is None
-    assert from_environment("", {"QTS_DB_URL": NEAR}) == parse(NEAR, {})
-    assert from_environment("postgresql://x@localhost/other", {"QTS_DB_URL": NEAR}) == parse(
-        "postgresql://x@localhost/other", {}
-    )

@@ -136,8 +136,8 @@ def _command(
 def run_migrate(args: argparse.Namespace) -> int:
     """Run ``qts db migrate``: exit code 0; 2 when it cannot be done with this server, schema or user."""
     from qts.db.access import parse
-    from qts.db.servers import require_driver
-    from qts.db.tools.open_server import chosen_url, file_of
+    from qts.db.servers import file_of, require_driver
+    from qts.db.tools.open_server import chosen_url
     from qts.errors import InputError
 
     url = chosen_url(args.db, os.environ)
@@ -178,8 +178,8 @@ def run_status(args: argparse.Namespace) -> int:
     import msgspec
 
     from qts.db.access import parse
-    from qts.db.servers import require_driver
-    from qts.db.tools.open_server import adapter_for, chosen_url, file_of
+    from qts.db.servers import file_of, require_driver
+    from qts.db.tools.open_server import adapter_for, chosen_url
 
     url = chosen_url(args.db, os.environ)
     path = file_of(url)

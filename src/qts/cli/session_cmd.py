@@ -196,8 +196,9 @@ def _server(parser: argparse.ArgumentParser) -> None:
         "--db",
         default="",
         metavar="URL",
-        help="a server that follows the book: postgresql://user@host:port/database; its password comes from "
-        "QTS_DB_PASSWORD, QTS_DB_PASSWORD_FILE or ~/.pgpass (default: QTS_DB_URL, else no server)",
+        help="a server that follows the book: postgresql://user@host:port/database, its password from "
+        "QTS_DB_PASSWORD, QTS_DB_PASSWORD_FILE or ~/.pgpass; or a file of copies: sqlite:///path/to/file (default: "
+        "QTS_DB_URL, else none)",
     )
 
 

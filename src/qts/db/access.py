@@ -31,6 +31,7 @@ PASSWORD_FILE: Final = "QTS_DB_PASSWORD_FILE"  # noqa: S105 - the name of a vari
 DEFAULT_PORT: Final = 5432
 _SCHEMES: Final = ("postgresql", "postgres")
 _FORM: Final = "postgresql://user@host:port/database"
+_FORMS: Final = f"{_FORM} and sqlite:///path/to/file"
 _TLS: Final[dict[str, Tls]] = {
     "disable": "disable",
     "require": "require",
@@ -105,17 +106,11 @@ def parse(url: str, environ: Mapping[str, str]) -> Access:
     return msgspec.structs.replace(access, notes=() if is_near else _notes(access))
 
 
-def from_environment(url: str, environ: Mapping[str, str]) -> Access | None:
-    """Return the way to the server of ``url`` or, when it is "", of ``QTS_DB_URL``; None when neither is given."""
-    chosen = url or environ.get(URL, "")
-    return parse(chosen, environ) if chosen else None
-
-
 def _split(url: str) -> SplitResult:
     scheme, mark, _ = url.partition("://")
     if not mark or scheme.lower() not in _SCHEMES:
         found = f"its scheme is {scheme!r}" if mark and _PLAIN.fullmatch(scheme) else "it has no known scheme"
-        raise InputError(f"the database URL cannot be used: {found}; allowed is {_FORM}")
+        raise InputError(f"the database URL cannot be used: {found}; allowed are {_FORMS}")
     try:
         split = urlsplit(url)
         _ = split.port

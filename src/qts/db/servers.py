@@ -1,25 +1,53 @@
-"""Makes the adapter of a server; the one place that imports its driver, and only when a server is used."""
+"""Makes the adapter of the server, or of the file of SQLite, that a URL names.
+
+It is the one place that imports the driver of servers, and only when the adapter of one is made.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
 
-from qts.db.access import Access
-from qts.errors import MissingExtraError
+from qts.db.access import parse
+from qts.db.adapter import DataSourceAdapter
+from qts.errors import InputError, MissingExtraError
 
-if TYPE_CHECKING:
-    from qts.db.timescale import TimescaleDBAdapter
+FILE: Final = "sqlite://"
+"""How the URL of a file begins; its absolute path follows: ``sqlite:///home/me/copies.sqlite``."""
 
 
-def open_adapter(access: Access, *, live: bool = True) -> TimescaleDBAdapter:
-    """Return the adapter of the server, to be opened on a loop; see its class for ``live``.
+def file_of(url: str) -> Path | None:
+    """Return the path of a URL of a file; None for the URL of a server. Raises InputError for no absolute path."""
+    if not url.lower().startswith(FILE):
+        return None
+    text = unquote(url[len(FILE) :])
+    path = Path(f"/{text.lstrip('/')}")
+    if not text.startswith("/") or not path.name:
+        raise InputError(f"the database URL names no absolute path of a file: give {FILE}/path/to/file")
+    return path
 
-    Raises MissingExtraError without the driver.
+
+def opener_of(url: str, environ: Mapping[str, str], *, live: bool) -> Callable[[], DataSourceAdapter]:
+    """Return what makes the adapter for a URL, which is then opened on a loop; nothing is imported before that.
+
+    ``live``: it is to hold what a real broker did. Raises InputError for a URL that cannot be used. Making the
+    adapter of a server raises MissingExtraError without its driver.
     """
-    require_driver()
-    from qts.db.timescale import TimescaleDBAdapter
+    path = file_of(url)
+    if path is not None:
+        return lambda: _of_file(path)
+    access = parse(url, environ)
 
-    return TimescaleDBAdapter(access, live=live)
+    def make() -> DataSourceAdapter:
+        """Make the adapter of the server."""
+        require_driver()
+        from qts.db.timescale import TimescaleDBAdapter
+
+        return TimescaleDBAdapter(access, live=live)
+
+    return make
 
 
 def require_driver() -> None:
@@ -30,3 +58,9 @@ def require_driver() -> None:
         if error.name != "asyncpg":
             raise
         raise MissingExtraError("a database server", "postgres") from None
+
+
+def _of_file(path: Path) -> DataSourceAdapter:
+    from qts.db.sqlite_adapter import SqliteAdapter
+
+    return SqliteAdapter(path)

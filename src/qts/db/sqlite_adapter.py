@@ -79,8 +79,9 @@ class SqliteAdapter:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Return what it lacks. Raises StateError before :meth:`open`."""
-        return self.capabilities.lacks
+        """Return none: a file has nothing that a person has to be told. Raises StateError before :meth:`open`."""
+        self._require_open()
+        return ()
 
     async def open(self) -> None:
         """Open the file. Raises InputError when it is missing, of something else or of another version."""

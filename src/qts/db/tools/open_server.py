@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Final
-from urllib.parse import unquote
 
-from qts.db.access import URL, parse
+from qts.db.access import URL
 from qts.db.adapter import DataSourceAdapter
-from qts.db.servers import open_adapter
+from qts.db.servers import opener_of
 from qts.errors import InputError, Unavailable
-
-FILE: Final = "sqlite://"
-"""How the URL of a file begins; its absolute path follows: ``sqlite:///home/me/copies.sqlite``."""
 
 
 def chosen_url(given: str, environ: Mapping[str, str]) -> str:
@@ -27,28 +21,12 @@ def chosen_url(given: str, environ: Mapping[str, str]) -> str:
     return url
 
 
-def file_of(url: str) -> Path | None:
-    """Return the path of a URL of a file; None for the URL of a server. Raises InputError for no absolute path."""
-    if not url.lower().startswith(FILE):
-        return None
-    text = unquote(url[len(FILE) :])
-    path = Path(f"/{text.lstrip('/')}")
-    if not text.startswith("/") or not path.name:
-        raise InputError(f"the database URL names no absolute path of a file: give {FILE}/path/to/file")
-    return path
-
-
 def adapter_for(url: str, environ: Mapping[str, str], *, live: bool = False) -> DataSourceAdapter:
     """Return the adapter for a URL, not yet opened; ``live``: it is to hold what a real broker did.
 
     Raises InputError for a URL that cannot be used, and MissingExtraError without the client of servers.
     """
-    path = file_of(url)
-    if path is None:
-        return open_adapter(parse(url, environ), live=live)
-    from qts.db.sqlite_adapter import SqliteAdapter
-
-    return SqliteAdapter(path)
+    return opener_of(url, environ, live=live)()
 
 
 @asynccontextmanager

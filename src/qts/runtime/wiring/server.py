@@ -19,18 +19,15 @@ def server_of(options: Options, environ: Mapping[str, str]) -> OpenAdapter | Non
 
     Raises InputError for a URL that cannot be used. The server's driver is imported when the adapter is made.
     """
-    if not (options.db or environ.get(_URL)):
+    url = options.db or environ.get(_URL, "")
+    if not url:
         return None
-    from qts.db.access import from_environment
+    from qts.db.servers import opener_of
 
-    access = from_environment(options.db, environ)
-    if access is None:
-        return None
+    opener = opener_of(url, environ, live=False)  # brokers are simulated here
 
     async def make() -> DataSourceAdapter:
         """Make the adapter, on the thread of the follower."""
-        from qts.db.servers import open_adapter
-
-        return open_adapter(access, live=False)  # brokers are simulated here
+        return opener()
 
     return make
