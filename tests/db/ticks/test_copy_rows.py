@@ -101,4 +101,4 @@ def test_what_is_remembered_is_bounded() -> None:
     for start in range(0, 200_000, 50_000):
         rows.encode(block(1, *(Tick("S", NS_PER_S, D(n), D(1)) for n in range(start, start + 50_000))))
     # Then not all are remembered
-    assert len(rows._numbers) <= 65_536 + 50_000
+    assert len(rows._texts) <= 65_536 + 50_000

@@ -39,9 +39,11 @@ _FIRST_US: Final = -EPOCH_US
 _EPOCH_NS: Final = EPOCH_US * NS_PER_US
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _NULL: Final = b"\xff\xff\xff\xff"
+_NULLS: Final = [_NULL * n for n in range(12)]
 _KEPT: Final = 65_536
 """Numbers and beginnings of rows whose bytes are kept; then they are made afresh."""
 _BASE: Final = 10_000
+_OF_QUOTE: Final = ("last", "last_size", "bid", "ask", "bid_size", "ask_size", "volume")
 _place = struct.Struct(">iqihiq").pack
 _number_head = struct.Struct(">ihhHH").pack
 _array_head = struct.Struct(">iiiiii").pack
@@ -54,8 +56,8 @@ class CopyRows:
     """An encoder of market values; it keeps the bytes of numbers from block to block. For one thread."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Decimal | None, tuple[Decimal, bytes]] = {}
-        self._texts: dict[str, bytes] = {}
+        self._texts: dict[str, bytes] = {"None": _NULL}
+        self._quote_heads: dict[str, bytes] = {}
         self._heads: dict[tuple[str, bytes, int], bytes] = {}
 
     def encode(self, block: TickBlock, on_refused: Callable[[str], object] | None = None) -> list[bytes]:
@@ -65,13 +67,19 @@ class CopyRows:
         BatchRefused, which names symbol, seq, field and value; with ``on_refused`` that gets the sentence instead,
         and the row is left out.
         """
-        for kept in (self._numbers, self._texts, self._heads):
-            if len(kept) > _KEPT:
-                kept.clear()
+        if len(self._texts) > _KEPT:
+            self._texts = {"None": _NULL}
+        if len(self._heads) > _KEPT:
+            self._heads.clear()
+            self._quote_heads.clear()
         parts: list[bytes] = []
+        add = self._add_quote
         for seq, value in zip(block.seqs or count(block.seq), block.values, strict=False):
             try:
-                self._add(parts, value, seq)
+                if value.__class__ is Quote:
+                    add(parts, value, seq)
+                else:
+                    self._add(parts, value, seq)
             except _Unfit as unfit:
                 text = f"tick_data: {_shown(value.symbol)}, seq {seq}, {unfit.field} {unfit.shown}: {unfit.why}"
                 if on_refused is None:
@@ -79,26 +87,37 @@ class CopyRows:
                 on_refused(text)
         return parts
 
+    def _add_quote(self, parts: list[bytes], value: Quote, seq: int) -> None:
+        """Add a quote; its numbers are looked up here, because most values are quotes and a call costs as much."""
+        since = value.ts_ns - _EPOCH_NS
+        us = since // NS_PER_US
+        if us < _FIRST_US:
+            raise _Unfit("ts_ns", value.ts_ns, "a time is after 1970")
+        coded = self._texts
+        try:
+            parts += (
+                self._quote_heads[value.symbol],
+                _place(8, us, 2, since - us * NS_PER_US, 8, seq),
+                coded[str(value.last)],
+                coded[str(value.last_size)],
+                coded[str(value.bid)],
+                coded[str(value.ask)],
+                coded[str(value.bid_size)],
+                coded[str(value.ask_size)],
+                coded[str(value.volume)],
+                _NULLS[4],
+            )
+        except KeyError:  # a symbol or a number that is new
+            self._quote_heads[value.symbol] = self._head(value.symbol, b"Q", 0)
+            for name in _OF_QUOTE:
+                self._number(getattr(value, name), name)
+            self._add_quote(parts, value, seq)
+
     def _add(self, parts: list[bytes], value: MarketValue, seq: int) -> None:
-        kind = value.__class__
         us, ns = divmod(value.ts_ns - _EPOCH_NS, NS_PER_US)
         if us < _FIRST_US:
             raise _Unfit("ts_ns", value.ts_ns, "a time is after 1970")
-        if kind is Quote:
-            number = self._number
-            parts += (
-                self._head(value.symbol, b"Q", 0),
-                _place(8, us, 2, ns, 8, seq),
-                number(value.last, "last"),  # type: ignore[union-attr]
-                number(value.last_size, "last_size"),  # type: ignore[union-attr]
-                number(value.bid, "bid"),  # type: ignore[union-attr]
-                number(value.ask, "ask"),  # type: ignore[union-attr]
-                number(value.bid_size, "bid_size"),  # type: ignore[union-attr]
-                number(value.ask_size, "ask_size"),  # type: ignore[union-attr]
-                number(value.volume, "volume"),  # type: ignore[union-attr]
-                _NULL * 4,
-            )
-        elif isinstance(value, Tick):
+        if isinstance(value, Tick):
             maker = value.buyer_is_maker
             flags = 0 if maker is None else BUYER_IS_MAKER if maker else SELLER_IS_MAKER
             parts += (
@@ -106,13 +125,13 @@ class CopyRows:
                 _place(8, us, 2, ns, 8, seq),
                 self._number(value.price, "price"),
                 self._number(value.size, "size"),
-                _NULL * 9,
+                _NULLS[9],
             )
         elif isinstance(value, BookUpdate):
             parts += (
                 self._head(value.symbol, b"B", value.snapshot * SNAPSHOT | value.after_gap * AFTER_GAP),
                 _place(8, us, 2, ns, 8, seq),
-                _NULL * 9,
+                _NULLS[9],
                 self._levels(value.bids, "bids"),
                 self._levels(value.asks, "asks"),
             )
@@ -122,10 +141,10 @@ class CopyRows:
             parts += (
                 self._head(value.symbol, b"I" if isinstance(value, IndexLevel) else b"V", 0),
                 _place(8, us, 2, ns, 8, seq),
-                _NULL * 7,
+                _NULLS[7],
                 _double(8, value.level),
                 _text(value.day, "day"),
-                _NULL * 2,
+                _NULLS[2],
             )
         else:
             raise _Unfit("value", type(value).__name__, "bars are made of market values and not stored as such")
@@ -145,10 +164,7 @@ class CopyRows:
         """Return a number of a level that may still be a text: its bytes are looked up by it."""
         if key.__class__ is not str:
             return self._number(meaning[key], field)
-        coded = self._texts.get(key)
-        if coded is None:
-            coded = self._texts[key] = self._number(Decimal(key), field)
-        return coded
+        return self._texts.get(key) or self._number(Decimal(key), field)
 
     def _head(self, symbol: str, kind: bytes, flags: int) -> bytes:
         key = (symbol, kind, flags)
@@ -160,17 +176,12 @@ class CopyRows:
         return head
 
     def _number(self, value: Decimal | None, field: str) -> bytes:
-        if value is None:
-            return _NULL
-        try:
-            kept = self._numbers.get(value)
-        except TypeError:  # a signalling NaN has no hash
-            kept = None
-        if kept is not None and kept[0].same_quantum(value):  # 1.10 and 1.1 are equal and have other digits
-            return kept[1]
-        made = _numeric(value, field)
-        self._numbers[value] = (value, made)
-        return made
+        text = str(value)  # 1.10 and 1.1 are equal and have other digits
+        coded = self._texts.get(text)
+        if coded is None:
+            assert value is not None, "None is among the texts from the start"
+            coded = self._texts[text] = _numeric(value, field)
+        return coded
 
 
 def days_of(block: TickBlock) -> list[date]:

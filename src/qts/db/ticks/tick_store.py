@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,7 @@ from qts.errors import BatchRefused, Unavailable
 from qts.market.contracts import Bar
 
 PAGE_ROWS: Final = 20_000
+PIECE_ROWS: Final = 1_024
 DEADLINE_S: Final = 30.0
 """The time that writing a block or reading a page may take; the mark of a day is good for twice as long."""
 COUNT_S: Final = 600.0
@@ -94,27 +95,56 @@ class TickStore:
         What cannot be stored raises BatchRefused, naming the row; with ``on_refused`` that is told and the rest is
         stored.
         """
-        refused: list[str] = []
-        parts = self._rows.encode(block, None if on_refused is None else refused.append)
-        if on_refused is not None:
-            for text in refused:
-                on_refused(text)
-        if not parts:
+        if not block.values:
             return 0
-        rows = b"".join((HEADER, *parts, TRAILER))
+        days = days_of(block)
+        refused: list[str] = []
         async with self._lock, self._writing() as connection:
-            await self._mark(connection, days_of(block))
+            await self._mark(connection, days)
             try:
+                rows = self._pieces(block, refused, leaves_out=on_refused is not None)
                 await _copy(connection, rows, schema_name=SCHEMA)
+                new = len(block.values) - len(refused)
             except asyncpg.UniqueViolationError:
-                return await _append_new(connection, rows)
+                new = await self._append_new(connection, block, refused, leaves_out=on_refused is not None)
             except asyncpg.CheckViolationError as error:
                 if error.constraint_name is not None:
                     raise BatchRefused(f"tick_data: {error}; {error.detail}") from error
                 self._marked.clear()  # its day was dropped since
-                await self._mark(connection, days_of(block))
-                return await _append_new(connection, rows)
-        return len(block.values) - len(refused)
+                await self._mark(connection, days)
+                new = await self._append_new(connection, block, refused, leaves_out=on_refused is not None)
+        if on_refused is not None:
+            for text in refused:
+                on_refused(text)
+        return new
+
+    def _pieces(self, block: TickBlock, refused: list[str], *, leaves_out: bool) -> Iterator[bytes]:
+        """Return the rows for COPY in pieces: the server works on one while the next one is made.
+
+        ``refused`` gets what is left out.
+        """
+        refused.clear()
+        yield HEADER
+        for at in range(0, len(block.values), PIECE_ROWS):
+            to = at + PIECE_ROWS
+            part = TickBlock(block.seq + at, block.values[at:to], block.seqs[at:to])
+            yield b"".join(self._rows.encode(part, refused.append if leaves_out else None))
+        yield TRAILER
+
+    async def _append_new(self, connection: Any, block: TickBlock, refused: list[str], *, leaves_out: bool) -> int:
+        """Store the rows that are not there yet, by way of a table of this transaction; return how many."""
+        async with connection.transaction():
+            await connection.execute(
+                f"CREATE TEMPORARY TABLE tick_data_new ON COMMIT DROP AS SELECT {_COLUMNS} FROM qts.tick_data "  # noqa: S608
+                "WITH NO DATA"
+            )
+            await _copy(connection, self._pieces(block, refused, leaves_out=leaves_out), table="tick_data_new")
+            new: int = await connection.fetchval(
+                f"WITH new AS (INSERT INTO qts.tick_data ({_COLUMNS}) "  # noqa: S608
+                f"SELECT {_COLUMNS} FROM pg_temp.tick_data_new "
+                "ON CONFLICT (symbol, time, seq) DO NOTHING RETURNING 1) SELECT count(*) FROM new"
+            )
+            return new
 
     async def recording(self, source: str, currency: str, max_age_ns: int) -> int:
         """Return the number of the recording of a source, a new one for a source that is not known."""
@@ -264,25 +294,13 @@ async def _closed(connection: Any) -> None:
         await connection.close(timeout=_CLOSE_S)
 
 
-async def _copy(connection: Any, rows: bytes, table: str = "tick_data", schema_name: str | None = None) -> None:
+async def _copy(
+    connection: Any, rows: Iterator[bytes], table: str = "tick_data", schema_name: str | None = None
+) -> None:
     async def source() -> AsyncIterator[bytes]:
-        yield rows
+        for piece in rows:
+            yield piece
 
     await connection.copy_to_table(
         table, source=source(), schema_name=schema_name, columns=COLUMNS, format="binary"
     )
-
-
-async def _append_new(connection: Any, rows: bytes) -> int:
-    """Store the rows that are not there yet, by way of a table of this transaction; return how many values."""
-    async with connection.transaction():
-        await connection.execute(
-            f"CREATE TEMPORARY TABLE tick_data_new ON COMMIT DROP AS SELECT {_COLUMNS} FROM qts.tick_data "  # noqa: S608
-            "WITH NO DATA"
-        )
-        await _copy(connection, rows, table="tick_data_new")
-        new: int = await connection.fetchval(
-            f"WITH new AS (INSERT INTO qts.tick_data ({_COLUMNS}) SELECT {_COLUMNS} FROM pg_temp.tick_data_new "  # noqa: S608
-            "ON CONFLICT (symbol, time, seq) DO NOTHING RETURNING 1) SELECT count(*) FROM new"
-        )
-        return new
