@@ -40,8 +40,12 @@ def server_and_local(database: Database, path: Path) -> tuple[Rows, Rows]:
     return there, here
 
 
-def _number(value: Any) -> Decimal | None:
-    return None if value is None else Decimal(value)
+def _number(value: Any) -> str | None:
+    """Return an amount in the one form of its value, with all its digits."""
+    if value is None:
+        return None
+    text = f"{Decimal(value):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _same(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -144,7 +145,7 @@ class Ledger:
         ):
             raise ContractError("batches are applied together that are of one run and follow each other")
         bodies = [sendable(batch.body) for batch in batches]
-        inboxes = [msgspec.json.encode(batch.inbox).decode() if batch.inbox else "" for batch in batches]
+        inboxes = [json.dumps(batch.inbox) if batch.inbox else "" for batch in batches]
         forms = forms_of([batch.body for batch in batches])
         epoch = self._epoch_of(first.run_id, first.epoch)
         what = f"apply batch {first.seq} of run {first.run_id}"
