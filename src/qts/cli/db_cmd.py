@@ -126,7 +126,7 @@ def _command(
         "--db",
         metavar="URL",
         default="",
-        help="postgresql://user@host:port/database, without a password (see the guide to servers), or "
+        help="postgresql://user@host:port/database, without a password (docs/guides/postgres.md), or "
         "sqlite:///path/to/file; default: QTS_DB_URL",
     )
     command.set_defaults(func=run)
@@ -326,8 +326,8 @@ def run_restore(args: argparse.Namespace) -> int:
 def _access(args: argparse.Namespace) -> Access:
     """Return the way to the server. Raises InputError for a file, which is saved by copying it."""
     from qts.db.access import parse
-    from qts.db.servers import require_driver
-    from qts.db.tools.open_server import chosen_url, file_of
+    from qts.db.servers import file_of, require_driver
+    from qts.db.tools.open_server import chosen_url
     from qts.errors import InputError
 
     url = chosen_url(args.db, os.environ)
