@@ -32,9 +32,9 @@ def test_a_url_names_user_host_port_and_database() -> None:
 
 
 def test_what_is_left_out_has_the_usual_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOGNAME", "somebody")
+    monkeypatch.setenv("LOGNAME", "kim")
     access = parse("postgres://localhost/book", {})
-    assert (access.user, access.port) == ("somebody", 5432)
+    assert (access.user, access.port) == ("kim", 5432)
 
 
 def test_parts_are_decoded() -> None:

@@ -5,7 +5,7 @@ local book has committed, batch by batch; tools read. Every method is a coroutin
 :meth:`DataSourceAdapter.open` was awaited, has a deadline, and raises one of:
 
 - :class:`~qts.errors.Unavailable`: no answer, or none in time. Whether a write happened is unknown; ask
-  :meth:`~DataSourceAdapter.applied`. Nothing is retried here.
+  :meth:`~DataSourceAdapter.applied`. Nothing is retried here but a transaction that the server ended for others.
 - :class:`~qts.errors.Gap`, :class:`~qts.errors.Fenced`, :class:`~qts.errors.BatchRefused`: see there; nothing of
   the call was written.
 - :class:`~qts.errors.InputError`: the server, database or schema is not one that can be used; the message says what

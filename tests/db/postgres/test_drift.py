@@ -17,8 +17,8 @@ KNOWN = [FIRST, SECOND, THIRD]
 DRIFTED = (
     ("ALTER TABLE qts.t_ledger DROP COLUMN digest", ["column t_ledger.digest is missing"]),
     (
-        "ALTER TABLE qts.orders RENAME COLUMN note TO remark",
-        ["column orders.note is missing", "column orders.remark is not ours"],
+        "ALTER TABLE qts.orders RENAME COLUMN tag TO label",
+        ["column orders.tag is missing", "column orders.label is not ours"],
     ),
     ("ALTER TABLE qts.runs ADD COLUMN extra text", ["column runs.extra is not ours"]),
     (

@@ -47,7 +47,7 @@ EACH = (
     ("INSERT INTO qts.schema_migrations VALUES (9999, 'x', 'x', false)", {MIGRATE}),
     ("UPDATE qts.schema_catalogue SET server_major = 1", {MIGRATE}),
     ("CREATE TABLE qts.notes (x integer)", {MIGRATE}),
-    ("ALTER TABLE qts.t_ledger DROP COLUMN tax", {MIGRATE}),
+    ("ALTER TABLE qts.t_ledger DROP COLUMN digest", {MIGRATE}),
     ("DROP FUNCTION qts.qts_claim", {MIGRATE}),
     ("CREATE SCHEMA other", {MIGRATE}),
     ("CREATE ROLE another", set()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from qts.db import tables
 from qts.db.batch import has_digest
 from qts.errors import BatchRefused
+from tests.db import rows
 from tests.db.books import Book, one_of_each
 from tests.db.timescale.adapters import begin, opened, with_value
 from tests.servers.fixtures import EVERY_BOOK, Database
@@ -82,4 +84,22 @@ async def test_no_amount_of_any_table_may_be_without_a_value(book_database: Data
                 tried += 1
         assert tried == 65
         assert await adapter.apply([batch]) == 1
+    book.close()
+
+
+async def test_people_see_times_as_such(book_database: Database, tmp_path: Path) -> None:
+    # Given a fill 1 ns after 2026-01-02 03:04:05.678901 UTC, an order and a sample of the account
+    book = Book(tmp_path / "book.sqlite")
+    at_ns = 1_767_323_045_678_901_001
+    batch = book.write(rows.ledger(ts_ns=at_ns), rows.decision(), rows.order(), rows.equity(at_ns))
+    async with opened(book_database.url) as adapter:
+        await begin(adapter, book)
+        await adapter.apply([batch])
+    # Then the views give the moment, to the microsecond, with the account
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+    assert book_database.query("SELECT at, account, symbol FROM qts.fills") == [(moment, "main", "005930")]
+    assert book_database.query("SELECT at, account FROM qts.account_values") == [(moment, "main")]
+    assert book_database.query("SELECT account, client_order_id, state FROM qts.order_states") == [
+        ("main", "o-1", "INTENT")
+    ]
     book.close()
