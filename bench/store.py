@@ -53,7 +53,8 @@ def show(report: dict[str, Any]) -> str:
     if "away" in report:
         one = report["away"]
         lines.append(
-            f"away: {one['fills']:,} fills, commits p99 {one['commit_p99_ms']} ms after they were due; "
+            f"away: {one['fills']:,} fills, commits p99 {one['commit_p99_ms'][1]} ms after they were due, before "
+            f"{one['commit_p99_ms'][0]} ms; {one['late']} over 100 ms late, before {one['late_before']}; "
             f"{one['missed']:,} batches drained in {one['drained_s']} s"
         )
     if "flood" in report:

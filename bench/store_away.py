@@ -18,13 +18,15 @@ from qts.db.timescale import TimescaleDBAdapter
 FILLS_PER_S = 50
 LATE_S = 0.1
 AWAY_S, QUICK_AWAY_S = 60.0, 8.0
-BEFORE_S = 2.0
 DRAIN = 20
 """The rate at which the server is to get what it missed, times the rate of the fills."""
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Fill at a steady rate; the server answers, then nothing passes for a while, then it answers again."""
+    """Fill at a steady rate; the server answers, then nothing passes for as long, then it answers again.
+
+    A busy disk makes fills late as well, so those that are late while the server answers are the measure.
+    """
     away_s = QUICK_AWAY_S if quick else AWAY_S
     with server() as started, Proxy(started.port) as proxy, tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         book = Fills(Path(folder) / "book.sqlite", "a" * 16, "FULL")
@@ -36,9 +38,9 @@ def measure(*, quick: bool) -> dict[str, Any]:
         follower = Follower(NAME, book.run, adapter, SystemClock(), whole_account=True)
         follower.connect()
         follower.start(book.store)
-        waits = _fill(book, follower, BEFORE_S)
+        waits_before = _fill(book, follower, away_s)
         proxy.refuse()
-        waits += _fill(book, follower, away_s)
+        waits = _fill(book, follower, away_s)
         assert follower.status.state is FollowerState.AWAY, follower.status
         missed = follower.status.lag_batches
         proxy.heal()
@@ -46,15 +48,18 @@ def measure(*, quick: bool) -> dict[str, Any]:
         lost = book.store.offered - follower.status.applied
         follower.stop()
         book.store.close()
-    late = sum(wait > LATE_S for wait in waits)
-    waits.sort()
+    late_before, late = (sum(wait > LATE_S for wait in each) for each in (waits_before, waits))
     return {
         "fills": len(waits),
         "missed": missed,
         "drained_s": round(drained_s, 3),
-        "commit_p99_ms": round(waits[int(len(waits) * 0.99)] * 1_000, 2),
+        "late": late,
+        "late_before": late_before,
+        "commit_p99_ms": [round(sorted(each)[int(len(each) * 0.99)] * 1_000, 1) for each in (waits_before, waits)],
         "targets": [
-            target(f"server away {away_s:.0f} s: fills committed over 100 ms late", late, 0),
+            target(
+                f"server away {away_s:.0f} s: fills over 100 ms late, beyond those before", late - late_before, 0
+            ),
             target(
                 "server back: batches drained, times the rate of fills",
                 missed / drained_s / FILLS_PER_S,
