@@ -11,6 +11,8 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -77,7 +79,8 @@ def _pair(command: Sequence[str], started: Postgres, folder: Path, name: str) ->
     alone = _run([*command, "--data-dir", f"{folder}/{name}-alone"], folder)
     here = f"{folder}/{name}-followed"
     followed = _run([*command, "--data-dir", here, "--db", url], folder)
-    same = qts(["db", "verify", "--db", url, "--data-dir", here]) == 0
+    with redirect_stdout(StringIO()):
+        same = qts(["db", "verify", "--db", url, "--data-dir", here]) == 0
     return alone, followed, same
 
 
