@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from qts.db.access import Access, parse
-from qts.db.servers import open_adapter
+from qts.db.timescale import TimescaleDBAdapter
 from qts.db.timescale.connecting import connect_arguments
 from qts.db.timescale.server_checks import check_server
 from qts.errors import InputError, QtsError, StateError, Unavailable
@@ -168,7 +168,7 @@ async def test_a_wrong_password_is_named_and_not_shown(guarded: Postgres) -> Non
     # Given the wrong password, and none
     for environ in ({"QTS_DB_PASSWORD": "wrong-Pa55"}, {"PGPASSWORD": ""}):
         access = parse(guarded.url(), environ)
-        adapter = open_adapter(access)
+        adapter = TimescaleDBAdapter(access)
         with pytest.raises(InputError) as caught:
             await adapter.open()
         # Then the message says where a password is given, and shows none
@@ -178,7 +178,7 @@ async def test_a_wrong_password_is_named_and_not_shown(guarded: Postgres) -> Non
 
 
 async def test_the_right_password_is_taken_from_the_environment(guarded: Postgres) -> None:
-    adapter = open_adapter(parse(guarded.url(), {"QTS_DB_PASSWORD": "right-Pa55"}))
+    adapter = TimescaleDBAdapter(parse(guarded.url(), {"QTS_DB_PASSWORD": "right-Pa55"}))
     with pytest.raises(InputError, match="run qts db migrate"):
         await adapter.open()
     await adapter.close()
@@ -189,7 +189,7 @@ async def test_a_pooler_of_transactions_may_be_read_from_and_not_written_through
 ) -> None:
     # Given the same server, as if a pooler stood before it
     access = msgspec.structs.replace(parse(book_database.url, {}), pooled=True)
-    adapter = open_adapter(access)
+    adapter = TimescaleDBAdapter(access)
     await adapter.open()
     # Then nothing is kept on a connection or asked of the pooler, runs can be read, and a claim is refused
     arguments = connect_arguments(access, "name")
@@ -267,5 +267,5 @@ def test_timescale_without_its_means_is_a_plain_server(license: str | None, word
 
 def test_access_hides_its_password_in_every_form() -> None:
     access = Access(host="db", port=1, database="b", user="u", tls="require", password="s3cr3t")
-    adapter = open_adapter(access)
+    adapter = TimescaleDBAdapter(access)
     assert "s3cr3t" not in f"{access!r} {access} {adapter!r} {vars(adapter)!r}"

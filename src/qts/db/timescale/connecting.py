@@ -101,23 +101,25 @@ async def finish(
     """
     seconds = CALL_S if seconds is None else seconds
     stats.calls += 1
-    begun = stopwatch_ns()
-    task = asyncio.ensure_future(work)
+    begun, is_late = stopwatch_ns(), False
+
+    def end() -> None:
+        """End the connection; the call then fails at once."""
+        nonlocal is_late
+        is_late = True
+        connection.terminate()
+
+    timer = asyncio.get_running_loop().call_later(seconds, end)
     try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-    except BaseException:
-        _end(connection, task)
+        return await work
+    except BaseException as error:
+        if is_late:
+            stats.late += 1
+            raise late(where, what, seconds) from error
+        if isinstance(error, asyncio.CancelledError):
+            connection.terminate()
         raise
-    if stopwatch_ns() - begun > SLOW_S * _NS:
-        stats.slow += 1
-    if not done:
-        stats.late += 1
-        _end(connection, task)
-        raise late(where, what, seconds)
-    return task.result()
-
-
-def _end(connection: asyncpg.Connection, task: asyncio.Future[Any]) -> None:
-    """End the connection; what the call says about it is of no interest to anyone."""
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-    connection.terminate()
+    finally:
+        timer.cancel()
+        if stopwatch_ns() - begun > SLOW_S * _NS:
+            stats.slow += 1

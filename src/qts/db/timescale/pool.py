@@ -22,7 +22,7 @@ _CROWDED: Final = 0.9
 
 
 class Pool:
-    """Between ``least`` and ``most`` connections, made when the first one is asked for."""
+    """Up to ``most`` connections; ``least`` of them are made when the first one is asked for."""
 
     def __init__(self, access: Access, stats: AdapterStats, *, least: int = LEAST, most: int = MOST) -> None:
         self._access, self._stats = access, stats
@@ -72,14 +72,27 @@ class Pool:
     async def _opened(self) -> asyncpg.Pool:
         async with self._making:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    min_size=self._least,
+                pool = asyncpg.create_pool(
+                    min_size=0,  # it would go on connecting by itself to a server that is away
                     max_size=self._most,
                     reset=_leave,
                     timeout=ACQUIRE_S,
                     **connect_arguments(self._access, "qts reader"),
                 )
+                await pool
+                await self._warm(pool)
+                self._pool = pool
             return self._pool
+
+    async def _warm(self, pool: asyncpg.Pool) -> None:
+        """Make the first connections, all of them or none."""
+        made = await asyncio.gather(*(pool.acquire() for _ in range(self._least)), return_exceptions=True)
+        failed = [one for one in made if isinstance(one, BaseException)]
+        if failed:
+            pool.terminate()
+            raise failed[0]
+        for connection in made:
+            await pool.release(connection)
 
     async def _acquired(self, pool: asyncpg.Pool, what: str) -> asyncpg.Connection:
         try:
