@@ -346,3 +346,58 @@ async def test_an_order_that_may_wait_for_long_is_seen_as_pending_in_the_store()
 
     rows = [row.state for row in rig.log.later if isinstance(row, Order)]
     assert rows == [OrderState.PENDING_NEW, OrderState.WORKING]
+
+
+class _Server:
+    """A server that has to have every order: what it says, and how often it was waited for."""
+
+    def __init__(self, rig: PipelineRig, lacking: str) -> None:
+        self.lacking, self.waits, self.held = lacking, 0, list[int]()
+        self._rig = rig
+        rig.act._confirmed = self.confirmed
+
+    async def confirmed(self) -> str:
+        self.waits += 1
+        self.held.append(self._rig.log.held)
+        return self.lacking
+
+
+async def test_an_entry_that_the_server_does_not_have_in_time_does_not_leave() -> None:
+    rig = PipelineRig()
+    server = _Server(rig, "the server did not have the order within 250 ms")
+
+    outcome = await rig.run(qty=100, limit=50_000)
+
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Refusal.STORE_BEHIND
+    assert outcome.detail.startswith("the server did not have the order within 250 ms; ")
+    assert (rig.broker.placed, len(rig.orders), rig.account.open_reservations) == ([], 0, ())
+    (ended,) = rig.log.later
+    assert isinstance(ended, Order)
+    assert (ended.state, ended.note) == (OrderState.NOT_SENT, server.lacking)
+    assert (server.held, rig.log.held) == ([0], 0)  # a checkpoint with the intent is what the server is shown
+
+
+async def test_an_exit_waits_for_the_server_and_leaves_without_it() -> None:
+    rig = PipelineRig()
+    rig.hold(10)
+    server = _Server(rig, "the server is AWAY")
+
+    outcome = await rig.run(Side.SELL)
+
+    assert isinstance(outcome, Acted)
+    assert (server.waits, len(rig.broker.placed)) == (1, 1)
+
+
+async def test_an_entry_that_the_server_has_leaves_and_holds_checkpoints_from_then_on() -> None:
+    rig, held = PipelineRig(), list[int]()
+    server, place = _Server(rig, ""), rig.broker.place
+
+    async def noted(approved: Approved) -> OrderAck:
+        held.append(rig.log.held)
+        return await place(approved)
+
+    rig.broker.place = noted  # type: ignore[method-assign]
+
+    assert isinstance(await rig.run(qty=100, limit=50_000), Acted)
+    assert (server.held, held, rig.log.held) == ([0], [1], 0)

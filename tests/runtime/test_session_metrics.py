@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
 from qts.errors import MissingExtraError
+from qts.runtime.persistence.server_copy import SERVER_STATES, ServerView
 from qts.runtime.session.prometheus import SessionMetrics
 from qts.runtime.session.session_view import SessionView
 from qts.runtime.session.view_builder import view_of
@@ -88,6 +89,21 @@ def test_two_sessions_of_one_process_do_not_meet(rig_of: MakeRig) -> None:
     assert fills == [0, 1]
     names = [(one.name, tuple(one.labels.items())) for family in found.collect() for one in family.samples]
     assert len(set(names)) == len(names)
+
+
+def test_the_server_that_follows_is_there_when_there_is_one(rig_of: MakeRig) -> None:
+    # Given the view of a session without a server, and of one whose server is away
+    alone = view_of(rig_of(ScriptedStrategy()).kernel, RUN, "paper", "", MACHINE)
+    server = ServerView("postgres", "PostgreSQL 18.6", "AWAY", "cut", 7, 12, 6.5, 2_048, "server", waits=4, late=1)
+    counts = msgspec.structs.replace(alone.counts, refusals={"STORE_BEHIND": 3})
+    read = reader(msgspec.structs.replace(alone, server=server, counts=counts))
+    # Then its families are there for the second alone
+    assert reader(alone)("qts_store_follower_applied") is None
+    assert [read("qts_store_follower_state", {"state": state}) for state in SERVER_STATES] == [0, 0, 1, 0]
+    values = {name: read(f"qts_store_follower_{name}") for name in ("applied", "lag_batches", "outbox_bytes")}
+    assert values == {"applied": 7, "lag_batches": 5, "outbox_bytes": 2_048}
+    assert read("qts_store_follower_lag_seconds") == 6.5
+    assert [read(f"qts_store_follower_{name}_total") for name in ("waits", "late", "refused")] == [4, 1, 3]
 
 
 def test_before_there_is_a_view_there_is_nothing() -> None:

@@ -15,6 +15,7 @@ from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
+from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
 from qts.runtime.session.session_view import QueueView, SessionView, StateView
@@ -165,10 +166,21 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
     if (kept := view.quarantine) is not None:
         first = f"{time.second(kept.first_ns)} ({kept.code}): {kept.reason}"
         facts.append(("not booked", f"{counted(kept.count, 'notice')} of the broker, the first at {first}"))
+    if view.server is not None:
+        facts.append(("server", _server(view.server)))
     if counts.refusals:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
     return facts
+
+
+def _server(one: ServerView) -> str:
+    """Return how far the server is that follows the book."""
+    text = f"{one.state}, {one.applied:,} of {counted(one.newest, 'batch', 'batches')}"
+    if one.lag_batches:
+        text += f", the oldest of the rest has waited {one.lag_s:,.1f} s, {one.waiting_bytes / 1e6:,.1f} MB"
+    waits = f", {one.late:,} of {counted(one.waits, 'order')} waited too long" if one.waits else ""
+    return f"{text}{waits}; durability {one.durability}" + (f"; {one.reason}" if one.reason else "")
 
 
 def _capital(view: SessionView) -> Iterator[tuple[str, str]]:

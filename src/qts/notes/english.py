@@ -113,6 +113,13 @@ TEXTS: Final[Mapping[str, str]] = {
         "stopped: {count:order|orders} of {symbol} in a row rejected (the last: {reason}); it takes no entry until "
         "the next day"
     ),
+    "server-has-all": "server: {server} has all {batches:batch|batches} of this run",
+    "server-lacks": (
+        "server: {server} lacks {lacks} of {batches:batch|batches} of this run ({reason}); they wait in "
+        "{directory}, and the same command with --resume sends them"
+    ),
+    "server-not-drained": "the session did not wait longer than store.drain_s",
+    "server-unnamed": "the server",
     "price-in-doubt": (
         "prices: {price}; {refused:value was|values were} refused, the symbol is in doubt and takes no entry. Was "
         "the share split, or did its rights go ex? Use adjusted prices, or cut the file at {cut}"

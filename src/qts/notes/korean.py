@@ -110,6 +110,13 @@ TEXTS: Final[Mapping[str, str]] = {
         "정지 중: 종목 {symbol} — 주문 {count}건이 연속으로 거부되었습니다(마지막 사유: {reason}). 다음 거래일까지 "
         "신규 진입하지 않습니다."
     ),
+    "server-has-all": "서버: {server:이/가} 이 실행의 배치 {batches}건을 모두 받았습니다.",
+    "server-lacks": (
+        "서버: {server:이/가} 이 실행의 배치 {batches}건 가운데 {lacks}건을 아직 받지 못했습니다({reason}). "
+        "남은 배치는 {directory}에 보관되어 있으며, 같은 명령에 --resume을 붙여 실행하면 전송됩니다."
+    ),
+    "server-not-drained": "세션이 store.drain_s보다 오래 기다리지 않음",
+    "server-unnamed": "서버",
     "price-in-doubt": (
         "불가능한 가격: {price}. 시세 {refused}건을 제외했고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
         "않습니다. 액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 {cut}에서 나누세요."

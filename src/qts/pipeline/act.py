@@ -118,14 +118,22 @@ class Act:
                 detail=f"{request.pool.value} cannot reserve {request.qty} of {request.symbol}",
                 code="GR061",
             )
+        # A checkpoint of an intent that a server has to have is wanted: a resumed session asks the broker for it.
+        begins_early = self._confirmed is None
+        if begins_early:
+            self._log.begin_send()
         try:
             stopped = await self._written(decision, order)
         except BaseException:
-            self._log.end_send()
+            if begins_early:
+                self._log.end_send()
             raise
         if stopped is not None:
-            self._log.end_send()
+            if begins_early:
+                self._log.end_send()
             return stopped
+        if not begins_early:
+            self._log.begin_send()
         return Acted(decision=decision, ticket=self._submit(decision.approved, order))
 
     def _entered(self, decision: Decision, instrument: Instrument) -> Order | None:
@@ -136,7 +144,6 @@ class Act:
         order = Order(request, decision.approved.approval_id, OrderState.INTENT, ZERO, request.ts_ns)
         self._orders.put(order)
         self._on_sent(request)
-        self._log.begin_send()
         return order
 
     async def _written(self, decision: Decision, order: Order) -> Refused | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # without a server nothing of it is imported
     from qts.db.follower import Follower, FollowerStatus
 
 _MB: Final = 1 << 20
+SERVER_STATES: Final = ("CONNECTING", "FOLLOWING", "AWAY", "REFUSED")
+"""The names of the states of a follower, which is not imported without a server; a test compares them."""
 
 
 class ServerView(msgspec.Struct, frozen=True):

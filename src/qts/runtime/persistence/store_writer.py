@@ -475,15 +475,7 @@ class GroupCommitWriter(_PendingRows):
         self._wake.set()
 
     async def write_intent(self, records: Sequence[Record]) -> None:
-        if not self._offers_intents:
-            await self._write(records, checkpoint=False)
-            return
-        # The order is not on its way yet: a session that is resumed from here asks the venue, and finds it absent.
-        self.end_send()
-        try:
-            await self._write(records, checkpoint=True)
-        finally:
-            self.begin_send()
+        await self._write(records, checkpoint=self._offers_intents)
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
         await self._write(records, checkpoint=True)

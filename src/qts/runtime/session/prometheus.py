@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from qts.exposition import prometheus_core
+from qts.risk.contracts import Refusal
+from qts.runtime.persistence.server_copy import SERVER_STATES
 from qts.runtime.session.session_view import SessionView
 from qts.safety.contracts import SafetyState
 
@@ -73,6 +75,30 @@ class SessionMetrics:
         )
         known = ((number, float(one.ok)) for number, one in view.invariants.items() if one.ok is not None)
         yield self._by("qts_invariant_holds", "0 for an invariant that was broken.", "invariant", known)
+
+        yield from self._server(view)
+
+    def _server(self, view: SessionView) -> Iterator[Any]:
+        """Yield how far the server is that follows the book; nothing without one."""
+        one = view.server
+        if one is None:
+            return
+        states = ((state, float(state == one.state)) for state in SERVER_STATES)
+        yield self._by("qts_store_follower_state", "1 for the state of the server's copy.", "state", states)
+        for name, text, value in (
+            ("applied", "Batches that the server has.", one.applied),
+            ("lag_batches", "Batches that the server lacks.", one.lag_batches),
+            ("lag_seconds", "How long the oldest batch that it lacks has waited.", one.lag_s),
+            ("outbox_bytes", "Bytes that wait for the server in the local book.", one.waiting_bytes),
+        ):
+            yield self._gauge(f"qts_store_follower_{name}", text, value)
+        refused = view.counts.refusals.get(Refusal.STORE_BEHIND.value, 0)
+        for name, text, value in (
+            ("waits", "Orders that have waited for the server.", one.waits),
+            ("late", "Orders that the server did not have in time.", one.late),
+            ("refused", "Entries refused because the server was away or behind.", refused),
+        ):
+            yield self._core.CounterMetricFamily(f"qts_store_follower_{name}", text, value=value)
 
     def _pools(self, view: SessionView) -> Iterator[Any]:
         for name, text, field in (

@@ -132,6 +132,15 @@ class SessionResult:
         """Return the result that names the report written of it."""
         return SessionResult(msgspec.structs.replace(self.values, report=path), self.directory, self.gain_color)
 
+    def with_note(self, note: Note) -> SessionResult:
+        """Return the result with a note that is not stored with it."""
+        values = msgspec.structs.replace(
+            self.values,
+            notes=[*self.values.notes, in_english(note)],
+            note_values=[*self.values.note_values, note],
+        )
+        return SessionResult(values, self.directory, self.gain_color)
+
     def to_json(self) -> str:
         """Return the result as one JSON object."""
         return msgspec.json.encode(self.values).decode()

@@ -12,6 +12,7 @@ from qts.db.datadir import DATABASE_NAME
 from qts.db.reading import StoreReader
 from qts.db.session import SessionStore
 from qts.errors import StateError
+from qts.notes import Note
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.session_plan import SessionPlan
@@ -64,10 +65,10 @@ def begin(follower: Follower | None, store: SessionStore) -> None:
         follower.start(store)
 
 
-async def drained(follower: Follower, directory: Path, drain_s: float, stop: StopFlag) -> None:
+async def drained(follower: Follower, directory: Path, drain_s: float, stop: StopFlag) -> Note:
     """Wait until the server has everything, at most ``drain_s``, or until the user stops it; then end the follower.
 
-    What it lacks then is told, and how it gets there; nothing is lost. Raises nothing.
+    Return what the server has, and how it gets what it lacks; nothing is lost. Raises nothing.
     """
     loop, was_stopped = asyncio.get_running_loop(), stop.requested
     until, told = loop.time() + drain_s, loop.time() + _TOLD_AFTER_S
@@ -80,9 +81,14 @@ async def drained(follower: Follower, directory: Path, drain_s: float, stop: Sto
             say(f"the server is sent what it lacks: {lacks}; Ctrl-C leaves the rest for later")
     follower.stop()
     status = follower.status
-    if lacks_some := status.lag_batches:
-        why = f" ({status.state.value}: {status.reason})" if status.reason else ""
-        say(
-            f"the server lacks {counted(lacks_some, 'batch', 'batches')} of {status.newest:,}{why}; they wait in "
-            f"{directory}: the same command with --resume sends them, and so does qts db import"
-        )
+    server: Note | str = status.server or Note.of("server-unnamed")
+    if not status.lag_batches:
+        return Note.of("server-has-all", server=server, batches=status.applied)
+    return Note.of(
+        "server-lacks",
+        server=server,
+        lacks=status.lag_batches,
+        batches=status.newest,
+        reason=status.reason or Note.of("server-not-drained"),
+        directory=str(directory),
+    )

@@ -169,7 +169,7 @@ async def _run_in(
             session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog, follower)
             result = await session.run(progress, stop, machine, resumed=previous is not None)
         if follower is not None:
-            await drained(follower, place.path, config.tree.store.drain_s, stop)
+            result = result.with_note(await drained(follower, place.path, config.tree.store.drain_s, stop))
         return result
     finally:
         if follower is not None:
