@@ -32,6 +32,8 @@ _MOST_BATCHES: Final = 1_000
 _MOST_BYTES: Final = 1 << 20
 _GATHER_S: Final = 0.05
 """How long a batch waits for others that go with it."""
+_CLAIM_TRIES: Final = 5
+_CLAIM_PAUSE_S: Final = 0.1
 IDLE_S: Final = 5.0
 """How long a server is not asked anything: then it is asked whether it is there."""
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -314,7 +316,7 @@ class Follower:
             adapter = self._adapter = await self._open_adapter()
             await adapter.open()
             self._server, self._notes = adapter.capabilities.server, tuple(adapter.warnings)
-            self._epoch = await adapter.claim(self._run, whole_account=self._whole_account)
+            self._epoch = await self._claimed(adapter)
             self._has_claim = True
         applied = await adapter.applied(self._run.run_id)
         self._is_claimed = True
@@ -342,6 +344,16 @@ class Follower:
                     f"at {ours.started_at}: a session in real time does not do the same again; begin it with "
                     "--seed N or other settings"
                 )
+
+    async def _claimed(self, adapter: DataSourceAdapter) -> int:
+        """Claim the run and return the epoch; of a process that has just died the server lets go in a moment."""
+        for _ in range(_CLAIM_TRIES):
+            try:
+                return await adapter.claim(self._run, whole_account=self._whole_account)
+            except Fenced:
+                if await _within(self._stop.wait(), _CLAIM_PAUSE_S):
+                    raise
+        return await adapter.claim(self._run, whole_account=self._whole_account)
 
     async def _settle(self, adapter: DataSourceAdapter, store: FollowedStore, applied: int) -> None:
         """Continue from ``applied`` batches; where the local book has fewer, when it has as many.
