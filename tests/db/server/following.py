@@ -24,12 +24,12 @@ def adapter_of(url: str) -> TimescaleDBAdapter:
     return TimescaleDBAdapter(parse(url, {}), live=True)
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = PATIENT_S) -> None:
-    """Wait until something is so."""
+def until(is_so: Callable[[], bool], *, every_s: float = 0.02, seconds: float = PATIENT_S) -> None:
+    """Wait until something is so, looked at every so often."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"not so within {seconds:g} s"
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 class Following:

@@ -13,7 +13,7 @@ from tests.effort import EVERY_KILL
 from tests.servers.fixtures import OwnServer, database_of
 
 ROOT = Path(__file__).parents[3]
-KILLS = 200 if EVERY_KILL else 3
+KILLS = 200 if EVERY_KILL else 2
 """Kills of each of the two."""
 
 
