@@ -18,7 +18,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 from tests.cli.command_line import own_directory, run_qts
 from tests.servers import sql
-from tests.servers.fixtures import EVERY_POSTGRES, Database
+from tests.servers.fixtures import Database
 from tests.servers.postgres import Postgres
 from tests.servers.process import free_port
 from tests.sim.recordings import walk, write
@@ -50,7 +50,6 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-@EVERY_POSTGRES
 def test_a_run_goes_to_the_server_and_comes_back_as_a_run_that_commands_read(
     url: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

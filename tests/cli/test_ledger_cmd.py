@@ -118,6 +118,26 @@ def test_a_run_that_stored_nothing_has_no_book(tmp_path: Path, capsys: pytest.Ca
     assert (code, f"{__file__} is no directory" in err) == (2, True)
 
 
+def test_without_a_checkpoint_the_opening_cash_is_that_of_a_sample_before_every_row_or_unknown(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a run without its checkpoint, as one that was exported from a server
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    with sqlite3.connect(run / DATABASE_NAME) as store:
+        store.execute("DELETE FROM checkpoint")
+    code, out, _ = run_qts(capsys, "ledger", "verify", "--data-dir", str(run))
+    assert (code, out.splitlines()[-1]) == (
+        0,
+        "result every entry adds up to 0, and the sums of all are what is stored",
+    )
+
+    # When its samples begin behind its first fill, Then what the pools began with is unknown
+    with sqlite3.connect(run / DATABASE_NAME) as store:
+        store.execute("DELETE FROM equity_curve WHERE timestamp < (SELECT min(timestamp) FROM t_ledger)")
+    code, _, err = run_qts(capsys, "ledger", "verify", "--data-dir", str(run))
+    assert (code, "has stored no book yet" in err) == (2, True)
+
+
 def test_a_changed_pool_is_named_and_the_exit_code_says_so(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
