@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -126,9 +127,10 @@ def _run(arguments: Sequence[str], folder: Path, source: Path | None = None) -> 
         environment["PYTHONPATH"] = str(source)
     begun = perf_counter()
     with (folder / "output").open("w") as output:
-        actions = [(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)]
-        child = os.posix_spawn(QTS[0], [*QTS, *arguments], environment, file_actions=actions)
-        _, status, used = os.wait4(child, 0)
+        # In a folder without a configuration: that of this checkout may have what the other one does not know.
+        child = subprocess.Popen([*QTS, *arguments], cwd=folder, env=environment, stdout=output, stderr=output)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = status
     took = perf_counter() - begun
     if status:
         raise SystemExit(f"qts {' '.join(arguments)} failed:\n{(folder / 'output').read_text()[-2_000:]}")
