@@ -294,3 +294,11 @@ async def test_a_directory_without_a_run_and_a_run_that_the_server_lacks_are_ref
         await compared(server, tmp_path / "empty")
     with pytest.raises(StateError, match="the server has no run run-1; take it over with qts db import"):
         await compared(server, directory)
+
+
+async def test_a_simulated_run_without_a_checkpoint_has_nothing_to_copy(server: Server, directory: Path) -> None:
+    rows.opened(directory / DATABASE_NAME).close()
+    async with server.opened() as adapter:
+        with pytest.raises(StateError, match="a simulated run is copied as far as its newest checkpoint"):
+            await import_run(adapter, found(directory))
+        assert await adapter.runs() == []

@@ -29,7 +29,8 @@ async def import_run(
     """Copy the run in ``found`` to the server; a second time, or after an interruption, it ends in the same rows.
 
     Of a simulated run what its newest checkpoint covers is copied. ``progress`` is told how many rows were sent.
-    Raises StateError when another process writes the run there, and what the adapter and the directory raise.
+    Raises StateError when another process writes the run there or nothing of it lasts yet, and what the adapter and
+    the directory raise.
     """
     sent = 0
 
@@ -43,6 +44,11 @@ async def import_run(
 
     with run_rows(found) as local:
         run = local.run
+        if not local.seq:
+            raise StateError(
+                f"{found.directory}: there is nothing to copy yet: a simulated run is copied as far as its newest "
+                "checkpoint, and it has none"
+            )
         before = await adapter.applied(run.run_id)
         try:
             epoch = await adapter.claim(run, whole_account=local.is_kept)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -17,6 +18,9 @@ from qts.db.timescale.server_checks import QUERY, check_server
 from qts.db.timescale.stats import AdapterStats
 from qts.db.tools.open_server import unreachable
 from qts.errors import Unavailable
+
+_CLOSE_S: Final = 2.0
+"""How long a server may take to say goodbye; then the connection is ended without it."""
 
 
 class Migrated(msgspec.Struct, frozen=True):
@@ -43,7 +47,8 @@ async def server_connection(access: Access, what: str) -> AsyncIterator[asyncpg.
     except Failure as error:
         raise explained(error, access.place, what) from error
     finally:
-        connection.terminate()
+        with suppress(*Failure):
+            await connection.close(timeout=_CLOSE_S)
 
 
 async def migrate_server(access: Access, told: Callable[[str, str], None], *, with_roles: bool) -> Migrated:
