@@ -24,7 +24,7 @@ from qts.db.tools.open_server import adapter_for
 from qts.db.tools.verify import Verification, verify
 from qts.errors import InputError, StateError
 from tests.db import rows
-from tests.db.books import Book, one_of_each
+from tests.db.books import OUTBOX, Book, one_of_each
 from tests.servers.fixtures import Database
 
 Opens = Callable[[], AbstractAsyncContextManager[DataSourceAdapter]]
@@ -302,3 +302,43 @@ async def test_a_simulated_run_without_a_checkpoint_has_nothing_to_copy(server: 
         with pytest.raises(StateError, match="a simulated run is copied as far as its newest checkpoint"):
             await import_run(adapter, found(directory))
         assert await adapter.runs() == []
+
+
+class Moving:
+    """A server that gets the rest of the batches just after the moment of which its rows are read."""
+
+    def __init__(self, adapter: DataSourceAdapter, book: Book, epoch: int) -> None:
+        self._adapter, self._book, self._epoch = adapter, book, epoch
+        self.looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    async def bodies(self, run_id: str) -> AsyncIterator[bytes]:
+        self.looks += 1
+        bodies = aiter(self._adapter.bodies(run_id))
+        first = await anext(bodies)
+        if self.looks == 1:
+            rest = self._book.batches()[2:]
+            await self._adapter.apply([msgspec.structs.replace(one, epoch=self._epoch) for one in rest])
+            self._book.store.done(OUTBOX, 4)
+            self._book.store.commit([rows.equity(50)])  # lets go of what the server has
+        yield first
+        async for body in bodies:
+            yield body
+
+
+async def test_a_follower_that_goes_on_between_the_two_looks_is_no_difference(
+    server: Server, book: Book, directory: Path
+) -> None:
+    async with server.opened() as adapter:
+        await adapter.put_run(book.run, [*book.store.strategy_files()], [*book.store.configs()])
+        epoch = await adapter.claim(book.run, whole_account=True)
+        await adapter.apply([msgspec.structs.replace(one, epoch=epoch) for one in book.batches()[:2]])
+
+        # When batches leave the outbox while the server's rows are read as they were before
+        moving = Moving(adapter, book, epoch)
+        done = await verify(moving, found(directory, live=True))  # type: ignore[arg-type]
+
+    # Then it is looked at a second time, and only the newest batch is still to come
+    assert (moving.looks, told(done), done.missing, done.is_equal) == (2, [], (5, 5), True)
