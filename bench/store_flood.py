@@ -102,7 +102,7 @@ def _p99_us(started: Postgres, path: Path, pair: int, count: int, *, is_followed
         load = FloodWithTicks(recorder)
         samples, _ = asyncio.run(under(load, 1, count, lambda config: EventDispatcher(config)))
     if recorder is not None:
-        recorder.close()
+        recorder.close(60)
         view = recorder.view()
         assert view.recorded, view
         assert not view.dropped, view

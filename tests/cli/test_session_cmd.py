@@ -375,7 +375,6 @@ def test_a_strategy_that_cannot_be_had(
 @pytest.mark.parametrize(
     "argv",
     [
-        ("replay",),
         ("replay", "tape.csv", "--speed", "0"),
         ("replay", "tape.csv", "--speed", "nan"),
         ("replay", "tape.csv", "--format", "xml"),

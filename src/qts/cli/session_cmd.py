@@ -34,15 +34,23 @@ def add_parser(commands: Any) -> None:
 
     replay = commands.add_parser(
         "replay",
-        help="trade through a recorded file, or through files of bars",
-        description="Trades through a file of market data on the virtual clock; reproducible byte for byte.",
+        help="trade through a recorded file, files of bars, or values recorded on a server",
+        description="Trades through market data on the virtual clock; reproducible byte for byte. Without a FILE "
+        "the values of --symbol come from the server of --db, where qts run --record has stored them.",
     )
     replay.add_argument(
         "files",
         metavar="FILE",
-        nargs="+",
+        nargs="*",
         type=Path,
         help="the recording (plain or .gz); several files, or a folder, of bars",
+    )
+    _days(replay)
+    replay.add_argument(
+        "--recording",
+        type=_recording_number,
+        metavar="N",
+        help="without FILE: the recording, where several overlap",
     )
     add_history(replay)
     add_reading(replay)
@@ -87,6 +95,9 @@ def add_parser(commands: Any) -> None:
     add_reading(run)
     _common(run)
     _server(run)
+    run.add_argument(
+        "--record", action="store_true", help="store the market values of the session on the server of --db"
+    )
     _profile(run)
     run.add_argument("--speed", type=_paced_speed, default=60.0, metavar="N", help="N times real time (default 60)")
     run.set_defaults(func=_run)
@@ -94,16 +105,20 @@ def add_parser(commands: Any) -> None:
 
 def add_window(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is traded: days, cash, costs."""
-    parser.add_argument(
-        "--from", dest="first", type=day_of, metavar="DATE", help="first day to trade, such as 2014-01-31"
-    )
-    parser.add_argument("--to", dest="last", type=day_of, metavar="DATE", help="last day to trade")
+    _days(parser)
     parser.add_argument("--cash", metavar="N", help="cash at the start (default 100,000,000 in won, else 100,000)")
     parser.add_argument(
         "--fees",
         metavar="RATE",
         help="what each fill costs, as a share of its amount such as 0.0015 (default: the market's fee and tax)",
     )
+
+
+def _days(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from", dest="first", type=day_of, metavar="DATE", help="first day to trade, such as 2014-01-31"
+    )
+    parser.add_argument("--to", dest="last", type=day_of, metavar="DATE", help="last day to trade")
 
 
 def add_history(parser: argparse.ArgumentParser) -> None:
@@ -220,7 +235,10 @@ def add_reading(parser: argparse.ArgumentParser, of: str = "FILE") -> None:
         help="csv: epoch_s, epoch_ms, epoch_us, epoch_ns, excel, or a form such as %%d/%%m/%%Y",
     )
     parser.add_argument(
-        "--symbol", metavar="CODE", help="bars: symbol of FILE, where neither a column nor its name shows it"
+        "--symbol",
+        metavar="CODE",
+        help="bars: symbol of FILE, where neither a column nor its name shows it; qts replay without FILE: the "
+        "symbol whose values are replayed from the server",
     )
 
 
@@ -242,6 +260,12 @@ def _positive(text: str) -> float:
     if not (value > 0 and math.isfinite(value)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def _recording_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a recording, such as 3")
+    return int(text)
 
 
 def _speed_value(text: str) -> float | None:
@@ -318,6 +342,8 @@ def options_of(args: argparse.Namespace) -> Any:
         benchmark=getattr(args, "benchmark", None),
         history=tuple(getattr(args, "history", ())),
         db=getattr(args, "db", ""),
+        record=getattr(args, "record", False),
+        recording=getattr(args, "recording", None),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

@@ -16,6 +16,7 @@ from qts.clock import to_ns
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.persistence.server_copy import ServerView
+from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
 from qts.runtime.session.session_view import QueueView, SessionView, StateView
@@ -133,6 +134,15 @@ def status_lines(status: RunStatus, width: int) -> list[str]:
     return lines
 
 
+def _recording(one: RecordingView) -> str:
+    lost = sum(one.dropped.values())
+    parts = [f"{counted(one.recorded, 'value')} on the server", f"{one.waiting:,} waiting"]
+    parts += [f"{lost:,} lost"] if lost else []
+    parts += [f"{one.refused:,} refused"] if one.refused else []
+    parts += [f"{one.state}: {one.why}"] if one.state in ("away", "failed") else []
+    return ", ".join(parts)
+
+
 def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
     result = view.equity - view.paid_in
     counts = view.counts
@@ -168,6 +178,8 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         facts.append(("not booked", f"{counted(kept.count, 'notice')} of the broker, the first at {first}"))
     if view.server is not None:
         facts.append(("server", _server(view.server)))
+    if view.recording is not None:
+        facts.append(("recording", _recording(view.recording)))
     if counts.refusals:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))

@@ -82,6 +82,14 @@ TEXTS: Final[Mapping[str, str]] = {
         "next snapshot"
     ),
     "input-trades-missing": "input: {symbol}: {count:trade is|trades are} missing from the recording",
+    "values-recorded": "{count:market value|market values} recorded on the server, {waiting} waiting for it",
+    "values-not-recorded": (
+        "{count:market value was|market values were} not recorded on the server, because too many waited for it "
+        "({symbols})"
+    ),
+    "values-refused-by-server": (
+        "{count:market value cannot|market values cannot} be stored on the server; the first: {why}"
+    ),
     "input-ended-early": "input: {damage} (after line {line})",
     "gzip-truncated": "the gzip file ends in the middle; its last line is dropped",
     "gzip-damaged": (

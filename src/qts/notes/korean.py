@@ -82,6 +82,9 @@ TEXTS: Final[Mapping[str, str]] = {
         "것으로 봅니다."
     ),
     "input-trades-missing": "입력: 기록에서 {symbol}의 체결 {count}건이 빠져 있습니다.",
+    "values-recorded": "시세 {count}건을 서버에 기록했고, {waiting}건이 기록을 기다리고 있습니다.",
+    "values-not-recorded": "서버 기록을 기다리는 시세가 너무 많아 {count}건을 기록하지 못했습니다({symbols}).",
+    "values-refused-by-server": "시세 {count}건은 서버에 저장할 수 없습니다. 첫 번째 이유: {why}",
     "input-ended-early": "입력: {damage}({line}행 뒤).",
     "gzip-truncated": "gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다",
     "gzip-damaged": "gzip 데이터가 손상되어({error}) 그 뒤는 읽을 수 없고 앞의 값도 틀릴 수 있습니다",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,17 +23,23 @@ from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource
 from qts.runtime.persistence.server_copy import ServerCopy
 from qts.runtime.persistence.store_writer import StoreWriter
+from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.trading_day import TradingDay
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.operating_state import OperatingStateManager
 
 
+def _not_recorded() -> RecordingView | None:
+    return None
+
+
 @dataclass(slots=True)
 class SharedComponents:
     """Prices, money, orders, both states, counts of the day and the store's writer.
 
-    Only the kernel assigns ``config`` and ``gate``, when the configuration is reloaded, and the session ``kill``.
+    Only the kernel assigns ``config`` and ``gate``, when the configuration is reloaded, and the session ``kill``
+    and ``recording``.
     """
 
     config: QtsConfig
@@ -64,6 +71,8 @@ class SharedComponents:
     """The stop that waits to be carried out; in real time the one that signals press."""
     rejects: Rejects
     """Symbols whose orders the broker has rejected."""
+    recording: Callable[[], RecordingView | None] = _not_recorded
+    """Returns what became of the values that are recorded on a server; None: none are."""
 
     def equity(self) -> Decimal:
         """Return cash plus holdings at the last price, in the account's currency."""

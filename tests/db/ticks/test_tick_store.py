@@ -150,7 +150,7 @@ async def test_a_partition_that_was_dropped_meanwhile_is_made_again(database: Da
 
 
 @EVERY_POSTGRES
-async def test_a_source_has_one_number_for_ever(database: Database) -> None:
+async def test_a_source_keeps_its_number(database: Database) -> None:
     async with store_at(database.url) as store:
         first = await store.recording("csv:abc", "KRW", 100)
         other = await store.recording("csv:def", "USDT", 100)

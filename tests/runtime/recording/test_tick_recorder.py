@@ -70,7 +70,7 @@ def test_a_session_is_recorded_numbered_within_its_source(database: Database) ->
     for n in range(1, 10_001):
         recorder.put(trade(f"{n}", f"{n}.5"), n)
     recorder.put(Bar("S", 1, Decimal(1), Decimal(1), Decimal(1), Decimal(1), Decimal(1)), 10_001)
-    recorder.close()
+    recorder.close(WAIT_S)
     # Then all are on the server, with their numbers behind that of the recording
     seen = recorder.view()
     assert (seen.state, seen.recorded, seen.waiting, dict(seen.dropped), seen.bars) == ("ended", 10_000, 0, {}, 1)
@@ -84,7 +84,7 @@ def test_a_session_is_recorded_numbered_within_its_source(database: Database) ->
     again.start()
     for n in range(9_990, 10_003):
         again.put(trade(f"{n}", f"{n}.5"), n)
-    again.close()
+    again.close(WAIT_S)
     # Then only what is new is added
     assert again.view().recorded == 13
     assert _count(database) == 10_002
@@ -96,7 +96,7 @@ def test_a_value_that_cannot_be_stored_is_counted_and_the_rest_recorded(database
     recorder.start()
     for n, price in enumerate(("1", "NaN", "0.123456789", "Infinity", "2"), start=1):
         recorder.put(trade(f"{n}", price), n)
-    recorder.close()
+    recorder.close(WAIT_S)
     seen = recorder.view()
     assert (seen.recorded, seen.refused) == (2, 3)
     assert seen.why == f"tick_data: S, seq {(1 << 40) + 2}, price NaN: a number is finite"
@@ -109,7 +109,7 @@ def test_a_block_that_is_not_full_is_sent_after_a_quarter_of_a_second(database: 
     recorder.start()
     recorder.put(trade("1", "1"), 1)
     _wait_for(lambda: recorder.view().recorded == 1)
-    recorder.close()
+    recorder.close(WAIT_S)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_server_that_cannot_be_used_is_refused_at_the_start(
     recorder = _recorder(change(database.url))
     with pytest.raises(InputError, match=rf"--record: .*{said}"):
         recorder.start()
-    recorder.close()
+    recorder.close(WAIT_S)
 
 
 def test_a_server_that_is_away_costs_the_oldest_and_every_loss_is_counted(
@@ -153,7 +153,7 @@ def test_a_server_that_is_away_costs_the_oldest_and_every_loss_is_counted(
     # When it is back, Then the others are recorded
     proxy.heal()
     _wait_for(lambda: recorder.view().recorded == 60)
-    recorder.close()
+    recorder.close(WAIT_S)
     assert recorder.view().state == "ended"
     assert _count(database) == 60
 
@@ -168,7 +168,7 @@ def test_the_end_of_a_session_waits_only_so_long_for_a_server(
     recorder.start()
     for n in range(1, 6):
         recorder.put(trade(f"{n}", "1"), n)
-    recorder.close()
+    recorder.close(WAIT_S)
     # Then what did not get there is counted as lost
     assert dict(recorder.view().dropped) == {"S": 5}
     assert recorder.view().waiting == 0
@@ -190,7 +190,7 @@ def test_a_recorder_that_is_killed_is_started_again_and_nothing_is_lost_or_doubl
             assert recorder._process is not None
             os.kill(recorder._process.pid, signal.SIGKILL)
             _wait_for(lambda n=n: recorder.view().restarts >= n // 1_000)  # type: ignore[misc]
-    recorder.close()
+    recorder.close(WAIT_S)
     # Then all values are there, each once
     assert _count(database) == 3_000
     assert recorder.view().restarts >= 3

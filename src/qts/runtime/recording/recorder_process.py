@@ -2,7 +2,8 @@
 
 It writes one block after the other and reports each. While the server is away it tries the same block again and
 reads no further: what comes meanwhile waits in the session, which drops the oldest. A block that is sent twice
-changes nothing. The process ends with its session, at the latest when the session's process dies.
+changes nothing. Beside that it does the upkeep of the values that are stored. The process ends with its session, at
+the latest when the session's process dies.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from qts.clock import SystemClock
 from qts.db.access import parse
 from qts.db.adapter import TickBlock
 from qts.db.ticks.connecting import connect_for_ticks
 from qts.db.ticks.tick_store import TickStore
+from qts.db.ticks.upkeep import PERIOD_S, TickUpkeep
 from qts.errors import QtsError, Unavailable
 from qts.event.worker import LENGTH, end_with_parent, frame, keep_connection_private, lower_cpu_priority
 from qts.runtime.recording.wire import Greeting, Report, block_of
@@ -106,16 +109,36 @@ async def serve(blocks: BinaryIO, reports: BinaryIO) -> int:
     access = parse(greeting.url, os.environ)
     store = TickStore(partial(connect_for_ticks, access, "qts recorder"), access.place)
     process = RecorderProcess(store, greeting, tell)
+    upkeep = TickUpkeep(
+        partial(connect_for_ticks, access, "qts upkeep"),
+        access.place,
+        SystemClock(),
+        tick_days=greeting.tick_days,
+        minute_days=greeting.minute_days,
+    )
+    task: asyncio.Task[None] | None = None
     try:
         await process.begin()
+        task = asyncio.create_task(_keep_up(upkeep))
         while (body := await asyncio.to_thread(_next, blocks)) is not None:
             await process.write(body)
     except QtsError as error:
         process.fail(error)
         return 1
     finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
         await store.close()
     return 0
+
+
+async def _keep_up(upkeep: TickUpkeep) -> None:
+    """Do the upkeep of the server's market values once a minute; what cannot be done now is done then."""
+    while True:
+        with contextlib.suppress(QtsError):
+            await upkeep.run()
+        await _pause(PERIOD_S)
 
 
 async def _pause(seconds: float) -> None:

@@ -12,9 +12,9 @@ import contextlib
 import socket
 import subprocess
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from threading import Condition, Event
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ from qts.errors import InputError, StorageError
 from qts.event.process_lane import start_worker_process
 from qts.event.worker import LENGTH, frame
 from qts.market.contracts import Bar, MarketValue
+from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.recording.wire import MOST_VALUES, Greeting, Report, block_frame, encode_value
 from qts.threads import start_thread
 
@@ -32,30 +33,12 @@ MOST_WAITING: Final = 64
 MOST_SENT: Final = 4
 """The blocks that the recorder was sent and has not reported."""
 START_S: Final = 15.0
-END_S: Final = 10.0
-"""How long a session waits at its start and its end for the recorder."""
+"""How long a session waits at its start for the recorder."""
+END_S: Final = 5.0
+"""How long a session waits at its end for a server that is away."""
+_LOOK_S: Final = 0.1
 _MODULE: Final = "qts.runtime.recording.recorder_process"
 _RESTART_S: Final = 1.0
-
-
-class RecordingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A count of what became of the values of a session that are recorded on a server.
-
-    ``state``: "recording", "away" (the server does not answer, and values wait), "failed" (nothing more is
-    recorded) or "ended". ``recorded``: values on the server; ``waiting``: values that are not there yet.
-    ``dropped`` by symbol: values that were lost because too many waited. ``refused``: values that the server cannot
-    hold; ``bars``: bars, which are not recorded because they are made of values. ``restarts``: new processes for
-    one that died. ``why``: why it is not recording, or why the first value was refused; "" for neither.
-    """
-
-    state: Literal["recording", "away", "failed", "ended"]
-    recorded: int
-    waiting: int
-    dropped: Mapping[str, int]
-    refused: int
-    bars: int
-    restarts: int
-    why: str
 
 
 class _Block:
@@ -121,18 +104,38 @@ class TickRecorder:
             if len(block.coded) >= MOST_VALUES:
                 self._pass_on()
 
-    def close(self) -> None:
-        """Send what is left, and wait for the end of the process, at most :data:`END_S`; count what is lost."""
+    def along(self, values: Iterator[MarketValue], number: Callable[[], int]) -> Iterator[MarketValue]:
+        """Return ``values`` and record each as it is taken; ``number`` returns how many were taken in before it."""
+        for value in values:
+            self.put(value, number() + 1)
+            yield value
+
+    def close(self, most_s: float) -> None:
+        """Send what is left, and wait for the end of the process; count what is lost.
+
+        It is waited for at most ``most_s``, and :data:`END_S` while the server is away.
+        """
         with self._changed:
             self._pass_on()
             self._ending = True
             self._changed.notify_all()
-        if not self._ended.wait(END_S) and (process := self._process) is not None:
-            self._given_up = True
-            process.kill()  # the server is away: what it was sent is not known to be there
-            self._ended.wait(END_S)
+        begun_ns = ready_ns = stopwatch_ns()
+        while not self._ended.wait(_LOOK_S):
+            now_ns = stopwatch_ns()
+            if self._report.state == "ready":
+                ready_ns = now_ns
+            if now_ns - begun_ns > most_s * NS_PER_S or now_ns - ready_ns > END_S * NS_PER_S:
+                self._give_up()
+                break
         with self._changed:
             self._waiting_is_lost()
+
+    def _give_up(self) -> None:
+        """End the process: what it was sent and did not report is not known to be on the server."""
+        self._given_up = True
+        if (process := self._process) is not None:
+            process.kill()
+        self._ended.wait(END_S)
 
     def view(self) -> RecordingView:
         """Return what became of the values so far; on any thread."""

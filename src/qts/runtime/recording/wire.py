@@ -24,12 +24,17 @@ _decode: Final = msgspec.msgpack.Decoder(list[MarketValue]).decode
 
 
 class Greeting(msgspec.Struct, frozen=True, array_like=True):
-    """The first message to a recorder process: the server (a URL without a password) and what is recorded."""
+    """The first message to a recorder process: the server (a URL without a password) and what is recorded.
+
+    ``tick_days`` and ``minute_days`` are for how many days values and bars of a minute are kept, 0: for all time.
+    """
 
     url: str
     source: str
     currency: str
     max_age_ns: int
+    tick_days: int = 30
+    minute_days: int = 30
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):

@@ -73,6 +73,7 @@ class SessionMetrics:
             "Notices not booked.",
             0 if view.quarantine is None else view.quarantine.count,
         )
+        yield from self._recording(view)
         known = ((number, float(one.ok)) for number, one in view.invariants.items() if one.ok is not None)
         yield self._by("qts_invariant_holds", "0 for an invariant that was broken.", "invariant", known)
 
@@ -99,6 +100,22 @@ class SessionMetrics:
             ("refused", "Entries refused because the server was away or behind.", refused),
         ):
             yield self._core.CounterMetricFamily(f"qts_store_follower_{name}", text, value=value)
+
+    def _recording(self, view: SessionView) -> Iterator[Any]:
+        one = view.recording
+        if one is None:
+            return
+        up = float(one.state == "recording")
+        yield self._gauge("qts_recorder_up", "1 while market values are recorded on the server.", up)
+        yield self._gauge("qts_recorder_waiting", "Market values that wait for the server.", one.waiting)
+        for name, text, value in (
+            ("qts_recorded", "Market values recorded on the server.", one.recorded),
+            ("qts_recorder_refused", "Market values that the server cannot hold.", one.refused),
+            ("qts_recorder_restarts", "Recorder processes started for one that died.", one.restarts),
+        ):
+            yield self._core.CounterMetricFamily(name, text, value=value)
+        text = "Market values lost because too many waited."
+        yield self._counts("qts_recorder_dropped", text, "symbol", one.dropped.items())
 
     def _pools(self, view: SessionView) -> Iterator[Any]:
         for name, text, field in (

@@ -68,6 +68,7 @@ from qts.runtime.session.run_inputs import check_currency, files_read, specs_of,
 from qts.runtime.session.server_follower import begin, connected, drained
 from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
+from qts.runtime.session.tick_recording import close_recorder, end_recorder, recorded, started_recorder
 from qts.runtime.wiring.brokers import simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.runtime.wiring.moments import wanted_by
@@ -79,6 +80,7 @@ from qts.strategy.unavailable import restore_names
 
 if TYPE_CHECKING:  # without a server nothing of it is imported
     from qts.db.follower import Follower
+    from qts.runtime.recording.tick_recorder import TickRecorder
 
 _RESERVED_NAMES: Final = frozenset(
     {LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME, CHARTS_NAME, DAYS_NAME}
@@ -125,11 +127,14 @@ async def _run_session(
     if _run_row(plan, config.hash, config, feed, machine).run_id != run.run_id:
         raise InputError("a file of a strategy changed while it was read; start again when it is saved")
     follower = connected(plan, run, directory, machine)
+    recorder: TickRecorder | None = None
     try:
+        recorder = started_recorder(options, config.tree, feed, os.environ)
         with DataDir(directory) as place:
-            given = place, run, plan, config, feed, strategies, follower
+            given = place, run, plan, config, feed, strategies, follower, recorder
             return await _run_in(*given, progress, stop, machine, watchdog)
     finally:
+        end_recorder(recorder, config.tree.store.drain_s)
         if follower is not None:
             follower.stop()
 
@@ -142,6 +147,7 @@ async def _run_in(
     feed: Feed,
     strategies: Sequence[Strategy],
     follower: Follower | None,
+    recorder: TickRecorder | None,
     progress: Progress,
     stop: StopFlag,
     machine: Clock,
@@ -166,7 +172,8 @@ async def _run_in(
             begin(follower, store)
             result = stored
         else:
-            session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog, follower)
+            given = plan, config, feed, strategies, previous or run, place, store
+            session = Session(*given, watchdog, follower, recorder)
             result = await session.run(progress, stop, machine, resumed=previous is not None)
         if follower is not None:
             result = result.with_note(await drained(follower, place.path, config.tree.store.drain_s, stop))
@@ -191,6 +198,7 @@ class Session:
         store: SessionStore,
         watchdog: Watchdog,
         follower: Follower | None = None,
+        recorder: TickRecorder | None = None,
     ) -> None:
         self._plan = plan
         self._watchdog = watchdog
@@ -202,6 +210,7 @@ class Session:
         self._store = store
         self._history_note = ""
         self._follower = follower
+        self._recorder = recorder
         self._broker: Broker | None = None
 
     async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
@@ -434,13 +443,16 @@ class Session:
     ) -> bool:
         if isinstance(clock, PacedClock):
             kernel.shared.kill = stop.kill
+            values = recorded(kernel, self._recorder, values)
             operators = self._operators(kernel, clock, log)
             require_session_files()
             timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
             with closing(operators), self._watchdog.watching_loop(HangReport(kernel), timeout_s):
-                return await run_paced(
+                finished = await run_paced(
                     kernel, values, progress, stop, clock, operators.run_commands, operators.begin_stops
                 )
+            await close_recorder(self._recorder, self._config.tree.store.drain_s)
+            return finished
         speed = self._plan.options.speed
         first_ns = clock.time_ns() if kernel.pending_value is None else kernel.pending_value.ts_ns
         begins = from_ns(paced_start_ns(kernel.shared.calendar, first_ns))

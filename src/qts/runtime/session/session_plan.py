@@ -44,7 +44,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ``last_day`` bound what is read of a recording, in its market's days; None: from its start, to its end.
     ``benchmark`` compares the result with buying and holding. ``history`` are files, or folders of bars, whose rows
     from before the session warm up strategies that declare bars. ``db``: the URL of the server that follows the
-    book; "" for that of the environment, or none.
+    book; "" for that of the environment, or none. ``record`` stores the market values of the session there;
+    ``recording`` is the number of the one that is replayed from there, None where there is only one.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -66,6 +67,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     benchmark: Literal["hold"] | None = None
     history: tuple[Path, ...] = ()
     db: str = ""
+    record: bool = False
+    recording: int | None = None
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

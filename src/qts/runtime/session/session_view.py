@@ -21,6 +21,7 @@ from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
 from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.runtime.persistence.server_copy import ServerView
+from qts.runtime.recording.recording_view import RecordingView
 from qts.safety.scoped_stops import ScopedStop
 
 VIEW_NAME: Final = "view.json"
@@ -360,6 +361,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     invariants: dict[str, InvariantView]
     server: ServerView | None = None
     """The copy of the book on a server; None: there is none."""
+    recording: RecordingView | None = None
+    """The market values that are recorded on a server; None: none are."""
     notes: tuple[str, ...]
     """The English texts of what a reader must know to judge the rest."""
     note_values: tuple[Note, ...] = ()

@@ -25,6 +25,7 @@ from qts.notes import Note, in_english
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
+from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import (
     ActionsView,
@@ -95,7 +96,8 @@ def view_of(
     pools = shared.account.pools(shared.last.mark, {})
     safety = shared.safety.snapshot()
     stated = shared.state.history
-    notes = notes_of(kernel)
+    recording = shared.recording()
+    notes = (*notes_of(kernel), *_recorded(recording))
     return SessionView(
         run_id=run.run_id,
         command=run.command,
@@ -170,6 +172,7 @@ def view_of(
         max_price_age_s=max_age_ns(shared.feed, shared.config.runtime.freshness) / NS_PER_S,
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
         server=shared.server.view(),
+        recording=recording,
         notes=tuple(map(in_english, notes)),
         note_values=notes,
     )
@@ -363,6 +366,22 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
             last = Note.of("last-error", error=errors[-1]) if errors else ""
             notes.append(Note.of("dead-letters", count=count, priority=_SHORT[priority], last=last))
     return notes
+
+
+def _recorded(recording: RecordingView | None) -> list[Note]:
+    """Return what a reader must know of the values that were recorded on a server."""
+    if recording is None:
+        return []
+    notes = [Note.of("values-recorded", count=recording.recorded, waiting=recording.waiting)]
+    if lost := sum(recording.dropped.values()):
+        symbols = [symbol for symbol, _ in sorted(recording.dropped.items(), key=lambda one: -one[1])]
+        notes.append(Note.of("values-not-recorded", count=lost, symbols=", ".join(symbols[:_SYMBOLS_NAMED])))
+    if recording.refused:
+        notes.append(Note.of("values-refused-by-server", count=recording.refused, why=recording.why))
+    return notes
+
+
+_SYMBOLS_NAMED: Final = 5
 
 
 def notes_of(kernel: Kernel) -> tuple[Note, ...]:

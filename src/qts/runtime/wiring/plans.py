@@ -29,6 +29,7 @@ from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.profiles import settings_of
 from qts.runtime.wiring.server import server_of
+from qts.runtime.wiring.stored_values import open_stored
 from qts.strategy.contracts import Strategy
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
@@ -58,11 +59,13 @@ def demo_plan(options: Options) -> SessionPlan:
 
 
 def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> SessionPlan:
-    """Plan the replay of a recorded file, or of files of bars, on the virtual clock."""
+    """Plan the replay of a recorded file, of files of bars, or of values on a server, on the virtual clock."""
+    if paths and options.recording is not None:
+        raise InputError(f"--recording is for values on a server, and {paths[0]} is a file")
     return SessionPlan(
         command="replay",
         options=options,
-        open_feed=lambda: _recording(paths, format, options, prepares=True),
+        open_feed=lambda: _recording(paths, format, options, prepares=True) if paths else _stored(options),
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         reads_again=bool(options.outputs),
@@ -169,6 +172,21 @@ def _recording(paths: Sequence[Path], format: str | None, options: Options, *, p
     return _with_history(feed, options)
 
 
+def _stored(options: Options) -> Feed:
+    """Open the values on the server that the options name."""
+    tree = load_config(options.config_dir, options.overrides, os.environ).tree
+    feed = open_stored(options, tree, _currency_set(options, tree), os.environ)
+    if tree.instruments.costs is not None:
+        feed = FlatCosts(feed, tree.instruments.costs)
+    return _with_history(feed, options)
+
+
+def _currency_set(options: Options, tree: QtsConfig) -> str | None:
+    """Return the currency of the account, None where the user has set none."""
+    currency = tree.runtime.currency
+    return currency if "runtime.currency" in options.overrides or currency != _DEFAULT_CURRENCY else None
+
+
 def _with_history(feed: Feed, options: Options) -> Feed:
     """Return the feed with the files of ``--history``, each opened as the recording is."""
     if not options.history:
@@ -184,12 +202,10 @@ def _open(
     tree: QtsConfig,
     captures: CaptureDirectory | None,
 ) -> Feed:
-    currency = tree.runtime.currency
-    is_set = "runtime.currency" in options.overrides or currency != _DEFAULT_CURRENCY
     return open_recording(
         paths,
         format,
-        currency=currency if is_set else None,
+        currency=_currency_set(options, tree),
         own=tree.instruments.build(),
         read_as=options.read_as,
         captures=captures,

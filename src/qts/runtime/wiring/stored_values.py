@@ -1,0 +1,78 @@
+"""Opens the market values on a server as the input of a session, and makes the recorder that stores them there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from qts.config.tree import QtsConfig
+from qts.errors import InputError
+from qts.market.contracts import Feed
+from qts.runtime.session.session_plan import Options
+
+if TYPE_CHECKING:  # without a server nothing of it is imported
+    from qts.runtime.recording.tick_recorder import TickRecorder
+
+_URL: Final = "QTS_DB_URL"
+
+
+def open_stored(options: Options, tree: QtsConfig, currency: str | None, environ: Mapping[str, str]) -> Feed:
+    """Return the stored values of the symbol that is given, of the days and the recording that are given.
+
+    ``currency`` is that of the account, None where the user has set none. Raises InputError for a server that
+    cannot be used or has no such values, and Unavailable.
+    """
+    symbol = options.read_as.symbol
+    if not (options.db or environ.get(_URL, "")) or not symbol:
+        raise InputError(
+            "a replay needs an input: name a FILE, or the values on a server by --db URL --symbol CODE"
+        )
+    url = _server_url(options, environ, "values are replayed")
+    from qts.db.access import parse
+    from qts.db.ticks.connecting import connect_for_ticks
+    from qts.db.ticks.db_feed import Stored
+    from qts.db.ticks.tick_store import TickStore
+
+    access = parse(url, environ)
+    return Stored(
+        partial(TickStore, partial(connect_for_ticks, access, "qts replay"), access.place),
+        access.place,
+        symbol,
+        first=options.first_day,
+        last=options.last_day,
+        recording=options.recording,
+        currency=currency,
+        own=tree.instruments.build(),
+    ).open()
+
+
+def recorder_of(options: Options, tree: QtsConfig, feed: Feed, environ: Mapping[str, str]) -> TickRecorder | None:
+    """Return the recorder of a session that stores its market values, not started; None when it does not.
+
+    Raises InputError without a server, or for one that cannot be used.
+    """
+    if not options.record:
+        return None
+    url = _server_url(options, environ, "--record stores values")
+    from qts.db.access import parse
+    from qts.runtime.recording.tick_recorder import TickRecorder
+    from qts.runtime.recording.wire import Greeting
+
+    parse(url, environ)
+    currency = next(iter(feed.instruments.values())).currency
+    keep = tree.store.tick_retention_days, tree.store.minute_retention_days
+    return TickRecorder(Greeting(url, feed.source_id, currency, feed.max_age_ns, *keep))
+
+
+def _server_url(options: Options, environ: Mapping[str, str], what: str) -> str:
+    """Return the URL of the server, with its driver installed. Raises InputError for none, or for a file."""
+    url = options.db or environ.get(_URL, "")
+    if not url:
+        raise InputError(f"{what} on a server: name it by --db URL, or in {_URL}")
+    from qts.db.servers import file_of, require_driver
+
+    if file_of(url) is not None:
+        raise InputError(f"{what} on a server, and {url} is a file; give postgresql://user@host:port/database")
+    require_driver()
+    return url
