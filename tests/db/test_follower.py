@@ -373,6 +373,24 @@ def test_until_is_done_with_the_batch_and_fails_when_no_one_should_wait(rig: Rig
         rig.follower.until(seq + 1).result(0)
 
 
+def test_a_follower_that_is_asked_to_end_as_it_begins_sends_the_run_too(rig: Rig) -> None:
+    # Given a finished run that the server lacks, and a follower that sees its begin and its end at once
+    rig.commit(2)
+    rig.store.finish_run("{}")
+    rig.follower.connect()
+    rig.follower._store = rig.store
+    # When it ends
+    rig.drained()
+    # Then the server has the run as well as its batches
+    assert [run.finished for run in rig.server.runs] == [True]
+
+
+def test_a_follower_that_ends_before_it_begins_sends_nothing(rig: Rig) -> None:
+    rig.follower.connect()
+    rig.follower.begin_stop().result(20)
+    assert rig.server.runs == []
+
+
 def test_a_follower_is_stopped_in_the_middle_of_anything(rig: Rig) -> None:
     rig.begin()
     rig.commit(20)

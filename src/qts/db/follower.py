@@ -324,10 +324,10 @@ class Follower:
             self._applied = applied
             self._first.set_result(applied)
         while self._store is None:
-            self._clear()
-            await self._event.wait()
             if self._stop.is_set():
                 return
+            self._clear()
+            await self._event.wait()
         if applied and not self._repeats:
             await self._require_same_life(adapter, self._store)
         await self._put_run(adapter, self._store)

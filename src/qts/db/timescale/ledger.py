@@ -39,7 +39,7 @@ _PUT_RUN: Final = """
 INSERT INTO qts.runs AS r
   (run_id, command, seed, source_id, config_hash, started_at, finished, result, account)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT (run_id) DO UPDATE SET finished = 1, result = excluded.result
+ON CONFLICT (run_id) DO UPDATE SET started_at = excluded.started_at, finished = 1, result = excluded.result
 WHERE excluded.finished = 1 AND (r.finished, r.result) <> (1, excluded.result)
 """
 _PUT_FILES: Final = """
