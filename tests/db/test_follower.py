@@ -460,3 +460,22 @@ def test_the_lag_is_of_the_machines_time(tmp_path: Path) -> None:
     assert follower.status.lag_s == 6.0
     follower.stop()
     store.close()
+
+
+def test_calls_for_batches_that_take_long_are_counted(rig: Rig) -> None:
+    # Given a server that takes 0.4 s for the first call with batches, and 0.6 s for the others
+    clock = ManualClock(from_ns(NS_PER_S))
+    durations = iter([400_000_000, 600_000_000, 600_000_000])
+    rig.server.fails = lambda call: clock.set_ns(clock.time_ns() + next(durations)) if call == "apply" else None
+    follower = Follower(NAME, RUN, rig.server.adapter, clock, pauses_s=PAUSES, idle_s=0.02, repeats=True)
+    follower.connect()
+    follower.start(rig.store)
+    # When it is sent three batches, each by itself
+    for number in (1, 2, 3):
+        rig.store.commit([rows.equity(number)], b"c")
+        follower.wake()
+        rig.until(lambda number=number: rig.server.seq == number)
+    follower.begin_stop().result(20)
+    # Then two calls were slow
+    assert follower.status.slow == 2
+    follower.stop()

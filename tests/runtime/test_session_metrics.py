@@ -94,7 +94,9 @@ def test_two_sessions_of_one_process_do_not_meet(rig_of: MakeRig) -> None:
 def test_the_server_that_follows_is_there_when_there_is_one(rig_of: MakeRig) -> None:
     # Given the view of a session without a server, and of one whose server is away
     alone = view_of(rig_of(ScriptedStrategy()).kernel, RUN, "paper", "", MACHINE)
-    server = ServerView("postgres", "PostgreSQL 18.6", "AWAY", "cut", 7, 12, 6.5, 2_048, "server", waits=4, late=1)
+    server = ServerView(
+        "postgres", "PostgreSQL 18.6", "AWAY", "cut", 7, 12, 6.5, 2_048, "server", waits=4, late=1, slow=2
+    )
     counts = msgspec.structs.replace(alone.counts, refusals={"STORE_BEHIND": 3})
     read = reader(msgspec.structs.replace(alone, server=server, counts=counts))
     # Then its families are there for the second alone
@@ -103,7 +105,12 @@ def test_the_server_that_follows_is_there_when_there_is_one(rig_of: MakeRig) -> 
     values = {name: read(f"qts_store_follower_{name}") for name in ("applied", "lag_batches", "outbox_bytes")}
     assert values == {"applied": 7, "lag_batches": 5, "outbox_bytes": 2_048}
     assert read("qts_store_follower_lag_seconds") == 6.5
-    assert [read(f"qts_store_follower_{name}_total") for name in ("waits", "late", "refused")] == [4, 1, 3]
+    assert [read(f"qts_store_follower_{name}_total") for name in ("waits", "late", "refused", "slow")] == [
+        4,
+        1,
+        3,
+        2,
+    ]
 
 
 def test_before_there_is_a_view_there_is_nothing() -> None:

@@ -34,6 +34,8 @@ _GATHER_S: Final = 0.05
 """How long a batch waits for others that go with it."""
 _CLAIM_TRIES: Final = 5
 _CLAIM_PAUSE_S: Final = 0.1
+_SLOW_S: Final = 0.5
+"""A call for batches that takes longer is counted as slow."""
 IDLE_S: Final = 5.0
 """How long a server is not asked anything: then it is asked whether it is there."""
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -59,7 +61,8 @@ class FollowerStatus(msgspec.Struct, frozen=True):
 
     ``server``: its name and version, "" until it was open. ``reason``: why it is AWAY or REFUSED, else "".
     ``lag_s``: how long the oldest batch that it lacks has waited for it in this session, in s. ``waiting_bytes``:
-    the size of the outbox. ``notes``: what a person has to be told of the server once, in sentences.
+    the size of the outbox. ``notes``: what a person has to be told of the server once, in sentences. ``slow``: how
+    often it took longer than half a second to take batches.
     """
 
     name: str
@@ -71,6 +74,7 @@ class FollowerStatus(msgspec.Struct, frozen=True):
     lag_s: float
     waiting_bytes: int
     notes: tuple[str, ...] = ()
+    slow: int = 0
 
     @property
     def lag_batches(self) -> int:
@@ -136,7 +140,7 @@ class Follower:
         self._store: FollowedStore | None = None
         self._state, self._reason, self._server = FollowerState.CONNECTING, "", ""
         self._notes: tuple[str, ...] = ()
-        self._applied = self._epoch = 0
+        self._applied = self._epoch = self._slow = 0
         self._has_claim = self._is_claimed = self._is_run_changed = self._woken = self._is_over = False
         self._lock = threading.Lock()
         self._waiters: dict[Future[int], int] = {}
@@ -226,6 +230,7 @@ class Follower:
             lag_s=self._ages.oldest_ns(self._clock.monotonic_ns()) / NS_PER_S,
             waiting_bytes=0 if store is None else store.outbox_bytes,
             notes=self._notes,
+            slow=self._slow,
         )
 
     def begin_stop(self) -> Future[None]:
@@ -346,7 +351,7 @@ class Follower:
                 )
 
     async def _claimed(self, adapter: DataSourceAdapter) -> int:
-        """Claim the run and return the epoch; of a process that has just died the server lets go in a moment."""
+        """Take the run over and return the epoch; of a process that just died the server lets go in a moment."""
         for _ in range(_CLAIM_TRIES):
             try:
                 return await adapter.claim(self._run, whole_account=self._whole_account)
@@ -402,11 +407,13 @@ class Follower:
         if not batches or batches[0].seq > self._applied + 1:
             await self._load(adapter, store)
             return True
+        begun_ns, epoch = self._clock.monotonic_ns(), self._epoch
         try:
-            epoch = self._epoch
             self._count(await adapter.apply([msgspec.structs.replace(batch, epoch=epoch) for batch in batches]))
         except Gap:  # it was restored from a backup
             await self._load(adapter, store)
+        finally:
+            self._slow += self._clock.monotonic_ns() - begun_ns > _SLOW_S * NS_PER_S
         return True
 
     async def _load(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:

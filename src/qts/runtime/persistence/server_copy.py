@@ -28,7 +28,8 @@ class ServerView(msgspec.Struct, frozen=True):
     ``server``: its name and version, "" until it was open. ``reason``: why it is AWAY or REFUSED, else "".
     ``applied`` of ``newest`` batches are there; the oldest that is not has waited ``lag_s`` seconds of real time.
     ``waiting_bytes`` wait in the local book. ``waits``: how often an order has waited for the server, ``late``:
-    how often without success. ``durability``: local or server.
+    how often without success. ``slow``: how often the server took longer than half a second for batches.
+    ``durability``: local or server.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ServerView(msgspec.Struct, frozen=True):
     durability: str
     waits: int = 0
     late: int = 0
+    slow: int = 0
 
     @property
     def lag_batches(self) -> int:
@@ -156,6 +158,7 @@ class ServerCopy:
             durability=self._config.durability,
             waits=self._waits,
             late=self._late,
+            slow=status.slow,
         )
 
     def _is_behind(self, status: FollowerStatus) -> bool:

@@ -98,6 +98,7 @@ class SessionMetrics:
             ("waits", "Orders that have waited for the server.", one.waits),
             ("late", "Orders that the server did not have in time.", one.late),
             ("refused", "Entries refused because the server was away or behind.", refused),
+            ("slow", "Calls for batches that took the server longer than half a second.", one.slow),
         ):
             yield self._core.CounterMetricFamily(f"qts_store_follower_{name}", text, value=value)
 
