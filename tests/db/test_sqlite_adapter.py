@@ -56,6 +56,16 @@ async def test_a_missing_file_is_named_with_what_to_do_and_not_made(tmp_path: Pa
     assert not missing.exists()
 
 
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    # Given a place for a file, and one in a directory that is not there
+    migrate_file(tmp_path / "new.sqlite")
+
+    # Then no other user may read what it holds, and the other one is refused with what is wrong
+    assert (tmp_path / "new.sqlite").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InputError, match="No such file or directory"):
+        migrate_file(tmp_path / "none" / "new.sqlite")
+
+
 async def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     # Given a text, the local book of a session, and a database of another program
     text, book, other = tmp_path / "text", tmp_path / "book.sqlite", tmp_path / "other.sqlite"

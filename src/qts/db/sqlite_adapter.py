@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from qts.db.failures import explanation
 from qts.db.migrate import is_behind, migrate, refuse_drift
 from qts.db.migrations import migrations_of
 from qts.errors import BatchRefused, Fenced, InputError, StateError, StorageError, Unavailable
+from qts.files import in_place_opener
 from qts.market.contracts import Bar
 from qts.money import begin_thread
 from qts.threads import single_thread_executor
@@ -46,7 +48,17 @@ _T = TypeVar("_T")
 
 
 def migrate_file(path: Path) -> None:
-    """Make the file with its newest schema, or bring it there. Raises InputError for a file of something else."""
+    """Make the file, for its owner alone, with its newest schema, or bring it there.
+
+    Raises InputError for a file of something else, and for one that cannot be made.
+    """
+    try:
+        with suppress(FileExistsError):
+            os.close(in_place_opener(str(path), os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot make the file: {error.strerror}; give a path in a directory that exists"
+        ) from error
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as connection:
             _refuse_book(connection, path)
