@@ -60,21 +60,6 @@ def test_what_a_session_records_is_replayed_as_its_file_is(
     assert json.loads(again)["run_id"] == json.loads(of_server)["run_id"]
 
 
-def test_a_replay_of_values_on_a_server_is_resumed_exactly(
-    book_database: Database, tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    url = book_database.url
-    assert run_qts(capsys, "run", "--feed", str(tape), "--speed", "1000000", "--db", url, "--record")[0] == 0
-    symbol = book_database.value("SELECT symbol FROM qts.tick_data LIMIT 1")
-    # Given a replay that a strategy's error has stopped half way, and one that was not stopped
-    strategy = tmp_path / "turns.py"
-    strategy.write_text(TURNS)
-    command = ("replay", "--db", url, "--symbol", symbol, "--strategy", f"{strategy}:Turns", "--json")
-    code, whole, _ = run_qts(capsys, *command, "--data-dir", "whole", "--seed", "3")
-    assert code == 0
-    assert json.loads(whole)["rows"] == 200
-
-
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -109,3 +94,20 @@ def test_a_symbol_that_is_not_stored_is_said(
     assert code == 2
     assert "has no value of 005930 from the start to the end; it has none of it at all" in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_upkeep_of_values_is_a_command(book_database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a day that was recorded 40 days ago
+    book_database.execute(
+        "SELECT qts.qts_mark_tick_days(ARRAY['2024-08-08'::date]);"
+        "INSERT INTO qts.tick_data (time, ns, seq, symbol, kind, flags, price, size) "
+        "VALUES ('2024-08-08 10:00Z', 0, 1, 'S', 'T', 0, 7, 1);"
+        "UPDATE qts.tick_days SET changed = now() - interval '40 days'"
+    )
+    # When the upkeep is asked for
+    code, out, err = run_qts(capsys, "db", "upkeep", "--db", book_database.url)
+    # Then its bars are made and its values dropped, and that is said
+    assert code == 0, err
+    assert "1 day made into bars of a day" in out
+    assert "dropped  1 day of market values: 2024-08-08; 1 bars" in out
+    assert book_database.value("SELECT close FROM qts.ohlcv_1d") == 7

@@ -98,6 +98,15 @@ def add_parser(subparsers: Any) -> None:
         required=True,
         help="the directory to make; it must not hold anything",
     )
+    _command(
+        commands,
+        "upkeep",
+        run_upkeep,
+        "make bars of recorded market values, and drop those that are older than they are kept",
+        "Does what a session with --record does once a minute: makes room for the next days, bars of a minute and "
+        "of a day, and drops values after store.tick_retention_days. For a timer, where no such session runs. With "
+        "TimescaleDB its own jobs do the work, and are told how long to keep what.",
+    )
     backup = _command(
         commands,
         "backup",
@@ -289,6 +298,34 @@ def run_export(args: argparse.Namespace) -> int:
         f"up to batch {done.seq:,}"
     )
     print("it has no checkpoint, no log and no charts, so the run cannot be resumed there")
+    return 0
+
+
+def run_upkeep(args: argparse.Namespace) -> int:
+    """Run ``qts db upkeep``: exit code 0; 2 when the server cannot be used."""
+    access = _access(args)
+    from functools import partial
+
+    from qts.clock import SystemClock
+    from qts.config.loader import load_config
+    from qts.db.ticks.connecting import connect_for_ticks
+    from qts.db.ticks.upkeep import TickUpkeep
+
+    store = load_config(None, {}, os.environ).tree.store
+    upkeep = TickUpkeep(
+        partial(connect_for_ticks, access, "qts upkeep"),
+        access.place,
+        SystemClock(),
+        tick_days=store.tick_retention_days,
+        minute_days=store.minute_retention_days,
+    )
+    done = _run(upkeep.run())
+    if done.by_server:
+        print("TimescaleDB does it with its own jobs, which know how long to keep what")
+        return 0
+    print(f"bars     {done.minutes:,} of a minute, {counted(len(done.rolled), 'day')} made into bars of a day")
+    days = f": {', '.join(map(str, done.dropped))}" if done.dropped else ""
+    print(f"dropped  {counted(len(done.dropped), 'day')} of market values{days}; {done.dropped_minutes:,} bars")
     return 0
 
 
