@@ -5,12 +5,13 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.db.batch import body_of, rows_of, without_nul
 from qts.db.tables import LEDGER, TRANSFERS
 from qts.db.timescale.bodies import forms_of, sendable, written
+from tests.effort import examples
 
 
 def test_nul_is_sent_as_its_symbol_and_an_escaped_backslash_is_none() -> None:
@@ -21,6 +22,7 @@ def test_nul_is_sent_as_its_symbol_and_an_escaped_backslash_is_none() -> None:
     assert without_nul("a\x00b") == "a\u2400b"
 
 
+@settings(max_examples=examples(40, whole=1_000))
 @given(st.lists(st.text(st.characters(codec="utf-8")), max_size=5))
 def test_any_text_arrives_but_for_nul(texts: list[str]) -> None:
     sent = sendable(body_of({"t": [[*texts]]}))
@@ -42,6 +44,7 @@ def test_forms_matter_only_where_a_digest_seals_the_row() -> None:
     assert forms_of([body_of({"equity_curve": [[7, 1, "1E+3"]], "positions": [["a", "b", "c", "-0"]]})]) is None
 
 
+@settings(max_examples=examples(60, whole=2_000))
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_every_number_is_written_as_it_was_or_kept_beside(number: D) -> None:
     # Given what a server gives back: the same value with digits and no sign of nothing
