@@ -189,6 +189,26 @@ def test_times_for_people_are_the_markets_with_its_zone_and_those_for_programs_u
         assert "UTC" not in out
 
 
+def test_the_server_that_follows_has_a_line(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a run whose view has a server that is away
+    place = tmp_path / "run"
+    DataDir(place).close()
+    (place / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
+    server = {"name": "postgres", "server": "PostgreSQL 18.6", "state": "AWAY", "reason": "db:5432 does not answer"}
+    server |= {"applied": 7, "newest": 1_007, "lag_s": 6.54, "waiting_bytes": 2_500_000, "durability": "server"}
+    view = json.loads((finished / "view.json").read_text()) | {"server": server | {"waits": 4, "late": 1}}
+    (place / "view.json").write_text(json.dumps(view))
+    # When its status is asked for
+    code, out, _ = run_qts(capsys, "status", "--data-dir", str(place))
+    # Then a line says how far it is and why it is not further
+    assert code == 0
+    said = " ".join(out.split())
+    assert "server AWAY, 7 of 1,007 batches, the oldest of the rest has waited 6.5 s, 2.5 MB" in said
+    assert "1 of 4 orders waited too long; durability server; db:5432 does not answer" in said
+
+
 def test_a_view_of_another_run_is_not_shown(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

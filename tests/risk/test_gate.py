@@ -130,6 +130,12 @@ class TestPermission:
         assert refusal(entry(), view(critical_only=True)) == (Refusal.CRITICAL_ONLY_MODE, "GR090")
         assert passes(leave(), holding(critical_only=True))
 
+    def test_a_server_that_is_behind_lets_only_exits_leave(self) -> None:
+        why = "the server is behind: it lacks 5 batches, the oldest for 5.1 s (limits 1,000 and 5 s)"
+        assert refusal(entry(), view(store_behind=why)) == (Refusal.STORE_BEHIND, "")
+        assert passes(leave(), holding(store_behind=why))
+        assert passes(leave(forced=True), holding(store_behind=why))
+
     def test_defensive_takes_exits_only(self) -> None:
         seen = {"state": OperatingState.DEFENSIVE}
         assert refusal(entry(), view(**seen)) == (Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE, "GR082")
@@ -478,6 +484,7 @@ def test_no_exit_rule_counts_the_day_or_asks_for_permission_or_money() -> None:
         {
             "safety_blocks_entries",
             "critical_only_mode",
+            "store_behind",
             "state_blocks_entries",
             "engine_inactive",
             "too_many_trades",
