@@ -322,6 +322,32 @@ def test_a_process_that_took_over_is_not_fought(rig: Rig) -> None:
     assert rig.server.seq == 1
 
 
+def test_a_run_that_another_process_took_over_meanwhile_is_not_taken_back(rig: Rig) -> None:
+    # Given a follower whose connection is lost, and another process that has claimed its run until then
+    rig.begin()
+    rig.commit()
+    rig.until(lambda: rig.server.seq == 1)
+    tries = 0
+
+    def written_by_the_other(call: str) -> None:
+        nonlocal tries
+        tries += 1
+        raise Unavailable("cut") if tries == 1 else Fenced("it is written by process 7")
+
+    rig.server.epoch += 1
+    rig.server.fails = written_by_the_other
+    rig.until(lambda: tries >= 4)
+    rig.commit()
+    # When the other one has ended
+    rig.server.holder = None
+    rig.server.back()
+    # Then the first one claims nothing, and writes nothing of what it did beside it
+    rig.until(lambda: "epoch 1 has ended" in rig.follower.status.reason)
+    assert rig.server.calls.count("claim") == 1
+    assert rig.server.seq == 1
+    assert rig.follower.status.state is FollowerState.REFUSED
+
+
 def test_a_row_that_is_refused_is_shown_and_keeps_its_place(rig: Rig) -> None:
     rig.begin()
 

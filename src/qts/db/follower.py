@@ -296,9 +296,10 @@ class Follower:
                 self._set(FollowerState.AWAY if is_away else FollowerState.REFUSED, str(error))
                 if not is_away and (is_first or self._is_final(error)):
                     return
-                # A claim is continued over a lost connection, which the server may still hold for alive. What was
-                # not claimed yet, or is refused, is begun from the start.
-                if not (is_away and self._has_claim):
+                # A claim is continued, over a lost connection that the server may still hold for alive and behind
+                # any error: made anew, it would take the run away from a process that took over meanwhile and has
+                # ended. What was not claimed yet is begun from the start.
+                if not self._has_claim:
                     await self._close()
                 self._is_claimed = False
             tries = 0 if self._applied > before else tries
