@@ -93,19 +93,17 @@ class CopyRows:
         us = since // NS_PER_US
         if us < _FIRST_US:
             raise _Unfit("ts_ns", value.ts_ns, "a time is after 1970")
-        coded = self._texts
+        coded, last, volume = self._texts, value.last, value.volume
         try:
             parts += (
                 self._quote_heads[value.symbol],
                 _place(8, us, 2, since - us * NS_PER_US, 8, seq),
-                coded[str(value.last)],
-                coded[str(value.last_size)],
+                _NULLS[2] if last is None is value.last_size else coded[str(last)] + coded[str(value.last_size)],
                 coded[str(value.bid)],
                 coded[str(value.ask)],
                 coded[str(value.bid_size)],
                 coded[str(value.ask_size)],
-                coded[str(value.volume)],
-                _NULLS[4],
+                _NULLS[5] if volume is None else coded[str(volume)] + _NULLS[4],
             )
         except KeyError:  # a symbol or a number that is new
             self._quote_heads[value.symbol] = self._head(value.symbol, b"Q", 0)
