@@ -275,6 +275,22 @@ class AdapterTests(MarketValueTests):
             assert await adapter.strategy_files("run-1") == list(FILES)
             assert await adapter.applied("run-1") == 0
 
+    async def test_a_run_that_was_begun_another_time_takes_the_place_of_one_without_a_batch(
+        self, opens: Opens, book: Book
+    ) -> None:
+        # Given a run that was written down, and ended before it had a batch
+        second, third = (msgspec.structs.replace(book.run, started_at=f"2026-10-0{day}") for day in (2, 3))
+        async with opens() as adapter:
+            await adapter.put_run(book.run, FILES, CONFIGS[:1])
+            # When it is begun another time, Then it is that one
+            await adapter.put_run(second, FILES, CONFIGS[:1])
+            assert await adapter.runs() == [second]
+            # And once it has a batch, that of another time does not take its place
+            epoch = await adapter.claim(second, whole_account=False)
+            await adapter.apply([msgspec.structs.replace(book.write(rows.equity()), epoch=epoch)])
+            await adapter.put_run(third, FILES, CONFIGS[:1])
+            assert await adapter.runs() == [second]
+
     async def test_a_run_stays_with_its_account(self, opens: Opens, book: Book) -> None:
         # Given a run of the account main
         batch = book.write(rows.equity())

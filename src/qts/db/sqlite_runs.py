@@ -26,10 +26,10 @@ _TABLES: Final[Mapping[str, tables.Table]] = {
 }
 _SQL_RUN: Final = (
     f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join('?' * len(RUN_COLUMNS.split(', ')))}) "  # noqa: S608
-    "ON CONFLICT (run_id) DO UPDATE SET command = excluded.command, seed = excluded.seed, "
-    "source_id = excluded.source_id, config_hash = excluded.config_hash, started_at = excluded.started_at, "
-    "finished = excluded.finished, result = excluded.result"
+    "ON CONFLICT (run_id) DO UPDATE SET started_at = excluded.started_at, finished = excluded.finished, "
+    "result = excluded.result WHERE excluded.finished OR ?"
 )
+"""The last value: nothing of the run is applied, so what a session that ended then wrote is replaced."""
 _SQL_FILE: Final = (
     "INSERT INTO strategy_files (run_id, strategy, class_name, name, digest) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (run_id, strategy, name) DO NOTHING"
@@ -155,7 +155,8 @@ def _put_run(
     connection: sqlite3.Connection, run: RunRow, files: Sequence[StrategyFile], configs: Sequence[ConfigRow]
 ) -> None:
     _is_known(connection, run.run_id, run.account)
-    connection.execute(_SQL_RUN, msgspec.structs.astuple(run))
+    is_empty = _progress(connection, run.run_id) == (0, 0)
+    connection.execute(_SQL_RUN, (*msgspec.structs.astuple(run), is_empty))
     connection.executemany(_SQL_FILE, ((run.run_id, *msgspec.structs.astuple(file)) for file in files))
     connection.executemany(_SQL_CONFIG, ((run.run_id, *msgspec.structs.astuple(row)) for row in configs))
 

@@ -129,6 +129,42 @@ async def test_a_run_whose_session_sends_it_is_not_imported_beside_it(
             await import_run(other, found(directory))
 
 
+async def test_a_run_that_was_begun_another_time_is_not_mixed_with_the_one_that_is_there(
+    server: Server, book: Book, directory: Path
+) -> None:
+    # Given a server with the beginning of a run as it was begun another time
+    async with server.opened() as adapter:
+        other = msgspec.structs.replace(book.run, started_at="2026-01-01T00:00:00+00:00")
+        await adapter.put_run(other, (), ())
+        epoch = await adapter.claim(other, whole_account=True)
+        await adapter.apply([msgspec.structs.replace(book.batches()[0], epoch=epoch)])
+    # When the run of the directory is imported, Then nothing of it is written
+    async with server.opened() as adapter:
+        with pytest.raises(StateError, match="begun at 2026-01-01T00:00:00"):
+            await import_run(adapter, found(directory))
+        assert await adapter.applied("run-1") == 1
+        assert await adapter.runs() == [other]
+
+
+async def test_a_number_that_was_altered_is_named_where_the_book_writes_it_in_another_form(
+    server: Server, book: Book, directory: Path
+) -> None:
+    # Given rows of which the book has an amount as 1E+3 and a tax as -0, kept beside numbers
+    for ex_date in ("2026-09-10", "2026-09-11"):
+        book.write(rows.action(amount=D("1E+3"), tax=D("-0"), ex_date=ex_date))
+    async with server.opened() as adapter:
+        await import_run(adapter, found(directory))
+    assert (await compared(server, directory)).is_equal
+    # When the number is altered on the server, and a row before the last is deleted
+    server.execute("UPDATE @corporate_actions SET amount = 999 WHERE id = 1")
+    server.execute("DELETE FROM @corporate_actions WHERE id = 2")
+    # Then both are named
+    assert told(await compared(server, directory)) == [
+        "corporate_actions, row 1, amount: 1E+3 here, 999 on the server",
+        "corporate_actions, row 2 is not on the server",
+    ]
+
+
 async def test_every_kind_of_difference_is_named_with_both_values(
     server: Server, book: Book, directory: Path
 ) -> None:

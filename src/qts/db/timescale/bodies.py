@@ -66,3 +66,11 @@ def written(table: Table, row: Sequence[Any]) -> list[Any]:
     """Return the values of a row as a body has them: amounts as texts."""
     form = "{:f}".format if table is TRANSFERS else str
     return [form(value) if isinstance(value, Decimal) else value for value in row]
+
+
+def as_written(value: str, form: str) -> str:
+    """Return ``form`` where it is how the number ``value`` was written; ``value`` where one of both was altered."""
+    if not _IS_FORM(form):
+        return value
+    number = Decimal(form)
+    return form if f"{number or number.copy_abs():f}" == f"{Decimal(value):f}" else value

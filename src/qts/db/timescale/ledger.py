@@ -39,9 +39,12 @@ _PUT_RUN: Final = """
 INSERT INTO qts.runs AS r
   (run_id, command, seed, source_id, config_hash, started_at, finished, result, account)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT (run_id) DO UPDATE SET started_at = excluded.started_at, finished = 1, result = excluded.result
-WHERE excluded.finished = 1 AND (r.finished, r.result) <> (1, excluded.result)
+ON CONFLICT (run_id) DO UPDATE
+SET started_at = excluded.started_at, finished = excluded.finished, result = excluded.result
+WHERE (excluded.finished = 1 AND (r.finished, r.result) <> (1, excluded.result))
+  OR ($10 AND r.started_at <> excluded.started_at)
 """
+"""$10: nothing of the run is applied, so that what was written of it by a session that ended before is replaced."""
 _PUT_FILES: Final = """
 INSERT INTO qts.strategy_files (run_id, strategy, class_name, name, digest)
 SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bytea[], $5::text[]) ON CONFLICT DO NOTHING
@@ -131,7 +134,8 @@ class Ledger:
                         f"{self._access.place}: run {run.run_id} is of account {progress['account']} there, and "
                         f"was sent as one of account {run.account}"
                     )
-                await connection.execute(_PUT_RUN, *_sent(run))
+                is_empty = not (progress["applied"] or progress["loading"])
+                await connection.execute(_PUT_RUN, *_sent(run), is_empty)
                 await connection.execute(_PUT_FILES, run.run_id, *_columns(files, 4))
                 await connection.execute(_PUT_CONFIGS, run.run_id, *_columns(configs, 6))
 

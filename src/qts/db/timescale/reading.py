@@ -13,7 +13,7 @@ from qts.db.adapter import DayPnl, Query
 from qts.db.batch import body_of, has_digest
 from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
 from qts.db.tables import APPEND_ONLY, BATCHES, BY_RECORD, LEDGER, REPLACED, TRANSFERS, Table
-from qts.db.timescale.bodies import written
+from qts.db.timescale.bodies import as_written, written
 from qts.db.timescale.connecting import finish
 from qts.db.timescale.failures import unexpected
 from qts.db.timescale.pages import PAGE, Choice, Pages, digits
@@ -156,6 +156,8 @@ async def _written(fetch: _Fetch, run_id: str, table: Table) -> AsyncIterator[li
         if rows and has_digest(table.name):
             by_id = {row[0]: row for row in rows}
             for id_, place, form in await fetch(_FORMS, run_id, table.name, rows[0][0], rows[-1][0]):
-                by_id[id_][place] = form
+                row = by_id.get(id_, [])
+                if 0 <= place < len(row) and isinstance(row[place], str):
+                    row[place] = as_written(row[place], form)
         if rows:
             yield rows

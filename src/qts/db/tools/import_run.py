@@ -8,6 +8,7 @@ import msgspec
 
 from qts.db.adapter import DataSourceAdapter
 from qts.db.batch import rows_of
+from qts.db.contracts import RunRow
 from qts.db.find_run import FoundRun
 from qts.db.tools.local_runs import run_rows
 from qts.errors import Fenced, StateError
@@ -56,9 +57,21 @@ async def import_run(
             if before >= local.seq:
                 return Imported(run.run_id, run.account, before, before, 0)
             raise StateError(f"{error}: its session sends it already, so it needs no import") from error
+        if before:
+            await _require_same_life(adapter, run)
         copy = local.copy()
         if before >= local.seq:
             await adapter.put_run(run, copy.files, copy.configs)
             return Imported(run.run_id, run.account, before, before, 0)
         applied = await adapter.load(msgspec.structs.replace(copy, bodies=counted(copy.bodies)), epoch)
         return Imported(run.run_id, run.account, before, applied, sent)
+
+
+async def _require_same_life(adapter: DataSourceAdapter, run: RunRow) -> None:
+    """Raise StateError when the server has the run as it was begun another time: rows of the two would be mixed."""
+    for there in await adapter.runs(run.account):
+        if there.run_id == run.run_id and there.started_at != run.started_at:
+            raise StateError(
+                f"the server has run {run.run_id} as begun at {there.started_at}, and the directory as "
+                f"begun at {run.started_at}: the two are not mixed; qts db verify names what differs"
+            )
