@@ -297,7 +297,7 @@ class Follower:
                 if not is_away and (is_first or self._is_final(error)):
                     return
                 # A claim is continued, over a lost connection that the server may still hold for alive and behind
-                # any error: made anew, it would take the run away from a process that took over meanwhile and has
+                # any error: made again, it would take the run away from a process that took over meanwhile and has
                 # ended. What was not claimed yet is begun from the start.
                 if not self._has_claim:
                     await self._close()
