@@ -141,7 +141,8 @@ class DataSourceAdapter(Protocol):
     async def apply(self, batches: Sequence[Batch]) -> int:
         """Apply batches of one run, in the order of their numbers, in one transaction; return the newest applied.
 
-        One that is applied already changes nothing. Raises Gap when one before the first is missing.
+        It may be several transactions where one takes too long, each of whole batches. One that is applied already
+        changes nothing. Raises Gap when one before the first is missing.
         """
         ...
 

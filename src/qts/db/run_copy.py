@@ -25,6 +25,8 @@ _SQL_PENDING: Final = "SELECT seq, body FROM outbox WHERE run_id = ? AND seq > ?
 _NO_LAST: Final = (1 << 63) - 1
 _ROWS: Final = 2_000
 """Rows of a part; even, so that the two legs of a transfer are in the same one."""
+_CHARACTERS: Final = 1 << 19
+"""Characters of a part: as many as a slow line carries within the deadline of a call."""
 _SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 _SQL_CONFIGS: Final = (
     "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations WHERE run_id = ? "
@@ -115,11 +117,13 @@ class RunRows:
 
     def _parts(self, name: str, rows: Iterator[list[Any]]) -> Iterator[bytes]:
         part: list[list[Any]] = []
+        size = 0
         for row in rows:
             part.append(row)
-            if len(part) == _ROWS:
+            size += sum(len(value) for value in row if value.__class__ is str)
+            if len(part) == _ROWS or (size >= _CHARACTERS and len(part) % 2 == 0):
                 yield body_of({name: part})
-                part = []
+                part, size = [], 0
         if part:
             yield body_of({name: part})
 

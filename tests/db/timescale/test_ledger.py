@@ -239,6 +239,30 @@ async def test_a_row_that_is_refused_is_named_with_its_reason(book_database: Dat
         assert await adapter.apply(book.batches()[1:]) == 2
 
 
+async def test_what_takes_too_long_at_once_is_written_in_less_at_a_time(
+    book_database: Database, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a server that needs three times as long for 60 rows as a statement may take
+    monkeypatch.setitem(connecting._SETTINGS, "statement_timeout", "300ms")
+    for number in range(60):
+        book.write(rows.equity(number))
+    async with opened(book_database.url) as adapter:
+        await begin(adapter, book)
+        book_database.execute(
+            "CREATE FUNCTION qts.slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_sleep(0.015); RETURN NEW; END'; "
+            "CREATE TRIGGER slow BEFORE INSERT ON qts.equity_curve FOR EACH ROW EXECUTE FUNCTION qts.slow()"
+        )
+        # Then all batches get there, and so does a copy of them on a server that lacks the beginning
+        assert await adapter.apply(book.batches()) == 60
+        book_database.execute("DELETE FROM qts.equity_curve; DELETE FROM qts.batches")
+        book_database.execute("UPDATE qts.run_progress SET applied = 0")
+        with book.copy() as copy:
+            assert await adapter.load(copy) == 60
+    assert book_database.value("SELECT count(*) FROM qts.equity_curve") == 60
+    assert book_database.value("SELECT count(*) FROM qts.batches") == 60
+
+
 async def test_an_order_without_its_approval_is_refused(book_database: Database, book: Book) -> None:
     async with opened(book_database.url) as adapter:
         await begin(adapter, book)

@@ -26,6 +26,7 @@ Failure = (
 """All that a call of a connection raises: refusals, use of one that has ended or ends under it, networks, and late
 answers."""
 
+_TIMEOUT: Final = "57014"
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """Codes for a transaction that was chosen to end so that others can go on: it may be tried a second time."""
 _REFUSED: Final = ("22", "23")
@@ -47,6 +48,10 @@ _INPUT: Final = {
     "08P01": "a pooler stands between: add pooler=transaction to the URL, or give the server's own port",
 }
 """What to do about what only a person can put right, by code."""
+
+
+class TooLong(Unavailable):
+    """A statement took longer than it may; less of the same may be done in time."""
 
 
 def is_worth_another_try(error: BaseException) -> bool:
@@ -74,7 +79,7 @@ def explained(error: BaseException, where: str, what: str) -> QtsError:
             return InputError(f"{text}; {_INPUT[code]}")
         if is_refusal(error):
             return BatchRefused(text)
-        return Unavailable(text)
+        return TooLong(text) if code == _TIMEOUT else Unavailable(text)
     if isinstance(error, asyncpg.exceptions.DataError):
         return BatchRefused(text)
     if isinstance(error, ssl.SSLError) or "rejected SSL" in text:

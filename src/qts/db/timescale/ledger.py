@@ -14,11 +14,11 @@ import msgspec
 
 from qts.db.access import Access
 from qts.db.adapter import RunCopy
-from qts.db.batch import Batch, without_nul
+from qts.db.batch import Batch, body_of, rows_of, without_nul
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
 from qts.db.timescale.bodies import forms_of, sendable
 from qts.db.timescale.connecting import connect, finish
-from qts.db.timescale.failures import GAP, Failure, explained, is_refusal, is_worth_another_try
+from qts.db.timescale.failures import GAP, Failure, TooLong, explained, is_refusal, is_worth_another_try
 from qts.db.timescale.server_checks import QUERY, why_not_writable
 from qts.db.timescale.stats import AdapterStats
 from qts.errors import BatchRefused, ContractError, Gap, InputError, QtsError, Unavailable
@@ -28,6 +28,8 @@ _PUT_RUN_S: Final = 10.0
 """How long a run may take to be written down: 16 round trips at first, so a second each would be too long."""
 _TRIES: Final = 4
 """How often a transaction is tried that the server ends in favour of others."""
+_MOST_BATCHES: Final = 1_000
+"""The batches of a call, on a server and over a line that are fast enough."""
 _APPLY: Final = "SELECT qts.qts_apply($1, $2, $3, $4, $5, $6, $7)"
 _LOAD: Final = "SELECT qts.qts_load($1, $2, $3, $4, $5, $6)"
 _CLAIM: Final = "SELECT qts.qts_claim($1, $2, $3, $4, $5, $6)"
@@ -79,6 +81,7 @@ class Ledger:
         """The server's process of the connection, and of the one before; one that has ended cannot be asked."""
         self._claims: dict[str, _Claim] = {}
         self._free = asyncio.Lock()
+        self._most = _MOST_BATCHES
 
     async def open(self) -> asyncpg.Connection:
         """Return the connection, made when there is none. Raises InputError, Fenced and Unavailable."""
@@ -142,12 +145,28 @@ class Ledger:
         await self._call(f"write down run {run.run_id}", put, seconds=_PUT_RUN_S)
 
     async def apply(self, batches: Sequence[Batch]) -> int:
-        """Apply batches, see the port: one call of the server, one round trip."""
+        """Apply batches, see the port: one call of the server, one round trip; more where one takes too long."""
         first = batches[0] if batches else None
         if first is None or any(
             (batch.run_id, batch.seq) != (first.run_id, seq) for seq, batch in enumerate(batches, first.seq)
         ):
             raise ContractError("batches are applied together that are of one run and follow each other")
+        while True:
+            now, batches = batches[: self._most], batches[self._most :]
+            try:
+                applied = await self._apply(now)
+            except Unavailable as error:  # less of it may be done in time, at once or when the server is back
+                self._most = max(len(now) // 2, 1)
+                if not isinstance(error, TooLong) or len(now) == 1:
+                    raise
+                batches = [*now, *batches]
+                continue
+            if not batches:
+                self._most = min(self._most + self._most // 4 + 1, _MOST_BATCHES)
+                return applied
+
+    async def _apply(self, batches: Sequence[Batch]) -> int:
+        first = batches[0]
         bodies = [sendable(batch.body) for batch in batches]
         inboxes = [json.dumps(batch.inbox) if batch.inbox else "" for batch in batches]
         forms = forms_of([batch.body for batch in batches])
@@ -182,8 +201,19 @@ class Ledger:
                 is_again=True,
             )
 
+        async def parts(body: bytes) -> None:
+            """Write a part, in halves where it takes too long."""
+            try:
+                await part(sendable(body), forms_of([body]), is_last=False)
+            except TooLong:
+                halves = _halves(body)
+                if len(halves) == 1:
+                    raise
+                for half in halves:
+                    await parts(half)
+
         for body in copy.bodies:
-            await part(sendable(body), forms_of([body]), is_last=False)
+            await parts(body)
         return await part("{}", None, is_last=True)
 
     async def applied(self, run_id: str) -> int:
@@ -306,6 +336,19 @@ class Ledger:
                 _CLAIM, claim.run_id, claim.account, claim.whole_account, claim.epoch, self._lost_pid, _holder()
             )
         )
+
+
+def _halves(body: bytes) -> list[bytes]:
+    """Return the rows of a body in two bodies; in one when there are no two rows."""
+    rows = [(name, row) for name, found in rows_of(body).items() for row in found]
+    middle = len(rows) // 2
+    found = []
+    for half in (rows[:middle], rows[middle:]):
+        of_tables: dict[str, list[list[Any]]] = {}
+        for name, row in half:
+            of_tables.setdefault(name, []).append(row)
+        found.append(body_of(of_tables))
+    return found if middle else [body]
 
 
 def _holder() -> str:
