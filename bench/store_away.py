@@ -44,7 +44,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
         assert follower.status.state is FollowerState.AWAY, follower.status
         missed = follower.status.lag_batches
         proxy.heal()
-        drained_s = _drained(follower, missed)
+        drained_s = _drained(follower)
         lost = book.store.offered - follower.status.applied
         follower.stop()
         book.store.close()
@@ -83,14 +83,11 @@ def _fill(book: Fills, follower: Follower, seconds: float) -> list[float]:
     return waits
 
 
-def _drained(follower: Follower, missed: int) -> float:
+def _drained(follower: Follower) -> float:
     """Wait until the server takes batches again, and return how long it then takes until it has all, in s."""
-    before = follower.status.applied
-    while follower.status.applied == before:
-        sleep(0.001)
-    begun, first = perf_counter(), follower.status.applied
+    while not follower.is_following:
+        sleep(0.0005)
+    begun = perf_counter()
     while follower.status.lag_batches:
-        sleep(0.001)
-    # The first group was applied before the watch was started: it counts for as much of the time as the others do.
-    took, rest = perf_counter() - begun, missed - (first - before)
-    return took * missed / rest if rest > 0 else took
+        sleep(0.0005)
+    return perf_counter() - begun
