@@ -7,7 +7,7 @@ import ssl
 import asyncpg
 import pytest
 
-from qts.db.timescale.failures import Failure, explained, is_worth_another_try
+from qts.db.timescale.failures import Failure, TooLong, explained, is_worth_another_try
 from qts.errors import BatchRefused, Fenced, InputError, QtsError, Unavailable
 
 
@@ -38,7 +38,7 @@ def refused_with(code: str, message: str = "the\nmessage") -> BaseException:
         ("53200", Unavailable),  # out of memory
         ("53300", Unavailable),  # too many connections
         ("55P03", Unavailable),  # a lock
-        ("57014", Unavailable),  # a statement took too long
+        ("57014", TooLong),  # a statement took too long
         ("57P01", Unavailable),  # it stops
         ("57P03", Unavailable),  # it starts
         ("58030", Unavailable),  # its disk fails
