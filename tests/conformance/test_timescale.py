@@ -1,23 +1,26 @@
-"""PostgreSQL, the oldest and the newest, keeps the contract of a :class:`~qts.db.adapter.DataSourceAdapter`."""
+"""The whole TimescaleDB, with its background workers, keeps the contract too; it is never started here."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from qts.db.access import parse
 from tests.conformance.adapter import AdapterTests, Opens, opened
-from tests.servers.fixtures import VERSIONS, Database
+from tests.conformance.test_adapter import EMPTY, at
+from tests.servers import sql
+
+DSN = os.environ.get("TIMESCALE_DSN", "")
+if not DSN:
+    pytest.skip(
+        "no server with the whole TimescaleDB: set TIMESCALE_DSN to the URL of an empty database",
+        allow_module_level=True,
+    )
 
 
-class TestPostgres(AdapterTests):
-    @pytest.fixture(params=VERSIONS)
-    def book_database(self, book_database: Database) -> Database:
-        """Give each test a database of each version, which the fixture of the same name takes from here."""
-        return book_database
-
+class TestTimescale(AdapterTests):
     @pytest.fixture
-    def opens(self, book_database: Database) -> Opens:
-        from qts.db.timescale import TimescaleDBAdapter
-
-        access = parse(book_database.url, {})
-        return lambda: opened(TimescaleDBAdapter(access, pool_least=1))
+    def opens(self) -> Opens:
+        sql.migrate(DSN)
+        sql.execute(DSN, EMPTY)
+        return lambda: opened(at(DSN))

@@ -207,12 +207,3 @@ def pglite() -> Iterator[PGlite]:
         pytest.skip(str(reason))
     with server:
         yield server
-
-
-@pytest.fixture
-def timescale_dsn() -> str:
-    """The URL of a database with the whole TimescaleDB, with background workers, from ``TIMESCALE_DSN``."""
-    url = os.environ.get("TIMESCALE_DSN")
-    if not url:
-        pytest.skip("no server with the whole TimescaleDB: set TIMESCALE_DSN to the URL of an empty database")
-    return url
