@@ -1,8 +1,8 @@
-"""A count and its noun agree."""
+"""A count and its noun agree, and no text of another program reaches the terminal as it is."""
 
 import pytest
 
-from qts.wording import counted
+from qts.wording import counted, printable
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,9 @@ def test_only_one_is_singular_and_thousands_are_grouped(count: int, text: str) -
 def test_an_irregular_plural_is_given() -> None:
     assert counted(1, "entry", "entries") == "1 entry"
     assert counted(3, "entry", "entries") == "3 entries"
+
+
+def test_what_another_program_says_does_not_command_the_terminal() -> None:
+    assert printable("비밀번호 wrong – 100 €") == "비밀번호 wrong – 100 €"
+    assert printable("a\x1b[31mred\x07\n\u202eb\ud800") == r"a\x1b[31mred\x07\n\u202eb\ud800"
+    assert printable("abcdef", 3) == "abc…"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qts.errors import InvariantBreach
-from qts.wording import counted
+from qts.wording import counted, printable
 
 if TYPE_CHECKING:
     from qts.db.access import Access
@@ -389,7 +389,7 @@ def _status_lines(status: ServerStatus) -> Iterator[str]:
     for run in status.runs:
         state = "finished" if run.finished else "not finished"
         whole = "" if run.is_whole else ", not whole: a copy was interrupted"
-        yield (
+        yield printable(
             f"run        {run.run_id} (qts {run.command}, account {run.account}, {state}): "
             f"{counted(run.applied, 'batch', 'batches')}{whole}"
         )

@@ -90,3 +90,10 @@ def test_only_what_the_server_ended_for_others_is_tried_again() -> None:
         "40001",
         "40P01",
     ]
+
+
+def test_what_a_server_says_is_one_line_that_commands_no_terminal() -> None:
+    said = str(explained(refused_with("53300", f"too \x1b]0;many\x07\n {'A' * 5_000}"), "u@db:5432/qts", "connect"))
+    assert said.startswith(r"u@db:5432/qts: cannot connect: too \x1b]0;many\x07 AAA")
+    assert said.isprintable()
+    assert len(said) < 600

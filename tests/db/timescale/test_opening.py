@@ -244,6 +244,11 @@ def test_every_other_way_to_commit_is_durable(value: str) -> None:
     assert check(synchronous_commit=value)[1] == ()
 
 
+def test_a_version_commands_no_terminal() -> None:
+    server, _ = check(version="18.6\x1b]0;x\x07" + "9" * 500)
+    assert server == "PostgreSQL 18.6" + r"\x1b]0;x\x07" + "9" * 70 + "…"
+
+
 def test_a_newer_version_is_told() -> None:
     _, (warning,) = check(major=19, version="19.0")
     assert "19.0, newer than those" in warning

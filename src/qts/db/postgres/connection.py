@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
+from qts.wording import printable
+
 SCHEMA: Final = "qts"
 """The schema in which everything of QTS is; other schemas of the database are never looked into."""
 
@@ -50,4 +52,5 @@ def quoted(name: str) -> str:
 def said(error: Exception) -> str:
     """Return what the server refused something with, in one line."""
     detail = getattr(error, "detail", None)
-    return " ".join(f"{getattr(error, 'message', None) or error}{f' ({detail})' if detail else ''}".split())
+    text = f"{getattr(error, 'message', None) or error}{f' ({detail})' if detail else ''}"
+    return printable(" ".join(text.split()))

@@ -9,6 +9,7 @@ import asyncpg
 
 from qts.db.access import PASSWORD, PASSWORD_FILE
 from qts.errors import BatchRefused, Fenced, InputError, QtsError, StorageError, Unavailable
+from qts.wording import printable
 
 GAP: Final = "QT001"
 FENCED: Final = "QT002"
@@ -105,5 +106,9 @@ def _one_line(error: BaseException) -> str:
         parts = [str(getattr(error, name, None) or "") for name in ("message", "detail")]
         text = "; ".join(part for part in parts if part) or str(error)
         code = error.sqlstate
-        return " ".join(f"{text} ({code})".split())
-    return " ".join(f"{error or type(error).__name__}".split())
+        return f"{printable(_joined(text))} ({code})"
+    return printable(_joined(f"{error or type(error).__name__}"))
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())

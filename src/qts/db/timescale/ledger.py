@@ -22,6 +22,7 @@ from qts.db.timescale.failures import GAP, Failure, TooLong, explained, is_refus
 from qts.db.timescale.server_checks import QUERY, why_not_writable
 from qts.db.timescale.stats import AdapterStats
 from qts.errors import BatchRefused, ContractError, Gap, InputError, QtsError, Unavailable
+from qts.wording import printable
 
 _T = TypeVar("_T")
 _PUT_RUN_S: Final = 10.0
@@ -269,7 +270,9 @@ class Ledger:
             return general
         if not rows:
             return general
-        named = "; ".join(f"table {row['of_table']}, row {row['row_of_table']}: {row['reason']}" for row in rows)
+        named = "; ".join(
+            f"table {row['of_table']}, row {row['row_of_table']}: {printable(row['reason'])}" for row in rows
+        )
         return BatchRefused(f"{self._access.place}: cannot {what}: {named}")
 
     async def _call(

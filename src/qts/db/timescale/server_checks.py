@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from qts.db.adapter import Capabilities
 from qts.errors import InputError
+from qts.wording import printable
 
 OLDEST: Final = 15
 NEWEST: Final = 18
@@ -24,6 +25,7 @@ SELECT current_setting('server_version_num')::integer / 10000 AS major,
 """
 """One row, in which every setting that is looked at has a column."""
 
+_MOST_SAID: Final = 80
 _DURABILITY: Final = ("fsync", "full_page_writes", "synchronous_commit")
 _PLAIN: Final = "partitions, roll-ups and retention of market values are done by QTS itself, with the same answers"
 
@@ -41,6 +43,7 @@ def check_server(found: Mapping[str, Any], where: str, *, live: bool) -> Finding
     ``live``: it holds what a real broker did, so it may not lose what it has confirmed; otherwise that is a
     warning. Raises InputError.
     """
+    found = {name: printable(said, _MOST_SAID) if isinstance(said, str) else said for name, said in found.items()}
     if found["major"] < OLDEST:
         raise InputError(
             f"{where}: the server is PostgreSQL {found['version']}; allowed are {OLDEST} to {NEWEST}: use a newer "

@@ -18,6 +18,7 @@ from qts.db.batch import has_digest, rows_of, without_nul
 from qts.db.run_copy import RunRows
 from qts.db.tables import APPEND_ONLY, BATCHES, REPLACED, Table
 from qts.errors import StorageError
+from qts.wording import printable
 
 TABLES: Final[dict[str, Table]] = {table.name: table for table in (*APPEND_ONLY, *REPLACED)}
 INBOX: Final = "inbox"
@@ -25,6 +26,7 @@ _NUMBERED: Final = ("id", INBOX)
 _FORM: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?E\+[0-9]+|-0(\.0+)?(E-?[0-9]+)?")
 """Numbers of which a server keeps the value and not the form: with an exponent, and a zero with a sign."""
 _EXCERPT: Final = 200
+_LINE: Final = 1_000
 _TOLD_EVERY: Final = 1_000
 """Rows between two reports of progress."""
 
@@ -41,8 +43,8 @@ class Difference(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         row = f"{self.table}, row {self.key}"
         if self.column:
-            return f"{row}, {self.column}: {self.local} here, {self.server} on the server"
-        return f"{row} is {'not on the server' if self.server is None else 'only on the server'}"
+            return printable(f"{row}, {self.column}: {self.local} here, {self.server} on the server", _LINE)
+        return f"{printable(row)} is {'not on the server' if self.server is None else 'only on the server'}"
 
 
 class LeftOut:

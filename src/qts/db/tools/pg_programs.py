@@ -13,9 +13,9 @@ from qts.db.access import Access
 from qts.db.postgres.connection import SCHEMA
 from qts.errors import InputError, StorageError
 from qts.files import PART
+from qts.wording import printable
 
 _VERSION: Final = re.compile(rb"\(PostgreSQL\)\s+([0-9]+)")
-_SAID: Final = 500
 MAGIC: Final = b"PGDMP"
 """The first bytes of a file of ``pg_dump``."""
 
@@ -96,8 +96,8 @@ async def _run(program: str, access: Access, *arguments: str) -> None:
         await process.wait()
         raise
     if process.returncode:
-        text = " ".join(said.decode(errors="replace").split())[:_SAID]
-        raise StorageError(f"{access.place}: {program} ended with {process.returncode}: {text}")
+        text = " ".join(said.decode(errors="replace").split())
+        raise StorageError(f"{access.place}: {program} ended with {process.returncode}: {printable(text)}")
 
 
 def _environment(access: Access) -> dict[str, str]:
