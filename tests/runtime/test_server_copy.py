@@ -88,6 +88,19 @@ def test_entries_are_refused_while_the_server_is_away_or_behind_a_limit(status: 
     assert copy_of(Stub(status)).why_behind() == why
 
 
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (FINE, ""),
+        (BEHIND, "STORE_BEHIND: the server is behind, and store.durability = server; exits leave"),
+        (AWAY, "STORE_BEHIND: the server is AWAY, and store.durability = server; exits leave"),
+    ],
+)
+def test_an_operator_reads_why_no_entry_leaves(status: FollowerStatus, why: str) -> None:
+    assert copy_of(Stub(status)).why_no_entries() == why
+    assert copy_of(Stub(status), StoreConfig(durability="local")).why_no_entries() == ""
+
+
 async def test_an_order_waits_until_the_server_has_everything_committed_so_far() -> None:
     stub = Stub()
     copy = copy_of(stub)

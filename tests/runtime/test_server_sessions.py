@@ -20,6 +20,7 @@ from qts.runtime.persistence.session_log import FILE_NAME
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.session.session_view import read_view
 from tests.db.scripted_server import ScriptedServer
 from tests.db.test_outbox import book
 from tests.runtime.paper import files_in, paper
@@ -53,6 +54,14 @@ def on_paper(tmp_path: Path, server: ScriptedServer, **settings: str) -> Session
     return followed(msgspec.structs.replace(plan, options=options), server)
 
 
+def shown(directory: Path) -> tuple[str, int, int, float]:
+    """Return what the view says of the server: its state, how many batches it has, of how many, and the delay."""
+    view = read_view(directory)
+    assert view is not None
+    assert view.server is not None
+    return view.server.state, view.server.applied, view.server.newest, view.server.lag_s
+
+
 def has_the_book(server: ScriptedServer, directory: Path) -> None:
     """Compare every row; the server keeps bars that the book no longer has."""
     ours, theirs = book(directory / "qts.sqlite"), dict(server.rows)
@@ -71,6 +80,7 @@ def test_a_replay_that_is_followed_has_the_same_result_and_the_server_its_book(t
         has_the_book(server, tmp_path / "followed")
         assert server.runs[-1].finished
         assert result.values.notes[-1] == f"server: Scripted 1 has all {server.seq} batches of this run"
+        assert shown(tmp_path / "followed") == ("FOLLOWING", server.seq, server.seq, 0.0)
         stored = msgspec.json.decode(server.runs[-1].result)
         assert comparable(stored) == comparable(msgspec.json.decode(alone.to_json()))
     with SqliteStore(tmp_path / "followed/qts.sqlite", durability="NORMAL")._connection as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import asyncpg
@@ -70,6 +71,33 @@ def test_what_the_network_does_is_unavailable(error: BaseException) -> None:
     assert isinstance(error, Failure)
     assert type(explained(error, "here", "read")) is Unavailable
     assert not is_worth_another_try(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "connection refused"),
+        (
+            OSError(
+                "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0), "
+                "[Errno 111] Connect call failed ('127.0.0.1', 1)"
+            ),
+            "connection refused",
+        ),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 113] Connect call failed"),
+            "connection refused and no route to host",
+        ),
+        (FileNotFoundError(2, "No such file or directory"), "no such file or directory"),
+        (socket.gaierror(-2, "Name or service not known"), "the host is not known (Name or service not known)"),
+        (TimeoutError(), "no answer in time"),
+        (EOFError(), "the connection was cut"),
+        (ConnectionResetError(), "the connection was cut"),
+        (OSError("no route"), "no route"),
+    ],
+)
+def test_what_the_network_does_is_told_in_words(error: BaseException, said: str) -> None:
+    assert str(explained(error, "u@db:1/b", "connect")) == f"u@db:1/b: cannot connect: {said}"
 
 
 @pytest.mark.parametrize(

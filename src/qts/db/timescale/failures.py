@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 import ssl
 from typing import Final
 
@@ -32,6 +35,7 @@ _AGAIN: Final = frozenset({"40001", "40P01"})
 """Codes for a transaction that was chosen to end so that others can go on: it may be tried a second time."""
 _REFUSED: Final = ("22", "23")
 """Classes of codes for values that a column or a constraint does not take."""
+_NUMBERS: Final = re.compile(r"\[Errno (\d+)\]")
 _MIGRATE: Final = "run qts db migrate on it first"
 _ROLES: Final = "let the owner of the schema grant this user qts_write to write, or qts_read to read"
 _INPUT: Final = {
@@ -86,7 +90,7 @@ def explained(error: BaseException, where: str, what: str) -> QtsError:
     if isinstance(error, ssl.SSLError) or "rejected SSL" in text:
         return InputError(
             f"{text}; give the server a certificate that its authorities have signed for this host, name the file "
-            "of the authority with sslrootcert=, or choose less with sslmode= (see the guide to servers)"
+            "of the authority with sslrootcert=, or choose less with sslmode= (docs/guides/postgres.md)"
         )
     return Unavailable(text)
 
@@ -107,7 +111,22 @@ def _one_line(error: BaseException) -> str:
         text = "; ".join(part for part in parts if part) or str(error)
         code = error.sqlstate
         return f"{printable(_joined(text))} ({code})"
-    return printable(_joined(f"{error or type(error).__name__}"))
+    text = printable(_joined(str(error)))
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        text = _of_the_network(error, text)
+    if text:
+        return text
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return "the connection was cut" if isinstance(error, OSError | EOFError) else type(error).__name__
+
+
+def _of_the_network(error: OSError, text: str) -> str:
+    """Return what the system says, without the numbers and addresses that an event loop puts around it."""
+    if isinstance(error, socket.gaierror):
+        return f"the host is not known ({error.strerror or text})"
+    numbers = [error.errno] if error.errno else [int(number) for number in _NUMBERS.findall(text)]
+    return " and ".join(dict.fromkeys(os.strerror(number).lower() for number in numbers)) or text
 
 
 def _joined(text: str) -> str:

@@ -27,7 +27,7 @@ SELECT current_setting('server_version_num')::integer / 10000 AS major,
 
 _MOST_SAID: Final = 80
 _DURABILITY: Final = ("fsync", "full_page_writes", "synchronous_commit")
-_PLAIN: Final = "partitions, roll-ups and retention of market values are done by QTS itself, with the same answers"
+_PLAIN: Final = "QTS itself keeps market values in partitions and makes their bars, with the same answers"
 
 
 class Findings(NamedTuple):
@@ -89,7 +89,7 @@ def why_not_writable(found: Mapping[str, Any]) -> str:
 def _capabilities(found: Mapping[str, Any]) -> Capabilities:
     name = f"PostgreSQL {found['version']}"
     if found["timescaledb"] is None:
-        lacks = f"this server has no TimescaleDB in this database: {_PLAIN}"
+        lacks = f"there is no TimescaleDB in this database: {_PLAIN}"
         return Capabilities(server=name, lacks=(lacks,))
     name += f" with TimescaleDB {found['timescaledb']}"
     if found["license"] != "timescale":

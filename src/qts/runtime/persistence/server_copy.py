@@ -93,6 +93,13 @@ class ServerCopy:
         status = self._follower.status
         return "" if self._follower.is_following and not self._is_behind(status) else self._standing(status)
 
+    def why_no_entries(self) -> str:
+        """Return why entries are refused now, for an operator; "" when they are not. The view has the numbers."""
+        if not self.why_behind() or self._follower is None:
+            return ""
+        state = "behind" if self._follower.is_following else self._follower.status.state.value
+        return f"STORE_BEHIND: the server is {state}, and store.durability = server; exits leave"
+
     async def confirmed(self) -> str:
         """Wait until the server has everything committed so far; return why it has not, "" when it has.
 

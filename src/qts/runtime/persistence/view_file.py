@@ -28,6 +28,19 @@ EVERY_NS: Final = NS_PER_S
 """Real time between two views."""
 
 
+def replace_view(directory: Path, data: bytes) -> None:
+    """Replace the view in ``directory`` as a whole; on an error it stays as it was. Readable by its owner alone.
+
+    It is not synced: after a loss of power the store shows that the session is gone.
+    """
+    path = directory / VIEW_NAME
+    draft = f"{path}.new"
+    with suppress(OSError):
+        with open(draft, "wb", opener=private_opener) as file:
+            file.write(data)
+        os.replace(draft, path)
+
+
 class ViewFile:
     """The view of ``kernel``'s session in ``directory``, replaced as a whole and readable by its owner alone.
 
@@ -43,7 +56,7 @@ class ViewFile:
         machine: Clock,
         profile: Profile = Profile.RULES,
     ) -> None:
-        self._path = directory / VIEW_NAME
+        self._directory = directory
         self._kernel = kernel
         self._run = run
         self._mode = mode
@@ -95,9 +108,4 @@ class ViewFile:
         return view_of(self._kernel, self._run, self._mode, ended, self._machine, self._profile)
 
     def _write(self, data: bytes) -> None:
-        """Replace the file without syncing it: after a loss of power the store shows that the session is gone."""
-        draft = f"{self._path}.new"
-        with suppress(OSError):
-            with open(draft, "wb", opener=private_opener) as file:
-                file.write(data)
-            os.replace(draft, self._path)
+        replace_view(self._directory, data)

@@ -6,20 +6,24 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from qts.clock import Clock
 from qts.db.contracts import RunRow
 from qts.db.datadir import DATABASE_NAME
 from qts.db.reading import StoreReader
 from qts.db.session import SessionStore
-from qts.errors import StateError
+from qts.errors import StateError, StorageError
 from qts.notes import Note
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.standard_output import say
+from qts.runtime.persistence.view_file import replace_view
 from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.session.session_view import read_view
 from qts.wording import counted
 
 if TYPE_CHECKING:  # without a server nothing of it is imported
-    from qts.db.follower import Follower
+    from qts.db.follower import Follower, FollowerStatus
 
 _NAME: Final = "postgres"
 _TOLD_AFTER_S: Final = 1.0
@@ -81,6 +85,7 @@ async def drained(follower: Follower, directory: Path, drain_s: float, stop: Sto
             say(f"the server is sent what it lacks: {lacks}; Ctrl-C leaves the rest for later")
     follower.stop()
     status = follower.status
+    _show_last(directory, status)
     server: Note | str = status.server or Note.of("server-unnamed")
     if not status.lag_batches:
         return Note.of("server-has-all", server=server, batches=status.applied)
@@ -92,3 +97,25 @@ async def drained(follower: Follower, directory: Path, drain_s: float, stop: Sto
         reason=status.reason or Note.of("server-not-drained"),
         directory=str(directory),
     )
+
+
+def _show_last(directory: Path, status: FollowerStatus) -> None:
+    """Let the view of the session that has ended show what the server has now: it got the last batches since."""
+    try:
+        view = read_view(directory)
+    except StorageError:  # qts status says what is wrong with the file
+        return
+    if view is None or view.server is None:
+        return
+    server = msgspec.structs.replace(
+        view.server,
+        server=status.server,
+        state=status.state.value,
+        reason=status.reason,
+        applied=status.applied,
+        newest=status.newest,
+        lag_s=round(status.lag_s, 3),
+        waiting_bytes=status.waiting_bytes,
+        slow=status.slow,
+    )
+    replace_view(directory, msgspec.json.encode(msgspec.structs.replace(view, server=server)))

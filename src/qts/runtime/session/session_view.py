@@ -326,7 +326,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     safety_next: str
     safety_changes: tuple[ChangeView, ...]
     no_entries: tuple[str, ...]
-    """Reasons why symbols take no entry: the broker rejected too many orders today, or prices are impossible."""
+    """Why no entry leaves: the broker rejected too many orders of a symbol today, its prices are impossible, or the
+    server that has to have every order is away or behind."""
     operating: StateView
     operating_changes: tuple[ChangeView, ...]
     pools: tuple[PoolView, ...]

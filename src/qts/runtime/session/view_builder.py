@@ -123,7 +123,11 @@ def view_of(
         safety_changes=tuple(map(_safety_change, shared.safety.history[-_CHANGES_SHOWN:])),
         stops=tuple(shared.stops),
         quarantine=_quarantine(kernel.execution_reports.quarantine),
-        no_entries=(*map(shared.rejects.stop_of, shared.rejects.stopped), *shared.price_bands.doubt_reasons()),
+        no_entries=(
+            *map(shared.rejects.stop_of, shared.rejects.stopped),
+            *shared.price_bands.doubt_reasons(),
+            *filter(None, (shared.server.why_no_entries(),)),
+        ),
         operating=_operating(stated, shared),
         operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
         pools=tuple(
