@@ -182,6 +182,7 @@ async def test_every_kind_of_difference_is_named_with_both_values(
     )
     server.execute("UPDATE @orders SET stop_price = 5")
     server.execute("DELETE FROM @batches WHERE id = 4")
+    server.execute("UPDATE @batches SET inbox = 'no JSON' WHERE id = 1")
     server.execute("UPDATE @runs SET seed = 8")
     empty = "''::bytea" if server.url.startswith("postgresql") else "x''"
     server.execute(f"DELETE FROM @strategy_files WHERE name = {empty}")
@@ -198,12 +199,13 @@ async def test_every_kind_of_difference_is_named_with_both_values(
             "equity_curve, row 9 is only on the server",
             f"positions, row {position.strategy} {position.symbol} is not on the server",
             f"orders, row {order.client_order_id}, stop_price: nothing here, 5 on the server",
+            'batches, row 1, inbox: ["e-1", "e-2"] here, no JSON on the server',
             "batches, row 4 is not on the server",
             "runs, row run-1, seed: 7 here, 8 on the server",
             "strategy_files, row 0 b'' is not on the server",
         ]
     )
-    assert (done.count, done.is_equal) == (9, False)
+    assert (done.count, done.is_equal) == (10, False)
 
 
 async def test_differences_are_counted_beyond_those_that_are_kept(

@@ -195,9 +195,12 @@ def _is_same(column: str, here: Any, there: Any) -> bool:
     return _mapped(here) == _mapped(there) or (_FORM.fullmatch(here) is not None and _plain(here) == there)
 
 
-def _ids(inbox: str) -> list[str]:
-    """Return the ids of an inbox, whose JSON is written in more than one way; empty for none."""
-    return msgspec.json.decode(inbox, type=list[str]) if inbox else []
+def _ids(inbox: str) -> list[str] | str:
+    """Return the ids of an inbox, whose JSON is written in more than one way; the text itself where it is none."""
+    try:
+        return msgspec.json.decode(inbox, type=list[str]) if inbox else []
+    except msgspec.DecodeError:
+        return inbox
 
 
 def _plain(number: str) -> str:
