@@ -86,6 +86,10 @@ class StoreReader:
         rows = self._rows("the checkpoint", "SELECT data FROM checkpoint")
         return bytes(rows[0][0][: marks_of(self._connection, self._path)[1]]) if rows else None
 
+    def is_kept(self) -> bool:
+        """Return whether no row of the run is ever taken back: that of a real broker, or a copy from a server."""
+        return bool(self._columns_of("kept_runs") and self._rows("the run", "SELECT run_id FROM kept_runs"))
+
     def orders(self) -> list[Order]:
         """Return every order, in the order of their intents."""
         orders: list[Order] = self._read_as_of_before(tables.ORDERS, _ORDERS_OF_BEFORE)

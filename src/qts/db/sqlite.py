@@ -273,6 +273,11 @@ class SqliteStore:
 
         Raises StateError when the store is not ``rewindable``, or was begun as one that is not.
         """
+        if self._is_kept and self._rewindable and self.checkpoint() is None:
+            raise StateError(
+                f"{self._path} is not rewound: it is a copy that qts db export made, which has no checkpoint to go "
+                "on from; continue the run in the directory where it began"
+            )
         if self._is_kept or not self._rewindable:
             raise StateError(
                 f"{self._path} is not rewound: its run trades with a real broker, and what that did stays done"

@@ -23,6 +23,7 @@ from qts.db.tools.import_run import import_run
 from qts.db.tools.open_server import adapter_for
 from qts.db.tools.verify import Verification, verify
 from qts.errors import InputError, StateError
+from qts.runtime.persistence.run_lookup import read_status
 from tests.db import rows
 from tests.db.books import OUTBOX, Book, one_of_each
 from tests.servers.fixtures import Database
@@ -286,8 +287,10 @@ async def test_an_exported_run_has_every_row_and_digest(
     with closing(SqliteStore(tmp_path / "out" / DATABASE_NAME, durability="NORMAL", rewindable=True)) as store:
         assert store.verify_history() == ""
         assert store.checkpoint() is None
-        with pytest.raises(StateError, match="is not rewound"):
+        with pytest.raises(StateError, match="is not rewound: it is a copy that qts db export made"):
             store.rewind()
+    told = "a copy that qts db export made, without a checkpoint; the run goes on in its own directory"
+    assert read_status(found(tmp_path / "out"), 0).remark == told
 
 
 def content(directory: Path) -> list[Any]:

@@ -55,6 +55,8 @@ def read_status(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bo
         if view is not None and (run is None or view.run_id != run.run_id):
             view = None  # of the run that was here before
         life, remark = _life(found, run, view, now_ns)
+        if life == "ended" and run is not None and view is None and store.is_kept() and store.checkpoint() is None:
+            remark = "a copy that qts db export made, without a checkpoint; the run goes on in its own directory"
         return RunStatus(
             found,
             life,
