@@ -420,10 +420,11 @@ def _run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end, with the arithmetic of money."""
     import asyncio
 
+    from qts.db.resolving_loop import ResolvingLoop
     from qts.money import standard_context
 
-    with standard_context():
-        return asyncio.run(work)
+    with standard_context(), asyncio.Runner(loop_factory=ResolvingLoop) as runner:
+        return runner.run(work)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from qts.db.adapter import DataSourceAdapter, RunCopy
 from qts.db.ages import Ages
 from qts.db.batch import Batch
 from qts.db.contracts import RunRow
+from qts.db.resolving_loop import ResolvingLoop
 from qts.errors import BatchRefused, Fenced, Gap, QtsError, StateError, StorageError, Unavailable
 from qts.money import begin_thread
 from qts.threads import start_thread
@@ -260,7 +261,7 @@ class Follower:
     def _work(self) -> None:
         begin_thread()
         try:
-            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
                 runner.run(self._main())
         except asyncio.CancelledError:
             pass
