@@ -54,6 +54,9 @@ def test_a_run_goes_to_the_server_and_comes_back_as_a_run_that_commands_read(
     url: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Given a database with the schema and a run that was imported
+    code, out, _ = run_qts(capsys, "db", "status")
+    assert (code, "missing" in out) == (0, False)
+    assert re.search(r"^schema +there is none yet; qts db migrate makes it$", out, re.M)
     code, out, _ = run_qts(capsys, "db", "migrate")
     assert (code, out.splitlines()[0].split()[0]) == (0, "migrate")
     assert re.search(r"^applied +0001_book\.sql$", out, re.M)
@@ -88,6 +91,18 @@ def test_a_run_goes_to_the_server_and_comes_back_as_a_run_that_commands_read(
     assert json.loads(shown[0]) == json.loads(shown[1])
     assert run_qts(capsys, "status", "--data-dir", str(copied))[0] == 0
     assert run_qts(capsys, "db", "verify", "--data-dir", str(copied))[0] == 0
+
+
+def test_a_schema_that_lacks_a_step_is_shown_with_what_adds_it(
+    database: Database, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_qts(capsys, "db", "migrate")
+    database.execute(
+        "DROP VIEW qts.fills, qts.order_states, qts.account_values; "
+        "DELETE FROM qts.schema_migrations WHERE name = '0005_views.sql'"
+    )
+    _, out, _ = run_qts(capsys, "db", "status")
+    assert re.search(r"^missing +0005_views\.sql; qts db migrate adds what is missing$", out, re.M)
 
 
 def test_a_difference_is_named_with_both_values_and_the_exit_code_says_so(

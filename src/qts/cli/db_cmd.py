@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from qts.errors import InvariantBreach
 from qts.wording import counted, printable
@@ -375,15 +375,20 @@ def _access(args: argparse.Namespace) -> Access:
     return access
 
 
+_ADVICE: Final = {"missing": "; qts db migrate adds what is missing"}
+"""What to do about the migrations of a kind, by its name."""
+
+
 def _status_lines(status: ServerStatus) -> Iterator[str]:
     yield f"server     {status.place}, {status.server}"
     for note in status.notes:
         yield f"note       {note}"
-    for outcome, names in status.schema.items():
-        if names:
-            yield f"{outcome:10} {', '.join(names)}"
     if status.schema and not status.schema["applied"]:
         yield "schema     there is none yet; qts db migrate makes it"
+    else:
+        for outcome, names in status.schema.items():
+            if names:
+                yield f"{outcome:10} {', '.join(names)}" + _ADVICE.get(outcome, "")
     if status.schema:
         yield f"roles      {', '.join(status.roles) or 'none'}"
     for run in status.runs:
