@@ -6,11 +6,14 @@ import pytest
 
 from qts import errors
 from qts.errors import (
+    BatchRefused,
     BrokerUnavailable,
     ConfigError,
     ContractError,
     DataError,
     DefectError,
+    Fenced,
+    Gap,
     HalfDoneError,
     InputError,
     InvariantBreach,
@@ -18,6 +21,7 @@ from qts.errors import (
     QtsError,
     StateError,
     StorageError,
+    Unavailable,
     UnfinishedRunError,
 )
 
@@ -32,6 +36,10 @@ EXIT_CODES = {
     MissingExtraError: 2,
     StorageError: 3,
     HalfDoneError: 3,
+    Unavailable: 3,
+    Gap: 3,
+    Fenced: 3,
+    BatchRefused: 3,
     BrokerUnavailable: 3,
     DefectError: 3,
     InvariantBreach: 4,

@@ -30,8 +30,8 @@ def refused_with(code: str, message: str = "the\nmessage") -> BaseException:
         ("23502", BatchRefused),  # null
         ("23505", BatchRefused),  # there already
         ("23514", BatchRefused),  # a check
-        ("QT002", Fenced),
-        ("QT003", BatchRefused),
+        ("QTFEN", Fenced),
+        ("QTACC", BatchRefused),
         ("08006", Unavailable),  # the connection failed
         ("25006", Unavailable),  # it has become a replica
         ("25P03", Unavailable),  # idle in a transaction

@@ -14,9 +14,9 @@ from qts.db.access import PASSWORD, PASSWORD_FILE
 from qts.errors import BatchRefused, Fenced, InputError, QtsError, StorageError, Unavailable
 from qts.wording import printable
 
-GAP: Final = "QT001"
-FENCED: Final = "QT002"
-OTHER_ACCOUNT: Final = "QT003"
+GAP: Final = "QTGAP"
+FENCED: Final = "QTFEN"
+OTHER_ACCOUNT: Final = "QTACC"
 """Codes that the functions of the schema refuse with."""
 
 Failure = (

@@ -1,5 +1,5 @@
 -- What a follower calls. Each call is one transaction of its own, and writes all of what it was given or nothing.
--- Refusals have codes: QT001 a gap (DETAIL: the number that is needed), QT002 another writer, QT003 another
+-- Refusals have codes: QTGAP a gap (DETAIL: the number that is needed), QTFEN another writer, QTACC another
 -- account. A body is {"table": [[value, ...], ...]}: the values of a row in the order of the columns below, its
 -- number first in a table that is only appended to.
 
@@ -21,7 +21,7 @@ BEGIN
     SELECT account INTO v_account FROM run_progress WHERE run_id = p_run;
     IF v_account <> p_account THEN
         RAISE EXCEPTION 'run % is of account % here, not of account %', p_run, v_account, p_account
-            USING ERRCODE = 'QT003';
+            USING ERRCODE = 'QTACC';
     END IF;
     IF NOT pg_try_advisory_lock(v_key) THEN
         -- Of a claim that is continued, the process that holds the lock may be the one whose connection was lost.
@@ -37,14 +37,14 @@ BEGIN
             SELECT holder INTO v_holder FROM run_progress
             WHERE run_id = p_run OR (p_account_whole AND account = p_account AND real_broker)
             ORDER BY epoch DESC LIMIT 1;
-            RAISE EXCEPTION 'it is written by %', v_holder USING ERRCODE = 'QT002';
+            RAISE EXCEPTION 'it is written by %', v_holder USING ERRCODE = 'QTFEN';
         END IF;
     END IF;
     SELECT epoch, holder INTO v_epoch, v_holder FROM run_progress
     WHERE run_id = p_run OR (p_account_whole AND account = p_account AND real_broker)
     ORDER BY epoch DESC LIMIT 1;
     IF p_known > 0 AND v_epoch > p_known THEN
-        RAISE EXCEPTION 'it was taken over by %', v_holder USING ERRCODE = 'QT002';
+        RAISE EXCEPTION 'it was taken over by %', v_holder USING ERRCODE = 'QTFEN';
     END IF;
     IF p_known > 0 THEN
         v_epoch := p_known;
@@ -66,16 +66,20 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
--- Return how far a run has come. Refuses a writer of another epoch. The row stays locked until the transaction
--- ends.
+-- Return how far a run has come. Refuses a writer of an epoch before the last claim. One of a later epoch goes on: the
+-- server was made again or restored from a backup, and no one has claimed the run since. The row stays locked until
+-- the transaction ends.
 CREATE FUNCTION qts_progress(p_run text, p_epoch bigint) RETURNS run_progress
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_progress run_progress;
 BEGIN
     SELECT * INTO v_progress FROM run_progress WHERE run_id = p_run FOR UPDATE;
-    IF v_progress.run_id IS NOT NULL AND v_progress.epoch <> p_epoch THEN
-        RAISE EXCEPTION 'it was taken over by %', v_progress.holder USING ERRCODE = 'QT002';
+    IF v_progress.epoch > p_epoch THEN
+        RAISE EXCEPTION 'it was taken over by %', v_progress.holder USING ERRCODE = 'QTFEN';
+    ELSIF v_progress.epoch < p_epoch THEN
+        UPDATE run_progress SET epoch = p_epoch WHERE run_id = p_run;
+        v_progress.epoch := p_epoch;
     END IF;
     RETURN v_progress;
 END
@@ -369,10 +373,10 @@ DECLARE
 BEGIN
     IF p_account <> v_progress.account THEN
         RAISE EXCEPTION 'run % is of account % here, not of account %', p_run, v_progress.account, p_account
-            USING ERRCODE = 'QT003';
+            USING ERRCODE = 'QTACC';
     END IF;
     IF v_progress.run_id IS NULL OR v_done < 0 THEN
-        RAISE EXCEPTION 'a gap' USING ERRCODE = 'QT001', DETAIL = (coalesce(v_progress.applied, 0) + 1)::text;
+        RAISE EXCEPTION 'a gap' USING ERRCODE = 'QTGAP', DETAIL = (coalesce(v_progress.applied, 0) + 1)::text;
     END IF;
     IF v_done >= cardinality(p_bodies) THEN
         RETURN v_progress.applied;
@@ -392,7 +396,7 @@ DECLARE
     v_progress run_progress := qts_progress(p_run, p_epoch);
 BEGIN
     IF v_progress.run_id IS NULL THEN
-        RAISE EXCEPTION 'a gap' USING ERRCODE = 'QT001', DETAIL = '1';
+        RAISE EXCEPTION 'a gap' USING ERRCODE = 'QTGAP', DETAIL = '1';
     END IF;
     IF p_seq <= v_progress.applied THEN
         RETURN v_progress.applied;
