@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from qts.cli.settings import add_settings, overrides_of
 from qts.errors import InvariantBreach
 from qts.wording import counted, printable
 
@@ -98,7 +99,7 @@ def add_parser(subparsers: Any) -> None:
         required=True,
         help="the directory to make; it must not hold anything",
     )
-    _command(
+    upkeep = _command(
         commands,
         "upkeep",
         run_upkeep,
@@ -107,6 +108,7 @@ def add_parser(subparsers: Any) -> None:
         "of a day, and drops values after store.tick_retention_days. For a timer, where no such session runs. With "
         "TimescaleDB its own jobs do the work, and are told how long to keep what.",
     )
+    add_settings(upkeep)
     backup = _command(
         commands,
         "backup",
@@ -311,7 +313,7 @@ def run_upkeep(args: argparse.Namespace) -> int:
     from qts.db.ticks.connecting import connect_for_ticks
     from qts.db.ticks.upkeep import TickUpkeep
 
-    store = load_config(None, {}, os.environ).tree.store
+    store = load_config(args.config, overrides_of(args.set), os.environ).tree.store
     upkeep = TickUpkeep(
         partial(connect_for_ticks, access, "qts upkeep"),
         access.place,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from qts.market.contracts import Feed, MarketValue
+from qts.market.contracts import Feed
 from qts.market.feed_view import FeedView
 from qts.market.series.history import Rows
 from qts.market.time_window import TimeWindow
@@ -28,12 +28,71 @@ class WithHistory(FeedView):
     @property
     def source_id(self) -> str:
         """Name the input and the files before it: what strategies know at the start is part of the run."""
-        names = "\n".join(one.source_id for one in self.earlier)
-        return f"{self.feed.source_id}+{hashlib.sha256(names.encode()).hexdigest()[:_ID_DIGITS]}"
+        return _named(self.feed, "\n".join(one.source_id for one in self.earlier))
 
     def over(self, feed: Feed) -> WithHistory:
         """Return the same history over ``feed``."""
         return WithHistory(feed, self.earlier)
+
+    def sources(self) -> Sequence[Rows]:
+        """Return the rows of the other feeds."""
+        return [Rows(one.name, _FILES, one.values()) for one in self.earlier]
+
+
+class StoredRows(Protocol):
+    """Rows from before a session that another program has stored, found but not read."""
+
+    @property
+    def source_id(self) -> str:
+        """Name the content: other rows have another name."""
+        ...
+
+    def sources(self) -> Sequence[Rows]:
+        """Return the rows; those of ``rank`` 1 count before those of a higher one. Called once."""
+        ...
+
+
+class WithStored(FeedView):
+    """A view of ``feed`` whose strategies are warmed up with stored rows from before its own."""
+
+    def __init__(self, feed: Feed, stored: StoredRows) -> None:
+        super().__init__(feed)
+        self.stored = stored
+
+    @property
+    def source_id(self) -> str:
+        """Name the input and the rows before it, as :class:`WithHistory` does."""
+        return _named(self.feed, self.stored.source_id)
+
+    def over(self, feed: Feed) -> WithStored:
+        """Return the same rows before ``feed``."""
+        return WithStored(feed, self.stored)
+
+    def sources(self) -> Sequence[Rows]:
+        """Return the stored rows."""
+        return self.stored.sources()
+
+
+class BegunWith(FeedView):
+    """A view of the input of a session that goes on: named as when it began, with rows before it or without."""
+
+    def __init__(self, feed: Feed, source_id: str) -> None:
+        super().__init__(feed)
+        self._source_id = source_id
+
+    @property
+    def source_id(self) -> str:
+        """Name the input as it was named at the beginning."""
+        return self._source_id
+
+    def over(self, feed: Feed) -> BegunWith:
+        """Return the view of ``feed`` with the same name."""
+        return BegunWith(feed, self._source_id)
+
+
+def began_as(feed: Feed, source_id: str) -> bool:
+    """Return whether ``source_id`` names the input of ``feed``, with rows before it or without."""
+    return source_id == feed.source_id or source_id.startswith(f"{feed.source_id}+")
 
 
 class RowsBefore(NamedTuple):
@@ -50,21 +109,38 @@ def rows_before(feed: Feed) -> RowsBefore:
     what reading its first value raises.
     """
     window = _window_of(feed)
-    earlier = [one for view in _views(feed) for one in _earlier(view)]
+    views = [view for view in _views(feed) if isinstance(view, WithHistory | WithStored)]
+    earlier = [rows for view in views for rows in view.sources()]
     if window is not None and window.begin_ns is not None:
         begin_ns = window.begin_ns
         own = Note.of("warm-up-own-rows", day=window.first_text)
         sources = [Rows(own, _OWN, window.earlier_values())]
-        sources += [Rows(one.name, _FILES, _until(one, begin_ns + 1)) for one in earlier]
+        sources += [_until(one, begin_ns + 1) for one in earlier]
         return RowsBefore(tuple(sources), begin_ns)
-    first = next(iter(feed.values()), None) if earlier else None
-    begin_ns = 0 if first is None else first.ts_ns
-    return RowsBefore(tuple(Rows(one.name, _FILES, _until(one, begin_ns)) for one in earlier), begin_ns)
+    begin_ns = (begin_of(feed) or 0) if earlier else 0
+    return RowsBefore(tuple(_until(one, begin_ns) for one in earlier), begin_ns)
 
 
-def _until(feed: Feed, end_ns: int) -> Iterator[MarketValue]:
-    """Return the values of a feed that were known before ``end_ns``."""
-    return takewhile(lambda value: value.ts_ns < end_ns, feed.values())
+def begin_of(feed: Feed) -> int | None:
+    """Return when a session of ``feed`` begins (ns since 1970 UTC): its first day, else its first value.
+
+    None when it has no value. ``feed`` stands at its beginning and is used up; raises what reading it raises.
+    """
+    window = _window_of(feed)
+    if window is not None and window.begin_ns is not None:
+        return window.begin_ns
+    first = next(iter(feed.values()), None)
+    return None if first is None else first.ts_ns
+
+
+def _until(rows: Rows, end_ns: int) -> Rows:
+    """Return the rows that were known before ``end_ns``."""
+    return rows._replace(values=takewhile(lambda value: value.ts_ns < end_ns, rows.values))
+
+
+def _named(feed: Feed, before: str) -> str:
+    """Return the name of an input with that of the rows before it, which are named ``before``."""
+    return f"{feed.source_id}+{hashlib.sha256(before.encode()).hexdigest()[:_ID_DIGITS]}"
 
 
 def _views(feed: Feed) -> list[FeedView]:
@@ -77,7 +153,3 @@ def _views(feed: Feed) -> list[FeedView]:
 
 def _window_of(feed: Feed) -> TimeWindow | None:
     return next((view for view in _views(feed) if isinstance(view, TimeWindow)), None)
-
-
-def _earlier(view: FeedView) -> Sequence[Feed]:
-    return view.earlier if isinstance(view, WithHistory) else ()

@@ -46,6 +46,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "bars-known-at-end": "each known at its end; times in the file are taken for their beginnings",
     "warm-up-read": "warm-up: bars of {interval} for {symbols:symbol|symbols}, from {named}",
     "warm-up-source": "{named} ({bars:bar|bars})",
+    "warm-up-stored-values": "the market values recorded on {server}",
+    "warm-up-stored-bars": "the bars of {interval} stored on {server}",
     "warm-up-own-rows": "the rows of the input before {day}",
     "warm-up-missing": (
         "warm-up: too few bars of {interval} for {symbols:symbol|symbols}: {named}; until they are there no entry "

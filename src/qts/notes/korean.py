@@ -47,6 +47,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "bars-known-at-end": "각 봉은 끝나는 시각에 알려진 것으로 보며, 파일의 시각은 봉의 시작으로 읽었습니다",
     "warm-up-read": "준비 구간: {symbols}종목의 {interval}봉을 다음에서 읽었습니다: {named}.",
     "warm-up-source": "{named}({bars}개)",
+    "warm-up-stored-values": "{server} 서버에 기록된 시세",
+    "warm-up-stored-bars": "{server} 서버에 저장된 {interval}봉",
     "warm-up-own-rows": "입력의 {day} 이전 행",
     "warm-up-missing": (
         "준비 구간: {symbols}종목의 {interval}봉이 부족합니다: {named}. 다 채워질 때까지 진입 주문은 나가지 "

@@ -100,8 +100,6 @@ async def test_the_table_itself_refuses_what_is_not_finite(database: Database) -
 async def test_pages_end_between_values_of_one_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given changes of a book of 1 to 5 levels, more than a page has, all of one time
     values = [BookUpdate("S", at("1"), tuple((D(n), D(i)) for i in range(n % 5 + 1)), ()) for n in range(40)]
-    sql = tick_store._PAGE.replace(str(tick_store.PAGE_ROWS), "7")
-    monkeypatch.setattr(tick_store, "_PAGE", sql)
     monkeypatch.setattr(tick_store, "PAGE_ROWS", 7)
     async with store_at(database.url) as store:
         await store.append(block(1, *values))

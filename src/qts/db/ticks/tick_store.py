@@ -33,7 +33,7 @@ _MARKED_NS: Final = 20 * NS_PER_S
 _COLUMNS: Final = ", ".join(COLUMNS)
 _PAGE: Final = (
     f"{SELECT} WHERE symbol = $1 AND time >= $2 AND time <= $3 AND (time, ns, seq) > ($2, $4, $5) "
-    f"AND (time, ns) < ($3, $6) AND seq >= $7 AND seq < $8 ORDER BY time, ns, seq LIMIT {PAGE_ROWS}"
+    f"AND (time, ns) < ($3, $6) AND seq >= $7 AND seq < $8 ORDER BY time, ns, seq LIMIT $9"
 )
 _COUNT: Final = """
 SELECT count(*) AS values, min(seq) AS first_seq, max(seq) AS last_seq, min(time) AS first, max(time) AS last,
@@ -41,6 +41,11 @@ SELECT count(*) AS values, min(seq) AS first_seq, max(seq) AS last_seq, min(time
     ask_size, volume, level, day, bids, asks)::text), 15))::bit(60)::bigint), 0)::text AS checksum
 FROM qts.tick_data
 WHERE symbol = $1 AND time >= $2 AND time < $3 AND (time, ns) >= ($2, $4) AND seq >= $5 AND seq < $6
+"""
+_FIRSTS: Final = """
+SELECT (SELECT min(time) FROM qts.tick_data WHERE symbol = $1),
+  (SELECT min(time) FROM qts.ohlcv_1m WHERE symbol = $1),
+  (SELECT min(time) FROM qts.ohlcv_1d WHERE symbol = $1)
 """
 _RECORDED: Final = """
 SELECT d.number, r.source, r.currency, r.max_age_ns, d.values, d.first, d.last FROM (
@@ -166,27 +171,23 @@ class TickStore:
 
         ``after`` (ts_ns, seq): only what comes behind that value. ``recording``: those of one; None: of all.
         """
-        at_us, at_ns = microseconds(start_ns if after is None else after[0])
-        end = microseconds(end_ns)
-        numbers, seqs = Numbers(), _numbers_of(recording)
-        place = (at_us, at_ns, -1 if after is None else after[1])
-        async with self._reading() as connection:
+        async with self.reading() as connection:
+            numbers = Numbers()
             await set_codecs(connection, numbers)
-            while True:
-                rows = await within(
-                    connection,
-                    connection.fetch(_PAGE, symbol, place[0], end[0], *place[1:], end[1], *seqs),
-                )
-                if (block := values_of(symbol, rows, numbers)) is not None:
-                    yield block
-                if len(rows) < PAGE_ROWS:
-                    break
-                last = rows[-1]
-                place = (last["time"][0], last["ns"], last["seq"])
+            span = symbol, start_ns, end_ns
+            async for block in pages(connection, numbers, *span, after, recording, PAGE_ROWS):
+                yield block
+
+    async def firsts(self, symbol: str) -> tuple[int | None, int | None, int | None]:
+        """Return the times of the first value, bar of a minute and bar of a day, to the µs; None where is none."""
+        async with self.reading() as connection:
+            row = await within(connection, connection.fetchrow(_FIRSTS, symbol))
+        values, minutes, days = (None if one is None else to_ns(one) for one in row)
+        return values, minutes, days
 
     async def recordings(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Recorded]:
         """Return the recordings with values of a symbol in a range of time, by their first value."""
-        async with self._reading() as connection:
+        async with self.reading() as connection:
             rows = await within(connection, connection.fetch(_RECORDED, symbol, moment(start_ns), moment(end_ns)))
         return [
             Recorded(
@@ -209,7 +210,7 @@ class TickStore:
         ``end_ns`` is a whole µs. The server computes the checksum; equal values have an equal one on any server.
         """
         (us, ns), (end_us, _) = microseconds(start_ns), microseconds(end_ns)
-        async with self._reading() as connection:
+        async with self.reading() as connection:
             await set_codecs(connection, Numbers())
             row = await within(
                 connection, connection.fetchrow(_COUNT, symbol, us, end_us, ns, *_numbers_of(recording)), COUNT_S
@@ -219,7 +220,7 @@ class TickStore:
     async def ohlcv(self, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> Sequence[Bar]:
         """Return the bars that begin at ``start_ns`` or later and before ``end_ns``."""
         query = BarQuery(symbol, interval, start_ns, end_ns)
-        async with self._reading() as connection:
+        async with self.reading() as connection:
             bars: Sequence[Bar] = await within(connection, query.run(connection))
         return bars
 
@@ -247,7 +248,7 @@ class TickStore:
             writer.terminate()  # not cancelled: that would need a second connection to a server that is silent
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[Any]:
+    async def reading(self) -> AsyncIterator[Any]:
         """Return a connection for a block that reads, and close it then. Raises InputError and Unavailable."""
         connection = None
         try:
@@ -267,6 +268,35 @@ class TickStore:
             if len(self._marked) > len(days) + 1_000:
                 self._marked.clear()
             self._marked.update(dict.fromkeys(due, now_ns))
+
+
+async def pages(
+    connection: Any,
+    numbers: Numbers,
+    symbol: str,
+    start_ns: int,
+    end_ns: int,
+    after: tuple[int, int] | None,
+    recording: int | None,
+    most: int,
+) -> AsyncIterator[TickBlock]:
+    """Iterate over the values that :meth:`TickStore.ticks` gives, ``most`` at a time.
+
+    ``connection`` has the codecs of :func:`~qts.db.ticks.read_rows.set_codecs`, with ``numbers``.
+    """
+    at_us, at_ns = microseconds(start_ns if after is None else after[0])
+    end, seqs = microseconds(end_ns), _numbers_of(recording)
+    place = (at_us, at_ns, -1 if after is None else after[1])
+    while True:
+        rows = await within(
+            connection, connection.fetch(_PAGE, symbol, place[0], end[0], *place[1:], end[1], *seqs, most)
+        )
+        if (block := values_of(symbol, rows, numbers)) is not None:
+            yield block
+        if len(rows) < most:
+            break
+        last = rows[-1]
+        place = (last["time"][0], last["ns"], last["seq"])
 
 
 async def within(connection: Any, call: Awaitable[Any], seconds: float = DEADLINE_S) -> Any:

@@ -66,6 +66,7 @@ from qts.runtime.session.result import SessionFacts, SessionResult, summarize
 from qts.runtime.session.resume_check import check_resumes_something, previous_run
 from qts.runtime.session.run_inputs import check_currency, files_read, specs_of, strategy_files
 from qts.runtime.session.server_follower import begin, connected, drained
+from qts.runtime.session.server_history import with_server_history
 from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
 from qts.runtime.session.tick_recording import close_recorder, end_recorder, recorded, started_recorder
@@ -113,6 +114,12 @@ async def _run_session(
     config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
     check_currency(feed, config)
     run = _run_row(plan, config.hash, config, feed, machine)
+    strategies: Sequence[Strategy] | None = None
+    if plan.stored_rows is not None:  # the bars that strategies declare decide which rows are part of the input
+        strategies = _strategies(plan, config)
+        _require_same_files(plan, config, feed, run, machine)
+        plan, feed = with_server_history(plan, feed, strategies)
+        run = _run_row(plan, config.hash, config, feed, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
     if options.resume and options.data_dir is None:
         check_resumes_something(directory, plan.command)
@@ -123,9 +130,9 @@ async def _run_session(
         config_dir=config.directory,
         journal=config.tree.event.journal.directory,
     )
-    strategies = _strategies(plan, config)
-    if _run_row(plan, config.hash, config, feed, machine).run_id != run.run_id:
-        raise InputError("a file of a strategy changed while it was read; start again when it is saved")
+    if strategies is None:
+        strategies = _strategies(plan, config)
+    _require_same_files(plan, config, feed, run, machine)
     follower = connected(plan, run, directory, machine)
     recorder: TickRecorder | None = None
     try:
@@ -587,6 +594,12 @@ def session_facts(result: SessionResult) -> SessionFacts:
 def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
     specs = specs_of(plan, config)
     return load_strategies(specs, resumed=plan.options.resume) if specs else plan.default_strategies()
+
+
+def _require_same_files(plan: SessionPlan, config: LoadedConfig, feed: Feed, run: RunRow, machine: Clock) -> None:
+    """Raise InputError when a file of a strategy is another than that of ``run``."""
+    if _run_row(plan, config.hash, config, feed, machine).run_id != run.run_id:
+        raise InputError("a file of a strategy changed while it was read; start again when it is saved")
 
 
 def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -14,12 +14,15 @@ from qts.errors import InputError
 from qts.market.contracts import Feed
 from qts.market.files.feed_opener import AS_IT_IS
 from qts.market.files.reading import ReadAs
+from qts.market.series.wanted import WantedBars
+from qts.market.with_history import StoredRows
 from qts.runtime.strategies.observer import StrategyObserver
 from qts.strategy.contracts import Strategy
 
 if TYPE_CHECKING:
     from qts.db.follower import OpenAdapter
 
+FindRows: TypeAlias = Callable[[Sequence[WantedBars], Feed], StoredRows | None]
 SEEDS: Final = (-(2**63), 2**63 - 1)
 """Smallest and largest seed: the range of a column of the store."""
 
@@ -85,6 +88,8 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``reads_again``: after the session its input is read again, for what the report draws of prices.
     ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
     ``open_server`` makes the adapter of the server that follows the book; None: there is none.
+    ``stored_rows`` finds the rows of a server from before the first value of a feed, which it uses up, for the bars
+    that are wanted; it returns None, and has told why, where there are none. None: there is no such server.
     ``observer`` sees the calls of strategies and what they want; None: none does.
     """
 
@@ -100,3 +105,4 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     recordings: tuple[Path, ...] = ()
     observer: StrategyObserver | None = None
     open_server: OpenAdapter | None = None
+    stored_rows: FindRows | None = None

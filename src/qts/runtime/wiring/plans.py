@@ -29,7 +29,7 @@ from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.profiles import settings_of
 from qts.runtime.wiring.server import server_of
-from qts.runtime.wiring.stored_values import open_stored
+from qts.runtime.wiring.stored_values import finder_of, open_stored
 from qts.strategy.contracts import Strategy
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
@@ -71,6 +71,7 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
         reads_again=bool(options.outputs),
         recordings=(*paths, *options.history),
         open_server=server_of(options, os.environ),
+        stored_rows=finder_of(options, os.environ),
     )
 
 
@@ -114,6 +115,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         paced=True,
         recordings=(*(() if feed == "synthetic" else (Path(feed),)), *options.history),
         open_server=server_of(options, os.environ),
+        stored_rows=finder_of(options, os.environ),
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from qts.config.tree import QtsConfig
-from qts.errors import InputError
+from qts.errors import InputError, Unavailable
 from qts.market.contracts import Feed
-from qts.runtime.session.session_plan import Options
+from qts.market.series.wanted import WantedBars
+from qts.market.with_history import StoredRows, begin_of
+from qts.runtime.drivers.standard_output import say
+from qts.runtime.session.session_plan import FindRows, Options
 
 if TYPE_CHECKING:  # without a server nothing of it is imported
     from qts.runtime.recording.tick_recorder import TickRecorder
@@ -45,6 +48,45 @@ def open_stored(options: Options, tree: QtsConfig, currency: str | None, environ
         currency=currency,
         own=tree.instruments.build(),
     ).open()
+
+
+def finder_of(options: Options, environ: Mapping[str, str]) -> FindRows | None:
+    """Return what finds the rows of the server from before a session; None without one. Nothing is imported then.
+
+    Files of ``--history`` count instead. What is told, such as a server that is away, is no error.
+    """
+    url = options.db or environ.get(_URL, "")
+    return partial(_find_rows, options, url, environ) if url else None
+
+
+def _find_rows(
+    options: Options, url: str, environ: Mapping[str, str], wanted: Sequence[WantedBars], feed: Feed
+) -> StoredRows | None:
+    from qts.db.servers import file_of
+
+    if file_of(url) is not None:  # it has no market values
+        return None
+    if options.history:
+        say("strategies are warmed up with the files of --history, and not with what the server has")
+        return None
+    from qts.db.access import parse
+    from qts.db.ticks.connecting import connect_for_ticks
+    from qts.db.ticks.stored_rows import find_rows
+    from qts.db.ticks.tick_store import TickStore
+
+    begin_ns = begin_of(feed)
+    if begin_ns is None:
+        return None
+    access = parse(url, environ)
+    store = partial(TickStore, partial(connect_for_ticks, access, "qts warm-up"), access.place)
+    try:
+        found = find_rows(store, access.place, wanted, feed.instruments, begin_ns)
+    except (InputError, Unavailable) as error:
+        say(f"strategies are not warmed up with what the server has: {error}")
+        return None
+    if found is None:
+        say(f"{access.place} has no market values and no bars from before the session to warm up strategies with")
+    return found
 
 
 def recorder_of(options: Options, tree: QtsConfig, feed: Feed, environ: Mapping[str, str]) -> TickRecorder | None:
