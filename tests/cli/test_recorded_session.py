@@ -104,10 +104,15 @@ def test_the_upkeep_of_values_is_a_command(book_database: Database, capsys: pyte
         "VALUES ('2024-08-08 10:00Z', 0, 1, 'S', 'T', 0, 7, 1);"
         "UPDATE qts.tick_days SET changed = now() - interval '40 days'"
     )
-    # When the upkeep is asked for
-    code, out, err = run_qts(capsys, "db", "upkeep", "--db", book_database.url)
-    # Then its bars are made and its values dropped, and that is said
+    # When they are kept for 60 days, Then its bars are made, and nothing is dropped
+    longer = ("--set", "store.tick_retention_days=60")
+    code, out, err = run_qts(capsys, "db", "upkeep", "--db", book_database.url, *longer)
     assert code == 0, err
     assert "1 day made into bars of a day" in out
+    assert "dropped  0 days of market values" in out
+    # When the upkeep is asked for as it is set
+    code, out, err = run_qts(capsys, "db", "upkeep", "--db", book_database.url)
+    # Then its values are dropped, and that is said
+    assert code == 0, err
     assert "dropped  1 day of market values: 2024-08-08; 1 bars" in out
     assert book_database.value("SELECT close FROM qts.ohlcv_1d") == 7

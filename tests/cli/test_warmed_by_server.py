@@ -166,3 +166,15 @@ def test_a_resumed_session_has_its_bars_from_its_checkpoint(market: Market, away
     assert resumed["run_id"] == whole["run_id"]
     assert market.seen() == expected
     assert "warm" not in err
+
+
+def test_a_session_in_real_time_is_warmed_up_too(market: Market) -> None:
+    # Given three days that were recorded
+    market.record()
+    # When the fourth is traded on paper
+    command = ("run", "--feed", str(market.today), "--speed", "1000000", "--strategy", "sees.py:Sees", "--json")
+    code, out, err = run_qts(market.capsys, *command, "--db", market.database.url, "--data-dir", "paper")
+    # Then its strategy begins with all of its bars
+    assert code == 0, err
+    assert sum(line.startswith("True") for line in market.seen()) == 20 + 7 + 3
+    assert "the market values recorded on" in " ".join(json.loads(out)["notes"])

@@ -62,13 +62,14 @@ def finder_of(options: Options, environ: Mapping[str, str]) -> FindRows | None:
 def _find_rows(
     options: Options, url: str, environ: Mapping[str, str], wanted: Sequence[WantedBars], feed: Feed
 ) -> StoredRows | None:
-    from qts.db.servers import file_of
+    from qts.db.servers import file_of, require_driver
 
     if file_of(url) is not None:  # it has no market values
         return None
     if options.history:
         say("strategies are warmed up with the files of --history, and not with what the server has")
         return None
+    require_driver()
     from qts.db.access import parse
     from qts.db.ticks.connecting import connect_for_ticks
     from qts.db.ticks.stored_rows import find_rows
