@@ -36,7 +36,6 @@ EVERY_BOOK = pytest.mark.parametrize("book_database", VERSIONS, indirect=True, i
 """Run a test that takes ``book_database`` on every version."""
 
 MakeDatabase = Callable[[str, str], tuple["Database", str]]
-MakeDatabase = Callable[[str], tuple["Database", str]]
 _numbers = itertools.count(1)
 
 
