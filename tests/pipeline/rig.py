@@ -33,7 +33,7 @@ from qts.pipeline.resolve import Resolve
 from qts.pipeline.runner import Pipeline
 from qts.pipeline.transform import Transform
 from qts.risk.config import RiskConfig
-from qts.risk.contracts import OrderRequest
+from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
 from qts.runtime.orders.order_sender import InlineSender
@@ -206,7 +206,8 @@ class PipelineRig:
         )
 
     async def run(self, side: Side = Side.BUY, confidence: float = 1.0, **more: Any) -> Outcome:
-        return await self.pipeline.run(self.signal(side, confidence, **more))
+        decision = self.pipeline.decided(self.signal(side, confidence, **more))
+        return decision if isinstance(decision, Refused) else await self.pipeline.act(decision)
 
     def hold(self, qty: int, price: int = 50_000, *, strategy: str = "s", pool: Pool = Pool.SCALP) -> None:
         """A holding bought some time ago, without costs."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qts.ids import CounterIds
 from qts.pipeline.act import Act
-from qts.pipeline.contracts import Outcome
+from qts.pipeline.contracts import Decision, Outcome
 from qts.pipeline.decide import Decide
 from qts.pipeline.evaluate import Evaluate
 from qts.pipeline.extract import Extract
@@ -40,24 +40,17 @@ class Pipeline:
         self._act = act
         self._ids = ids
 
-    async def run(self, signal: Signal) -> Outcome:
-        """Return the signal's outcome.
-
-        Raises HalfDoneError when it ended halfway; any other error has changed nothing.
-        """
+    def decided(self, signal: Signal) -> Decision | Refused:
+        """Return the decision on a signal, or its refusal. An error has changed nothing: it may come again."""
         before = [ids.last for ids in self._ids]
         try:
-            return await self._run(signal)
+            candidate = self._evaluate(self._transform(self._extract(signal)))
+            return candidate if isinstance(candidate, Refused) else self._decide(candidate)
         except Exception:
             for ids, last in zip(self._ids, before, strict=True):
                 ids.continue_after(last)
             raise
 
-    async def _run(self, signal: Signal) -> Outcome:
-        candidate = self._evaluate(self._transform(self._extract(signal)))
-        if isinstance(candidate, Refused):
-            return candidate
-        decision = self._decide(candidate)
-        if isinstance(decision, Refused):
-            return decision
+    async def act(self, decision: Decision) -> Outcome:
+        """Send the order of a decision; return the outcome. Any error has left the order half done."""
         return await self._act(decision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from qts.errors import HalfDoneError
 from qts.event.contracts import Event
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.pipeline.contracts import Acted, Outcome
@@ -82,8 +83,9 @@ class DecisionPath:
 
     async def decide(self, signal: Signal) -> Outcome:
         """Run ``signal`` through all stages; return the outcome. Raises HalfDoneError for a half-done effect."""
-        outcome = await self._pipeline.run(signal)
+        decision = self._pipeline.decided(signal)
         try:
+            outcome = decision if isinstance(decision, Refused) else await self._pipeline.act(decision)
             self._shared.record.raise_failure()
             if isinstance(outcome, Refused):
                 self.on_refused(outcome)
@@ -91,7 +93,9 @@ class DecisionPath:
             else:
                 self._news.on_accepted(outcome.decision.approved.request)
                 outcome.ticket.when_answered(partial(self._on_answer, outcome))
-        except Exception as error:  # of any kind: the order may be sent, so the signal must not be decided again
+        except HalfDoneError:
+            raise
+        except Exception as error:  # of any kind: the order may be written or sent, so it is not decided again
             raise self._shared.record.give_up(f"the outcome of decision {signal.decision_id}", error) from error
         return outcome
 
