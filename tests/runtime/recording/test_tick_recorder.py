@@ -158,6 +158,31 @@ def test_a_server_that_is_away_costs_the_oldest_and_every_loss_is_counted(
     assert _count(database) == 60
 
 
+def test_values_that_come_slowly_while_a_server_is_away_fill_the_blocks_that_wait(
+    database: Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _migrate(database)
+    monkeypatch.setattr(tick_recorder, "FLUSH_S", 0.001)
+    monkeypatch.setattr(tick_recorder, "MOST_WAITING", 1)
+    # Given a server that is away, and as many blocks on their way as may be
+    proxy.refuse()
+    recorder = _recorder(database.by(proxy.port))
+    recorder.start()
+    for n in range(1, tick_recorder.MOST_SENT + 1):
+        recorder.put(trade(f"{n}", "1"), n)
+        _wait_for(lambda n=n: len(recorder._sent) == n)  # type: ignore[misc]
+    # When values come, each long after the one before, so that a block with it might be sent
+    pause = threading.Event()
+    for n in range(tick_recorder.MOST_SENT + 1, 31):
+        recorder.put(trade(f"{n}", "1"), n)
+        pause.wait(0.005)
+    # Then they are in one block and none is dropped, and all are recorded when it is back
+    assert dict(recorder.view().dropped) == {}
+    proxy.heal()
+    recorder.close(WAIT_S)
+    assert _count(database) == 30
+
+
 def test_the_end_of_a_session_waits_only_so_long_for_a_server(
     database: Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,7 @@ class RecorderProcess:
             try:
                 first = (await self._number() << 40) + number
                 refused.clear()
-                new = await self._store.append(TickBlock(first, tuple(values)), refused.append)
+                await self._store.append(TickBlock(first, tuple(values)), refused.append)
                 break
             except Unavailable as error:
                 self._say(state="away", why=str(error))
@@ -73,7 +73,6 @@ class RecorderProcess:
         self._say(
             blocks=done.blocks + 1,
             recorded=done.recorded + len(values) - len(refused),
-            new=done.new + new,
             refused=done.refused + len(refused),
             first_refusal=done.first_refusal or next(iter(refused), ""),
             state="ready",

@@ -1,7 +1,8 @@
 """Records the market values of a session: takes them on its thread, and sends them to a process of its own.
 
 The session's thread turns a value into bytes and adds it to a block; it never waits. A thread sends full blocks,
-and at the latest after :data:`FLUSH_S` one that is not full, to the recorder process, a few ahead of its reports.
+and after :data:`FLUSH_S` one that is not full, to the recorder process, a few ahead of its reports; while these are
+awaited a block is filled before the next one begins, so that as many values as possible have room.
 When too many wait, because the server is away or slow, the oldest is dropped and counted by symbol. A recorder that
 dies is started again and is sent what it had not reported; what is stored twice changes nothing.
 """
@@ -90,11 +91,11 @@ class TickRecorder:
         if isinstance(value, Bar):
             self._bars += 1
             return
-        if self._report.state == "failed":
-            self._dropped[value.symbol] += 1
-            return
         coded = encode_value(value)
         with self._changed:
+            if self._report.state == "failed":
+                self._dropped[value.symbol] += 1
+                return
             block = self._block
             if block is None or block.number + len(block.coded) != number:
                 self._pass_on()
@@ -142,9 +143,9 @@ class TickRecorder:
         with self._changed:
             report, before = self._report, self._before
             waiting = sum(len(block.coded) for block in (*self._sent, *self._waiting))
+            if self._block is not None:
+                waiting += len(self._block.coded)
             dropped = dict(sorted(self._dropped.items()))
-        if self._block is not None:
-            waiting += len(self._block.coded)
         states = {"ready": "recording", "away": "away", "failed": "failed"}
         return RecordingView(
             state="ended" if self._ended.is_set() and report.state != "failed" else states[report.state],  # type: ignore[arg-type]
@@ -223,10 +224,12 @@ class TickRecorder:
             while True:
                 if self._gone or self._report.state == "failed":
                     return None
+                has_room = len(self._sent) < MOST_SENT
                 begun = self._block
-                if begun is not None and stopwatch_ns() - begun.begun_ns >= FLUSH_S * NS_PER_S:
+                is_due = begun is not None and stopwatch_ns() - begun.begun_ns >= FLUSH_S * NS_PER_S
+                if is_due and has_room and not self._waiting:  # one that has to wait goes on being filled
                     self._pass_on()
-                if self._waiting and len(self._sent) < MOST_SENT:
+                if self._waiting and has_room:
                     block = self._waiting.popleft()
                     self._sent.append(block)
                     return block

@@ -40,14 +40,13 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True):
 class Report(msgspec.Struct, frozen=True, array_like=True):
     """A message of a recorder process: its counts since it began.
 
-    ``blocks``: blocks that are done with. ``recorded``: values of them that are on the server, ``new`` of them were
-    not there before. ``refused``: values that the server cannot hold, and ``first_refusal`` why the first of them.
+    ``blocks``: blocks that are done with. ``recorded``: values of them that are on the server.
+    ``refused``: values that the server cannot hold, and ``first_refusal`` why the first of them.
     ``state``: "ready", "away" (it tries again) or "failed" (it cannot go on); ``why``: why it is not ready.
     """
 
     blocks: int = 0
     recorded: int = 0
-    new: int = 0
     refused: int = 0
     first_refusal: str = ""
     state: Literal["ready", "away", "failed"] = "ready"
