@@ -19,10 +19,9 @@ from typing import Any, Final
 import msgspec
 
 from qts.errors import DataError, InputError, StorageError
-from qts.files import open_beside, sync_directory
+from qts.files import PRIVATE, open_beside, sync_directory
 
 FORMAT: Final = 1
-_PRIVATE: Final = 0o600
 _GZIP: Final = b"\x1f\x8b"
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -66,7 +65,7 @@ class ArchiveWriter:
         self.rows: dict[str, int] = {}
         self._table = ""
         try:
-            handle, self._unfinished = open_beside(path, _PRIVATE)
+            handle, self._unfinished = open_beside(path, PRIVATE)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from error
         self._file = os.fdopen(handle, "wb")

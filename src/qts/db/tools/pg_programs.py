@@ -12,7 +12,7 @@ from typing import Final
 from qts.db.access import Access
 from qts.db.postgres.connection import SCHEMA
 from qts.errors import InputError, StorageError
-from qts.files import PART
+from qts.files import PRIVATE, open_beside, sync_directory
 from qts.wording import printable
 
 _VERSION: Final = re.compile(rb"\(PostgreSQL\)\s+([0-9]+)")
@@ -49,14 +49,18 @@ async def _output(*argv: str) -> bytes:
 
 async def dump(program: str, access: Access, path: Path) -> None:
     """Save the schema of QTS in the new file ``path``, which has its name when all of it is there."""
-    unfinished = path.with_name(f".{path.name[:80]}.{os.getpid()}{PART}")
+    try:
+        handle, unfinished = open_beside(path, PRIVATE)  # before the program would make it readable for others
+        os.close(handle)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
     try:
         await _run(program, access, "--format=custom", f"--schema={SCHEMA}", f"--file={unfinished}")
         try:
-            unfinished.chmod(0o600)
             with unfinished.open("rb") as file:
                 os.fsync(file.fileno())
             os.link(unfinished, path)
+            sync_directory(path.parent)
         except FileExistsError as error:
             raise InputError(f"{path} is there already; give the name of a new file") from error
         except OSError as error:
