@@ -231,9 +231,7 @@ def run_verify(args: argparse.Namespace) -> int:
     with _progress("compared") as told:
         done = _run(_with(adapter, lambda opened: verify(opened, found, told)))
     if args.json:
-        values = {
-            name: getattr(done, name) for name in ("run_id", "applied", "newest", "rows", "waiting", "is_live")
-        }
+        values = {name: getattr(done, name) for name in _OF_VERIFICATION}
         differences = [msgspec.structs.asdict(one) for one in done.differences]
         values |= {"equal": done.is_equal, "missing": done.missing, "count": done.count}
         print(json.dumps({"directory": str(found.directory), **values, "differences": differences}))

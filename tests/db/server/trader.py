@@ -20,7 +20,6 @@ from qts.strategy.contracts import Side
 from tests.execution.orders import changed, order_with
 
 RUN = RunRow("0123456789abcdef", "live", 7, "script", "cfg", "2026-03-02T00:00:00+00:00", False)
-BATCHES_PER_FILL = 2
 START_CASH = Decimal(1_000_000)
 START_NS = 1_772_409_600_000_000_000
 SYMBOLS = ("005930", "000660", "BTCUSDT")

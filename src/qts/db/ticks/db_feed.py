@@ -93,9 +93,7 @@ class Stored:
         """Return the range of time of the days, in days of the market."""
         calendar = next(iter(table.instruments.values())).calendar
         start_ns = 0 if self.first is None else to_ns(calendar.at(self.first, 0))
-        end_ns = (
-            END_NS // 1000 * 1000 if self.last is None else to_ns(calendar.at(self.last + timedelta(days=1), 0))
-        )
+        end_ns = _NO_END_NS if self.last is None else to_ns(calendar.at(self.last + timedelta(days=1), 0))
         return start_ns, end_ns
 
     async def _head(self, store: TickStore, start_ns: int, end_ns: int) -> Sequence[MarketValue]:

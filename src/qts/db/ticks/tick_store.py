@@ -36,7 +36,7 @@ _PAGE: Final = (
     f"AND (time, ns) < ($3, $6) AND seq >= $7 AND seq < $8 ORDER BY time, ns, seq LIMIT $9"
 )
 _COUNT: Final = """
-SELECT count(*) AS values, min(seq) AS first_seq, max(seq) AS last_seq, min(time) AS first, max(time) AS last,
+SELECT count(*) AS values, min(seq) AS first_seq, max(seq) AS last_seq,
   coalesce(sum(('x' || left(md5(ROW(extract(epoch FROM time), ns, seq, kind, flags, price, size, bid, ask, bid_size,
     ask_size, volume, level, day, bids, asks)::text), 15))::bit(60)::bigint), 0)::text AS checksum
 FROM qts.tick_data

@@ -35,9 +35,9 @@ class TimescaleDBAdapter:
     """The :class:`~qts.db.adapter.DataSourceAdapter` of PostgreSQL 15 to 18, with TimescaleDB or without.
 
     Its objects are in the schema ``qts``, which every statement names: no search path is relied on. Batches go over
-    a connection of their own; all else over a pool of ``pool_least`` to ``pool_most`` that is made when it is first
-    needed. ``live``: the runs have a real broker, so a server that may lose what it has confirmed is refused; else
-    it is a warning.
+    a connection of their own, and so do market values; runs are read over a pool of ``pool_least`` to ``pool_most``
+    that is made when it is first needed. ``live``: the runs have a real broker, so a server that may lose what it
+    has confirmed is refused; else it is a warning.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from qts.clock import stopwatch_ns
+from qts.clock import NS_PER_S, stopwatch_ns
 from qts.db.access import Access
 from qts.db.timescale.failures import Failure, explained, late
 from qts.db.timescale.stats import AdapterStats
@@ -30,7 +30,6 @@ CALL_S: Final = 3.0
 """How long a call may take; longer than the server's own limit, whose answer says more."""
 CONNECT_S: Final = 5.0
 SLOW_S: Final = 0.5
-_NS: Final = 1_000_000_000
 _SETTINGS: Final = {
     **SERVER_LIMITS,
     # A server notices within 11 s that the machine of a writer is gone, and lets go of its claim.
@@ -121,5 +120,5 @@ async def finish(
         raise
     finally:
         timer.cancel()
-        if stopwatch_ns() - begun > SLOW_S * _NS:
+        if stopwatch_ns() - begun > SLOW_S * NS_PER_S:
             stats.slow += 1

@@ -1,4 +1,4 @@
-"""The connections of readers and of market values; those that write batches never come from here."""
+"""The connections that read runs; those for batches and for market values never come from here."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ async def restore(access: Access, path: Path, progress: Callable[[int], None] = 
         await _require_empty(connection, access.place)
         if manifest is not None:
             await _prepare(connection, access.place, manifest, path)
-            return await _load(connection, manifest, path, progress)
+            return await _load(connection, access.place, manifest, path, progress)
         major = connection.get_server_version().major
         program = await restore_dump(access, major, path, await owner_to_be(connection))
         await migrate(connection, access.place)
@@ -96,7 +96,7 @@ def _differs(step: Migration | None, checksum: str) -> bool:
 
 
 async def _load(
-    connection: asyncpg.Connection, manifest: Manifest, path: Path, progress: Callable[[int], None]
+    connection: asyncpg.Connection, where: str, manifest: Manifest, path: Path, progress: Callable[[int], None]
 ) -> Restored:
     count = 0
     async with connection.transaction(isolation="read_committed"):
@@ -121,7 +121,7 @@ async def _load(
                 progress(count)
         for table in writers:
             await _continue_numbers(connection, table)
-    await migrate(connection, "the restored database")
+    await migrate(connection, where)
     return Restored("our own archive", count, tuple(manifest.tables.keys() - writers.keys()))
 
 
