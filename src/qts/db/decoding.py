@@ -26,6 +26,11 @@ _NEWEST_HOLDINGS: Final = (
     "GROUP BY strategy, symbol) ON run_id = ?1 AND id = newest ORDER BY oldest"
 )
 RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result, account"
+CONFIG_COLUMNS: Final = "version, config_hash, timestamp, actor, reason, settings"
+FILE_COLUMNS: Final = "strategy, class_name, name, digest"
+SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
+SQL_CONFIGS: Final = f"SELECT {CONFIG_COLUMNS} FROM configurations WHERE run_id = ? ORDER BY version"  # noqa: S608
+SQL_FILES: Final = f"SELECT {FILE_COLUMNS} FROM strategy_files WHERE run_id = ? ORDER BY strategy, name"  # noqa: S608
 _OWN: Final = "SELECT run_id, account FROM runs"
 UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
 """Errors of making a record of values of another kind; those of msgspec are ValueErrors."""

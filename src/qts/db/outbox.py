@@ -61,7 +61,8 @@ class Outbox:
         self._rows: dict[str, list[Values]] = {}
         self._replaced: dict[str, dict[Values, Values]] = {}
         self._reading: dict[str, sqlite3.Connection] = {}
-        self._done = self._stored_done = self._begin(connection, followers)
+        self._done = self._begin(connection, followers)
+        self._stored_done = self._done.copy()
         low, high, size = connection.execute(_SQL_EXTENT, (run_id,)).fetchone()
         if high is not None and high != newest:
             # The run went on without followers: what is left would be followed by a gap, so it is of no use.
@@ -70,7 +71,7 @@ class Outbox:
         self.size: int = size
         """The bytes of all bodies that wait, those followers are done with and that are not deleted yet as well."""
         self._low: int = newest + 1 if low is None else low
-        self._next = self._low, self.size, self._done
+        self._next = self._low, self.size, self._stored_done
 
     def _begin(self, connection: sqlite3.Connection, followers: Sequence[str]) -> dict[str, int]:
         for name in followers:
@@ -119,8 +120,8 @@ class Outbox:
 
     def _let_go(self, connection: sqlite3.Connection, *, most: int | None) -> tuple[int, int, dict[str, int]]:
         """Return the lowest number and the size that are left, and how far each follower is."""
-        done = self._done
-        if done is not self._stored_done:
+        done = self._done.copy()
+        if done != self._stored_done:
             changed = ((seq, self._run_id, name) for name, seq in done.items() if self._stored_done[name] != seq)
             connection.executemany(_SQL_NOTE, changed)
         upto = min(done.values(), default=0)
@@ -154,7 +155,7 @@ class Outbox:
     def done(self, follower: str, seq: int) -> None:
         """Note that ``follower`` has all batches up to ``seq``; never falls."""
         if seq > self._done[follower]:
-            self._done = {**self._done, follower: seq}
+            self._done[follower] = seq
 
     def close(self) -> None:
         """Close the connections of followers; they are opened again when they ask again."""

@@ -14,7 +14,7 @@ from qts.db.adapter import RunCopy
 from qts.db.batch import body_of, has_digest
 from qts.db.connections import is_logged, open_to_read
 from qts.db.contracts import RunRow
-from qts.db.decoding import RUN_COLUMNS, configs_of, files_of, of_row, run_of
+from qts.db.decoding import SQL_CONFIGS, SQL_FILES, SQL_RUN, configs_of, files_of, of_row, run_of
 from qts.db.failures import explanation
 from qts.db.marks import NUMBERED, marks_of
 from qts.errors import StateError
@@ -27,14 +27,6 @@ _ROWS: Final = 2_000
 """Rows of a part; even, so that the two legs of a transfer are in the same one."""
 _CHARACTERS: Final = 1 << 19
 """Characters of a part: as many as a slow line carries within the deadline of a call."""
-_SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
-_SQL_CONFIGS: Final = (
-    "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations WHERE run_id = ? "
-    "ORDER BY version"
-)
-_SQL_FILES: Final = (
-    "SELECT strategy, class_name, name, digest FROM strategy_files WHERE run_id = ? ORDER BY strategy, name"
-)
 
 
 @contextmanager
@@ -53,7 +45,7 @@ def run_at(path: Path) -> Iterator[RunRows]:
     """Return the rows of the run in the file ``path`` as of one moment; see :func:`copy_of`."""
     with _explained(path), closing(_opened(path)) as connection:
         connection.execute("BEGIN")
-        run = run_of(path, connection.execute(_SQL_RUN).fetchone())
+        run = run_of(path, connection.execute(SQL_RUN).fetchone())
         if run is None:
             raise StateError(f"{path} has no run to copy; open one first")
         yield RunRows(path, connection, run)
@@ -87,8 +79,8 @@ class RunRows:
         own = (self._run_id,)
         return RunCopy(
             run=self.run,
-            files=files_of(self._path, self._connection.execute(_SQL_FILES, own)),
-            configs=configs_of(self._path, self._connection.execute(_SQL_CONFIGS, own)),
+            files=files_of(self._path, self._connection.execute(SQL_FILES, own)),
+            configs=configs_of(self._path, self._connection.execute(SQL_CONFIGS, own)),
             seq=self.seq,
             bodies=self._bodies(),
         )

@@ -50,6 +50,9 @@ from qts.db.contracts import (
 )
 from qts.db.decoding import (
     RUN_COLUMNS,
+    SQL_CONFIGS,
+    SQL_FILES,
+    SQL_RUN,
     batches_of,
     configs_of,
     files_of,
@@ -80,20 +83,12 @@ Durability = Literal["FULL", "NORMAL"]
 _WAL_PAGES: Final = 4_000
 """Pages in the write-ahead log before it is folded into the file (16 MB): rarer folding, cheaper commits."""
 
-_SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 _SQL_KEEP_RUN: Final = "INSERT INTO kept_runs VALUES (?)"
 _SQL_KEPT: Final = "SELECT EXISTS (SELECT 1 FROM kept_runs)"
 _SQL_NEW_RUN: Final = f"INSERT INTO runs ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-_SQL_CONFIGS: Final = (
-    "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations WHERE run_id = ? "
-    "ORDER BY version"
-)
 _SQL_NEW_CONFIG: Final = (
     "INSERT INTO configurations (run_id, version, config_hash, timestamp, actor, reason, settings, digest) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_SQL_FILES: Final = (
-    "SELECT strategy, class_name, name, digest FROM strategy_files WHERE run_id = ? ORDER BY strategy, name"
 )
 _SQL_NEW_FILE: Final = (
     "INSERT INTO strategy_files (run_id, strategy, class_name, name, digest) VALUES (?, ?, ?, ?, ?)"
@@ -160,7 +155,7 @@ class SqliteStore:
     def open_run(self, run: RunRow, files: Sequence[StrategyFile] = ()) -> None:
         """Write down the run the file belongs to; the same run again changes nothing, another is a StateError."""
         with self._transaction("open the run"):
-            row = self._connection.execute(_SQL_RUN).fetchone()
+            row = self._connection.execute(SQL_RUN).fetchone()
             if row is None:
                 self._connection.execute(_SQL_NEW_RUN, msgspec.structs.astuple(run))
                 rows = ((run.run_id, *msgspec.structs.astuple(file)) for file in files)
@@ -180,12 +175,12 @@ class SqliteStore:
     def run(self) -> RunRow | None:
         """Return the run of the file; None when none was opened."""
         with self._explained("read the run"):
-            return run_of(self._path, self._connection.execute(_SQL_RUN).fetchone())
+            return run_of(self._path, self._connection.execute(SQL_RUN).fetchone())
 
     def strategy_files(self) -> Sequence[StrategyFile]:
         """Return what the strategies of the run were made of when it began, by strategy and name."""
         with self._explained("read the files of the strategies"):
-            return files_of(self._path, self._connection.execute(_SQL_FILES, (self._run_id,)))
+            return files_of(self._path, self._connection.execute(SQL_FILES, (self._run_id,)))
 
     def finish_run(self, result: str) -> None:
         """Mark the run finished. Raises StateError when none was opened."""
@@ -205,7 +200,7 @@ class SqliteStore:
     def configs(self) -> Sequence[ConfigRow]:
         """Return the configurations by version."""
         with self._explained("read the configurations"):
-            return configs_of(self._path, self._connection.execute(_SQL_CONFIGS, (self._run_id,)))
+            return configs_of(self._path, self._connection.execute(SQL_CONFIGS, (self._run_id,)))
 
     def verify_history(self, *, only_new: bool = False) -> str:
         """Raise StorageError, naming table and row, when a row is not what was written.

@@ -14,38 +14,30 @@ from qts.db import tables
 from qts.db.adapter import END_NS, Query
 from qts.db.batch import body_of, has_digest
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
-from qts.db.decoding import RUN_COLUMNS, check_record, configs_of, files_of, of_row, run_of
+from qts.db.decoding import SQL_CONFIGS, SQL_FILES, SQL_RUN, check_record, configs_of, files_of, of_row, run_of
 
 PAGE: Final = 1_000
 """Rows that are read at once; an even number, so that no transfer is cut in half."""
 _TIMES: Final = ("timestamp", "updated_at")
 _STRATEGIES: Final = ("strategy", "strategy_tag")
-_SQL_RUNS: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
-_SQL_CONFIGS: Final = (
-    "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations WHERE run_id = ? "
-    "ORDER BY version"
-)
-_SQL_FILES: Final = (
-    "SELECT strategy, class_name, name, digest FROM strategy_files WHERE run_id = ? ORDER BY strategy, name"
-)
 Key = tuple[Any, ...]
 
 
 def runs(connection: sqlite3.Connection, path: Path, account: str) -> list[RunRow]:
     """Return the runs, or those of an account, by id."""
     where, values = (" WHERE account = ?", (account,)) if account else ("", ())
-    rows = connection.execute(f"{_SQL_RUNS}{where} ORDER BY run_id", values).fetchall()
+    rows = connection.execute(f"{SQL_RUN}{where} ORDER BY run_id", values).fetchall()
     return [run for row in rows if (run := run_of(path, row)) is not None]
 
 
 def configs(connection: sqlite3.Connection, path: Path, run_id: str) -> list[ConfigRow]:
     """Return the configurations of a run, by version."""
-    return configs_of(path, connection.execute(_SQL_CONFIGS, (run_id,)))
+    return configs_of(path, connection.execute(SQL_CONFIGS, (run_id,)))
 
 
 def files(connection: sqlite3.Connection, path: Path, run_id: str) -> list[StrategyFile]:
     """Return the files of the strategies of a run."""
-    return files_of(path, connection.execute(_SQL_FILES, (run_id,)))
+    return files_of(path, connection.execute(SQL_FILES, (run_id,)))
 
 
 def page(

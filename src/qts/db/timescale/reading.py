@@ -12,6 +12,7 @@ from qts.capital.contracts import Transfer
 from qts.db.adapter import DayPnl, Query
 from qts.db.batch import body_of, has_digest
 from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
+from qts.db.decoding import CONFIG_COLUMNS, FILE_COLUMNS, RUN_COLUMNS, UNFIT
 from qts.db.tables import APPEND_ONLY, BATCHES, BY_RECORD, LEDGER, REPLACED, TRANSFERS, Table
 from qts.db.timescale.bodies import as_written, written
 from qts.db.timescale.connecting import finish
@@ -21,18 +22,9 @@ from qts.db.timescale.pool import Pool
 from qts.errors import ContractError, StateError
 
 _R = TypeVar("_R", bound=Record)
-_UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
-_RUNS: Final = (
-    "SELECT run_id, command, seed, source_id, config_hash, started_at, finished, result, account FROM qts.runs "
-    "WHERE $1 = '' OR account = $1 ORDER BY run_id"
-)
-_CONFIGS: Final = (
-    "SELECT version, config_hash, timestamp, actor, reason, settings FROM qts.configurations WHERE run_id = $1 "
-    "ORDER BY version"
-)
-_FILES: Final = (
-    "SELECT strategy, class_name, name, digest FROM qts.strategy_files WHERE run_id = $1 ORDER BY strategy, name"
-)
+_RUNS: Final = f"SELECT {RUN_COLUMNS} FROM qts.runs WHERE $1 = '' OR account = $1 ORDER BY run_id"  # noqa: S608
+_CONFIGS: Final = f"SELECT {CONFIG_COLUMNS} FROM qts.configurations WHERE run_id = $1 ORDER BY version"  # noqa: S608
+_FILES: Final = f"SELECT {FILE_COLUMNS} FROM qts.strategy_files WHERE run_id = $1 ORDER BY strategy, name"  # noqa: S608
 _PROGRESS: Final = "SELECT applied, loading FROM qts.run_progress WHERE run_id = $1"
 _BATCHES: Final = f"SELECT id, inbox FROM qts.{BATCHES} WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT {PAGE}"  # noqa: S608
 _FORMS: Final = (
@@ -77,14 +69,14 @@ class Reader:
         for row in rows:
             try:
                 found.append(table.decode(row))
-            except _UNFIT as error:
+            except UNFIT as error:
                 raise unexpected(self._pool.place, f"table {table.name}, row {row[0]}", error) from error
         return found
 
     def _transfers(self, rows: Sequence[Sequence[Any]]) -> list[Transfer]:
         try:
             found: list[Transfer] = TRANSFERS.decode(rows)
-        except _UNFIT as error:
+        except UNFIT as error:
             raise unexpected(self._pool.place, f"table {TRANSFERS.name}", error) from error
         if [(leg[0], leg[1]) for leg in rows] != [(one.transfer_id, leg) for one in found for leg in (1, 2)]:
             raise unexpected(self._pool.place, f"table {TRANSFERS.name}", "two legs of a transfer stand apart")
