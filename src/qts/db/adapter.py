@@ -14,9 +14,10 @@ local book has committed, batch by batch; tools read. Every method is a coroutin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -82,6 +83,10 @@ class TickBlock(msgspec.Struct, frozen=True):
     seq: int
     values: tuple[MarketValue, ...]
     seqs: tuple[int, ...] = ()
+
+    def numbered(self) -> Iterator[tuple[int, MarketValue]]:
+        """Iterate over the values with their numbers."""
+        return zip(self.seqs or count(self.seq), self.values, strict=False)
 
 
 class DayPnl(msgspec.Struct, frozen=True):

@@ -10,25 +10,21 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import count
 from typing import Any, Final
 
 import msgspec
 
-from qts.clock import NS_PER_S, NS_PER_US, from_ns
+from qts.clock import from_ns
 from qts.db.adapter import END_NS, DayPnl, TickBlock
 from qts.db.contracts import LedgerRow
-from qts.errors import BatchRefused, ContractError, InputError
+from qts.db.market_values import MOST_DECIMALS, MOST_DIGITS, bar_of, length_of
+from qts.errors import BatchRefused, ContractError
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
-from qts.market.series.intervals import DAY_NS, length_name
+from qts.market.series.intervals import DAY_NS
 from qts.money import sum_of, volume_and_value
 
 VALUES: Final = 4_096
 """Values that are read at once."""
-MOST_DECIMALS: Final = 8
-"""Digits behind the point that a price or size of a market may have."""
-MOST_DIGITS: Final = 1_000
-"""Digits before the point that it may have."""
 _MONDAY_NS: Final = 4 * DAY_NS
 """1970-01-05, from which bars of several days are counted."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -47,7 +43,7 @@ _Trade = tuple[int, Decimal, Decimal]
 
 def append(connection: sqlite3.Connection, block: TickBlock) -> int:
     """Store the values of a block in one transaction and return how many were new."""
-    rows = [_row(number, value) for number, value in numbered(block)]
+    rows = [_row(number, value) for number, value in block.numbered()]
     before = connection.total_changes
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -58,11 +54,6 @@ def append(connection: sqlite3.Connection, block: TickBlock) -> int:
             connection.execute("ROLLBACK")
         raise
     return connection.total_changes - before
-
-
-def numbered(block: TickBlock) -> Iterator[tuple[int, MarketValue]]:
-    """Iterate over the values of a block with their numbers."""
-    return zip(block.seqs or count(block.seq), block.values, strict=False)
 
 
 def page(
@@ -82,9 +73,7 @@ def bars(connection: sqlite3.Connection, symbol: str, interval: timedelta, start
 
     Raises InputError for an interval below a second, with a part of a second, or of days and a part of a day.
     """
-    length = interval // timedelta(microseconds=1) * NS_PER_US
-    if length < NS_PER_S or length % NS_PER_S or (length > DAY_NS and length % DAY_NS):
-        raise InputError(f"an interval of {interval}: allowed are whole seconds up to a day, and whole days beyond")
+    length = length_of(interval)
     trades: dict[int, list[_Trade]] = {}
     for seq, value in _values(connection, symbol, start_ns, end_ns + length):
         price, size = _trade_of(value)
@@ -169,7 +158,7 @@ def _values(
     while after is not None:
         block, after = page(connection, symbol, after, min(end_ns, END_NS))
         if block is not None:
-            yield from numbered(block)
+            yield from block.numbered()
 
 
 def _begin(ts_ns: int, length: int) -> int:
@@ -190,9 +179,4 @@ def _bar(symbol: str, begin: int, length: int, trades: Sequence[_Trade]) -> Bar:
     prices, sizes = [price for _, price, _ in trades], [size for _, _, size in trades]
     volume, value = volume_and_value(sizes, prices)
     ends = prices[0], max(prices), min(prices), prices[-1]
-    end_ns, day = begin + length, ""
-    if length < DAY_NS:  # the last bar of a day is shorter where the day is no multiple of it
-        end_ns = min(end_ns, (begin // DAY_NS + 1) * DAY_NS)
-    else:
-        day = from_ns(begin).date().isoformat()
-    return Bar(symbol, end_ns, *ends, volume, length_name(length), day, begin, value, len(trades))
+    return bar_of(symbol, begin, length, ends, volume, value, len(trades))

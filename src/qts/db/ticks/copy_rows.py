@@ -11,11 +11,11 @@ import struct
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import count
 from typing import Any, Final
 
 from qts.clock import NS_PER_US
 from qts.db.adapter import TickBlock
+from qts.db.market_values import MOST_DECIMALS, MOST_DIGITS
 from qts.errors import BatchRefused
 from qts.market.contracts import BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
 from qts.market.depth import Lookup, pairs_of
@@ -30,8 +30,6 @@ HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 SNAPSHOT, AFTER_GAP, BUYER_IS_MAKER, SELLER_IS_MAKER = 1, 2, 4, 8
 """The bits of ``flags``."""
-MOST_DECIMALS: Final = 8
-MOST_DIGITS: Final = 1_000
 EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01 UTC, from which PostgreSQL counts, in µs since 1970."""
 
@@ -74,7 +72,7 @@ class CopyRows:
             self._quote_heads.clear()
         parts: list[bytes] = []
         add = self._add_quote
-        for seq, value in zip(block.seqs or count(block.seq), block.values, strict=False):
+        for seq, value in block.numbered():
             try:
                 if value.__class__ is Quote:
                     add(parts, value, seq)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from qts.clock import NS_PER_S, NS_PER_US, from_ns, to_ns
+from qts.clock import NS_PER_US, from_ns, to_ns
 from qts.db.adapter import END_NS
-from qts.errors import InputError
+from qts.db.market_values import bar_of, length_of
 from qts.market.contracts import Bar
-from qts.market.series.intervals import DAY_NS, MINUTE_NS, length_name
+from qts.market.series.intervals import DAY_NS, MINUTE_NS
 
 TRADE: Final = "kind IN ('T', 'Q') AND price IS NOT NULL AND size > 0"
 """The rows of ``tick_data`` that are trades."""
@@ -86,11 +86,7 @@ class BarQuery:
 
     def __init__(self, symbol: str, interval: timedelta, start_ns: int, end_ns: int) -> None:
         self._symbol, self._interval = symbol, interval
-        self._ns = interval // timedelta(microseconds=1) * NS_PER_US
-        if self._ns < NS_PER_S or self._ns % NS_PER_S or (self._ns > DAY_NS and self._ns % DAY_NS):
-            raise InputError(
-                f"an interval of {interval}: allowed are whole seconds up to a day, and whole days beyond"
-            )
+        self._ns = length_of(interval)
         self._start, self._end = moment(start_ns), moment(end_ns)
 
     async def run(self, connection: Any) -> Sequence[Bar]:
@@ -116,24 +112,7 @@ class BarQuery:
         _first_seq: int,
         _last_seq: int,
     ) -> Bar:
-        start_ns = to_ns(begins)
-        end_ns = start_ns + self._ns
-        if self._ns < DAY_NS:  # the last bar of a day is shorter where the day is no multiple of it
-            end_ns = min(end_ns, (start_ns // DAY_NS + 1) * DAY_NS)
-        return Bar(
-            self._symbol,
-            end_ns,
-            open,
-            high,
-            low,
-            close,
-            volume,
-            length_name(self._ns),
-            begins.date().isoformat() if self._ns >= DAY_NS else "",
-            start_ns,
-            value,
-            trades,
-        )
+        return bar_of(self._symbol, to_ns(begins), self._ns, (open, high, low, close), volume, value, trades)
 
 
 def moment(ts_ns: int) -> datetime:
