@@ -13,7 +13,7 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import BatchRow, ConfigRow, RunRow, StrategyFile
-from qts.db.tables import APPEND_ONLY, BATCHES, DAY_CLOSES, HOLDING_CLOSES, REPLACED, TRANSFERS, Table
+from qts.db.tables import APPEND_ONLY, BATCHES, DAY_CLOSES, HOLDING_CLOSES, REPLACED, TRANSFERS, Table, inbox_ids
 from qts.errors import ContractError, StorageError
 from qts.ledger.closes import OpeningBalances
 from qts.money import PRECISION
@@ -129,7 +129,7 @@ def batches_of(path: Path, rows: Iterable[_Row]) -> list[BatchRow]:
     def made(values: _Row) -> BatchRow:
         """Make the record."""
         seq, inbox = values
-        return BatchRow(seq, tuple(msgspec.json.decode(inbox, type=list[str])) if inbox else ())
+        return BatchRow(seq, inbox_ids(inbox))
 
     return _made(path, BATCHES, rows, made, 1)
 

@@ -14,7 +14,7 @@ import msgspec
 from qts.db.batch import Batch, body_of
 from qts.db.connections import open_to_read
 from qts.db.failures import explanation
-from qts.db.tables import BATCHES, Values
+from qts.db.tables import BATCHES, Values, inbox_ids
 from qts.errors import ContractError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -146,8 +146,7 @@ class Outbox:
                     size += len(body)
                     if found and size > most_bytes:
                         break
-                    ids = tuple(msgspec.json.decode(inbox, type=list[str])) if inbox else ()
-                    found.append(Batch(self._run_id, self._account, seq, body, ids))
+                    found.append(Batch(self._run_id, self._account, seq, body, inbox_ids(inbox)))
         except sqlite3.Error as error:
             raise explanation(self._path, "read outbox", error) from error
         return found

@@ -229,7 +229,7 @@ class SqliteStore:
             execute("BEGIN IMMEDIATE")
             self._write(records, keep_images=checkpoint is None)
             seq = self._numbers[tables.BATCHES] = self._numbers[tables.BATCHES] + 1
-            execute(_SQL_NEW_BATCH, (self._run_id, seq, json.dumps(inbox) if inbox else ""))
+            execute(_SQL_NEW_BATCH, (self._run_id, seq, tables.inbox_text(inbox)))
             if self._outbox is not None:
                 self._outbox.write(self._connection, seq)
             if checkpoint is not None:

@@ -5,7 +5,6 @@ All run on the thread of the :class:`~qts.db.sqlite_adapter.SqliteAdapter`, on i
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,8 +108,7 @@ def apply(connection: sqlite3.Connection, batches: Sequence[Batch], claimed: int
                 continue
             if batch.seq != newest + 1:
                 raise Gap(batch.run_id, newest + 1, batch.seq)
-            inbox = json.dumps(batch.inbox) if batch.inbox else ""
-            connection.execute(_SQL_BATCH, (batch.run_id, batch.seq, inbox))
+            connection.execute(_SQL_BATCH, (batch.run_id, batch.seq, tables.inbox_text(batch.inbox)))
             _write(connection, batch.run_id, batch.account, batch.body, again=loading > newest)
             newest = batch.seq
         connection.execute(_SQL_PROGRESS, (first.run_id, newest, loading if loading > newest else 0))

@@ -5,6 +5,7 @@ Decimals are stored as text and read back as the same digits, times as integer n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from operator import itemgetter
@@ -138,6 +139,16 @@ class Table(NamedTuple):
     @property
     def _is_key(self) -> str:
         return " AND ".join(f"{column} = ?" for column in (*self.owner, *self.key))
+
+
+def inbox_text(ids: Sequence[str]) -> str:
+    """Return the ids of the P0 events of a batch as they are stored: a JSON array, "" for none."""
+    return json.dumps(ids) if ids else ""
+
+
+def inbox_ids(text: str) -> tuple[str, ...]:
+    """Return the ids of :func:`inbox_text`. Raises msgspec.DecodeError for another text."""
+    return tuple(msgspec.json.decode(text, type=list[str])) if text else ()
 
 
 def owner_of(pool: Pool | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,6 +15,7 @@ from qts.db.access import Access
 from qts.db.adapter import RunCopy
 from qts.db.batch import Batch, body_of, rows_of, without_nul
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
+from qts.db.tables import inbox_text
 from qts.db.timescale.bodies import forms_of, sendable
 from qts.db.timescale.connecting import connect, finish
 from qts.db.timescale.failures import GAP, Failure, TooLong, explained, is_refusal, is_worth_another_try
@@ -169,7 +169,7 @@ class Ledger:
     async def _apply(self, batches: Sequence[Batch]) -> int:
         first = batches[0]
         bodies = [sendable(batch.body) for batch in batches]
-        inboxes = [json.dumps(batch.inbox) if batch.inbox else "" for batch in batches]
+        inboxes = [inbox_text(batch.inbox) for batch in batches]
         forms = forms_of([batch.body for batch in batches])
         epoch = self._epoch_of(first.run_id, first.epoch)
         what = f"apply batch {first.seq} of run {first.run_id}"

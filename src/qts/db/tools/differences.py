@@ -16,7 +16,7 @@ import msgspec
 
 from qts.db.batch import has_digest, rows_of, without_nul
 from qts.db.run_copy import RunRows
-from qts.db.tables import APPEND_ONLY, BATCHES, REPLACED, Table
+from qts.db.tables import APPEND_ONLY, BATCHES, REPLACED, Table, inbox_ids
 from qts.errors import StorageError
 from qts.wording import printable
 
@@ -195,10 +195,10 @@ def _is_same(column: str, here: Any, there: Any) -> bool:
     return _mapped(here) == _mapped(there) or (_FORM.fullmatch(here) is not None and _plain(here) == there)
 
 
-def _ids(inbox: str) -> list[str] | str:
+def _ids(inbox: str) -> tuple[str, ...] | str:
     """Return the ids of an inbox, whose JSON is written in more than one way; the text itself where it is none."""
     try:
-        return msgspec.json.decode(inbox, type=list[str]) if inbox else []
+        return inbox_ids(inbox)
     except msgspec.DecodeError:
         return inbox
 
