@@ -17,7 +17,7 @@ import msgspec
 
 from qts.db.chain import COLUMNS
 from qts.db.contracts import Record
-from qts.db.tables import APPEND_ONLY, REPLACED, TRANSFERS, transfers_from
+from qts.db.tables import APPEND_ONLY, REPLACED, TRANSFERS, Table, transfers_from
 from qts.errors import StorageError
 
 NUL: Final = "\x00"
@@ -83,6 +83,12 @@ def records_of(body: bytes) -> tuple[Record, ...]:
 def has_digest(table: str) -> bool:
     """Return whether the rows of a table end with a digest."""
     return table in COLUMNS
+
+
+def body_columns(table: Table) -> tuple[str, ...]:
+    """Return the columns of a table as the rows of a body have them."""
+    numbered = () if table.key else ("id",)
+    return (*numbered, *table.columns, *(("digest",) if has_digest(table.name) else ()))
 
 
 def without_nul(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from qts.db import tables
 from qts.db.adapter import RunCopy
-from qts.db.batch import body_of, has_digest
+from qts.db.batch import body_columns, body_of
 from qts.db.connections import is_logged, open_to_read
 from qts.db.contracts import RunRow
 from qts.db.decoding import SQL_CONFIGS, SQL_FILES, SQL_RUN, configs_of, files_of, of_row, run_of
@@ -120,8 +120,7 @@ class RunRows:
             yield body_of({name: part})
 
     def _appended(self, table: tables.Table) -> Iterator[list[Any]]:
-        columns = ("id", *table.columns, *(["digest"] if has_digest(table.name) else []))
-        sql = table.select_as(columns, "run_id = ? AND id <= ?")
+        sql = table.select_as(body_columns(table), "run_id = ? AND id <= ?")
         values = (self._run_id, _NO_LAST if self._last is None else self._last[table.name])
         with closing(self._connection.execute(sql, values)) as rows:
             yield from map(list, rows)

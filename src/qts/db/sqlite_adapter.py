@@ -28,6 +28,7 @@ from qts.db.datadir import LOCK_NAME, DataDir
 from qts.db.failures import explanation
 from qts.db.migrate import is_behind, migrate, refuse_drift
 from qts.db.migrations import migrations_of
+from qts.db.pages import SQLITE, Pages
 from qts.errors import BatchRefused, Fenced, InputError, StateError, StorageError, Unavailable
 from qts.files import in_place_opener
 from qts.market.contracts import Bar
@@ -169,16 +170,11 @@ class SqliteAdapter:
     async def read(self, kind: type[_R], where: Query) -> AsyncIterator[_R]:
         """Iterate over the rows of one kind, by run and number, or by run and key."""
         table = tables.BY_RECORD[kind]
-        after: sqlite_pages.Key | None = None
-        while True:
-            records, after = await self._call(
-                f"read {table.name}",
-                partial(sqlite_pages.page, path=self._path, table=table, where=where, after=after),
-            )
-            for record in records:
+        pages = Pages(table, where, SQLITE)
+        while not pages.ended:
+            work = partial(sqlite_pages.page, path=self._path, table=table, pages=pages)
+            for record in await self._call(f"read {table.name}", work):
                 yield record
-            if after is None:
-                return
 
     async def bodies(self, run_id: str) -> AsyncIterator[bytes]:
         """Iterate over everything of a run as it is at the first part. Raises StateError when it is not whole."""

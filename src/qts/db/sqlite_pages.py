@@ -8,19 +8,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from qts.db import tables
-from qts.db.adapter import END_NS, Query
-from qts.db.batch import body_of, has_digest
+from qts.db.batch import body_columns, body_of
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
 from qts.db.decoding import SQL_CONFIGS, SQL_FILES, SQL_RUN, check_record, configs_of, files_of, of_row, run_of
-
-PAGE: Final = 1_000
-"""Rows that are read at once; an even number, so that no transfer is cut in half."""
-_TIMES: Final = ("timestamp", "updated_at")
-_STRATEGIES: Final = ("strategy", "strategy_tag")
-Key = tuple[Any, ...]
+from qts.db.pages import Pages
 
 
 def runs(connection: sqlite3.Connection, path: Path, account: str) -> list[RunRow]:
@@ -40,33 +34,28 @@ def files(connection: sqlite3.Connection, path: Path, run_id: str) -> list[Strat
     return files_of(path, connection.execute(SQL_FILES, (run_id,)))
 
 
-def page(
-    connection: sqlite3.Connection, path: Path, table: tables.Table, where: Query, after: Key | None
-) -> tuple[list[Any], Key | None]:
-    """Return the records of at most :data:`PAGE` rows behind the key ``after``, and the last key; None: the end."""
-    key = ("run_id", *(table.key or ("id",)))
-    conditions, values = _conditions(table, where)
-    if after is not None:
-        conditions.append(f"({', '.join(key)}) > ({', '.join('?' * len(key))})")
-        values += after
-    sql = (
-        f"SELECT {', '.join((*key, *table.columns))} FROM {table.name} "  # noqa: S608 - our own names
-        f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY {', '.join(key)} LIMIT {PAGE}"
-    )
-    rows = connection.execute(sql, values).fetchall()
-    found = _records(path, table, len(key), rows)
-    return found, tuple(rows[-1][: len(key)]) if len(rows) == PAGE else None
+def page(connection: sqlite3.Connection, path: Path, table: tables.Table, pages: Pages) -> list[Any]:
+    """Return the records of the next page."""
+    rows = connection.execute(pages.sql, pages.values).fetchall()
+    step = 2 if table is tables.TRANSFERS else 1
+    decode: Callable[[Any], Any] = table.decode
+    found: list[Any] = []
+    values = pages.turn(rows)
+    for place in range(0, len(rows), step):
+        some = values[place : place + step]
+        with of_row(path, table.name, " ".join(map(str, rows[place][: -len(table.columns)]))):
+            made = decode(some) if step == 2 else [decode(some[0])]
+            for record in made:
+                check_record(record)
+            found += made
+    return found
 
 
 def bodies(connection: sqlite3.Connection, run_id: str, most: int) -> Iterator[bytes]:
     """Iterate over everything of a run in parts of at most ``most`` rows; one table a part."""
-    columns: tuple[str, ...] = ("id", "inbox")
-    yield from _parts(connection, tables.BATCHES, columns, ("id",), run_id, most)
+    yield from _parts(connection, tables.BATCHES, ("id", "inbox"), ("id",), run_id, most)
     for table in (*tables.APPEND_ONLY, *tables.REPLACED):
-        columns = table.columns if table.key else ("id", *table.columns)
-        if has_digest(table.name):
-            columns = (*columns, "digest")
-        yield from _parts(connection, table.name, columns, table.key or ("id",), run_id, most)
+        yield from _parts(connection, table.name, body_columns(table), table.key or ("id",), run_id, most)
 
 
 def _parts(
@@ -81,43 +70,3 @@ def _parts(
     rows = connection.execute(sql, (run_id,))
     while part := rows.fetchmany(most):
         yield body_of({name: part})
-
-
-def _conditions(table: tables.Table, where: Query) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
-
-    def narrow(condition: str, value: object) -> None:
-        """Add a condition and its value."""
-        conditions.append(condition)
-        values.append(value)
-
-    if where.run_id:
-        narrow("run_id = ?", where.run_id)
-    if where.account:
-        narrow("run_id IN (SELECT run_id FROM runs WHERE account = ?)", where.account)
-    if where.symbol and "symbol" in table.columns:
-        narrow("symbol = ?", where.symbol)
-    for column in table.columns:
-        if column in _TIMES:
-            if where.since_ns > 0:
-                narrow(f"{column} >= ?", where.since_ns)
-            if where.until_ns < END_NS:
-                narrow(f"{column} < ?", where.until_ns)
-        elif column in _STRATEGIES and where.strategy:
-            narrow(f"{column} = ?", where.strategy)
-    return conditions, values
-
-
-def _records(path: Path, table: tables.Table, start: int, rows: Sequence[Sequence[Any]]) -> list[Any]:
-    step = 2 if table is tables.TRANSFERS else 1
-    decode: Callable[[Any], Any] = table.decode
-    found: list[Any] = []
-    for place in range(0, len(rows), step):
-        some = rows[place : place + step]
-        with of_row(path, table.name, " ".join(map(str, some[0][:start]))):
-            made = decode([row[start:] for row in some]) if step == 2 else [decode(some[0][start:])]
-            for record in made:
-                check_record(record)
-            found += made
-    return found

@@ -15,7 +15,7 @@ import msgspec
 
 from qts.db import tables
 from qts.db.adapter import RunCopy
-from qts.db.batch import Batch, has_digest, rows_of
+from qts.db.batch import Batch, body_columns, has_digest, rows_of
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
 from qts.db.decoding import RUN_COLUMNS, UNFIT, check_record
 from qts.errors import BatchRefused, ContractError, Fenced, Gap, StateError
@@ -201,10 +201,6 @@ def _write(connection: sqlite3.Connection, run_id: str, account: str, body: byte
             raise BatchRefused(f"table {name}: {error}; nothing of the batch was written") from error
 
 
-def _columns(table: tables.Table) -> tuple[str, ...]:
-    return (*table.columns, "digest") if has_digest(table.name) else table.columns
-
-
 def _insert(table: tables.Table, *, again: bool) -> str:
     sql = table.insert(*(["digest"] if has_digest(table.name) else []))
     return f"{sql} ON CONFLICT (run_id, id) DO NOTHING" if again else sql
@@ -222,7 +218,7 @@ def _replace(table: tables.Table) -> str:
 def _refuse_unfit(table: tables.Table, rows: Sequence[Sequence[Any]], account: str) -> None:
     """Raise BatchRefused, naming table and row, for one that could not be read back as what it was."""
     start = 0 if table.key else 1
-    width = start + len(_columns(table))
+    width = len(body_columns(table))
     step = 2 if table is tables.TRANSFERS else 1  # a transfer is two rows
     place = table.columns.index("account") if "account" in table.columns else -1
     for number in range(0, len(rows), step):

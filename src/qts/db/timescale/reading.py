@@ -13,11 +13,11 @@ from qts.db.adapter import DayPnl, Query
 from qts.db.batch import body_of, has_digest
 from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
 from qts.db.decoding import CONFIG_COLUMNS, FILE_COLUMNS, RUN_COLUMNS, UNFIT
+from qts.db.pages import PAGE, POSTGRES, Choice, Pages, digits
 from qts.db.tables import APPEND_ONLY, BATCHES, BY_RECORD, LEDGER, REPLACED, TRANSFERS, Table
 from qts.db.timescale.bodies import as_written, written
 from qts.db.timescale.connecting import finish
 from qts.db.timescale.failures import unexpected
-from qts.db.timescale.pages import PAGE, Choice, Pages, digits
 from qts.db.timescale.pool import Pool
 from qts.errors import ContractError, StateError
 
@@ -56,7 +56,7 @@ class Reader:
         table = BY_RECORD.get(kind)
         if table is None:
             raise ContractError(f"a server cannot read a {kind.__name__}")
-        pages = Pages(table, where)
+        pages = Pages(table, where, POSTGRES)
         while not pages.ended:
             rows = pages.turn(await self._pool.fetch(f"read {table.name}", pages.sql, *pages.values))
             for record in self._records(table, rows):
@@ -117,7 +117,7 @@ class Reader:
 
     async def daily_pnl(self, where: Query) -> list[DayPnl]:
         """Return what was realised, see the port; a fill without the market's date is of its day in UTC."""
-        choice = Choice(LEDGER, where)
+        choice = Choice(LEDGER, where, POSTGRES)
         conditions = f"WHERE {' AND '.join(choice.conditions)}" if choice.conditions else ""
         sql = (
             f"SELECT account, run_id, {_DAY} AS day, pool, strategy_tag, sum(realized_pnl), sum(fee), sum(tax), "  # noqa: S608
@@ -142,7 +142,7 @@ _Fetch: TypeAlias = Callable[..., Awaitable[list[asyncpg.Record]]]
 
 async def _written(fetch: _Fetch, run_id: str, table: Table) -> AsyncIterator[list[list[Any]]]:
     """Iterate over the rows of a run in a table, as they were written, page by page."""
-    pages = Pages(table, Query(run_id=run_id), for_body=True)
+    pages = Pages(table, Query(run_id=run_id), POSTGRES, for_body=True)
     while not pages.ended:
         rows = [written(table, row) for row in pages.turn(await fetch(pages.sql, *pages.values))]
         if rows and has_digest(table.name):

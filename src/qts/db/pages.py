@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from qts.db.adapter import END_NS, Query
-from qts.db.batch import has_digest
+from qts.db.batch import body_columns
 from qts.db.tables import Table
 
 PAGE: Final = 1_000
@@ -17,19 +17,37 @@ _STRATEGIES: Final = ("strategy", "strategy_tag")
 _TIMES: Final = ("timestamp", "updated_at")
 
 
+class Dialect(NamedTuple):
+    """The SQL of a database: what stands before the name of a table, and in the place of the value number n.
+
+    ``by_runs``: the rows of an account are found as those of its runs, in the order of the key. SQLite would take
+    an index that begins with the account, and sort all of its rows for each page.
+    """
+
+    schema: str
+    mark: Callable[[int], str]
+    by_runs: bool
+
+
+POSTGRES: Final = Dialect("qts.", "${}".format, by_runs=False)
+SQLITE: Final = Dialect("", lambda _: "?", by_runs=True)
+
+
 class Choice:
     """The conditions of a query over a table, and their values."""
 
-    def __init__(self, table: Table, where: Query) -> None:
+    def __init__(self, table: Table, where: Query, dialect: Dialect) -> None:
+        self._mark = dialect.mark
         self.conditions: list[str] = []
         self.values: list[Any] = []
         known = (*table.owner, *table.columns)
         if where.run_id:
             self._add("run_id = ", where.run_id)
-        if where.account and "account" in known:
+        if where.account and "account" in known and not dialect.by_runs:
             self._add("account = ", where.account)
         elif where.account:
-            self._add("run_id IN (SELECT r.run_id FROM qts.runs AS r WHERE r.account = ", where.account, ")")
+            runs = f"SELECT r.run_id FROM {dialect.schema}runs AS r"  # noqa: S608 - our own names
+            self._add(f"run_id IN ({runs} WHERE r.account = ", where.account, ")")
         for wanted, names in ((where.symbol, _SYMBOLS), (where.strategy, _STRATEGIES)):
             name = next((name for name in names if name in known), None)
             if wanted and name:
@@ -42,21 +60,18 @@ class Choice:
 
     def _add(self, before: str, value: Any, behind: str = "") -> None:
         self.values.append(value)
-        self.conditions.append(f"{before}${len(self.values)}{behind}")
+        self.conditions.append(f"{before}{self._mark(len(self.values))}{behind}")
 
 
 class Pages:
     """The query for the next page of a table; ``for_body``: with the columns that a body has."""
 
-    def __init__(self, table: Table, where: Query, *, for_body: bool = False) -> None:
+    def __init__(self, table: Table, where: Query, dialect: Dialect, *, for_body: bool = False) -> None:
         self._key = ("run_id", *(table.key or ("id",)))
-        columns = table.columns
-        if for_body:
-            numbered = () if table.key else ("id",)
-            columns = (*numbered, *columns, *(["digest"] if has_digest(table.name) else []))
-        self._choice = Choice(table, where)
+        columns = body_columns(table) if for_body else table.columns
+        self._choice, self._mark = Choice(table, where, dialect), dialect.mark
         self._behind: list[Any] = []
-        self._select = f"SELECT {', '.join((*self._key, *columns))} FROM qts.{table.name}"  # noqa: S608
+        self._select = f"SELECT {', '.join((*self._key, *columns))} FROM {dialect.schema}{table.name}"  # noqa: S608
         self.ended = False
 
     @property
@@ -71,7 +86,7 @@ class Pages:
         conditions = list(self._choice.conditions)
         if self._behind:
             first = len(self._choice.values) + 1
-            conditions.append(f"({key}) > ({', '.join(f'${n}' for n in range(first, first + len(self._key)))})")
+            conditions.append(f"({key}) > ({', '.join(map(self._mark, range(first, first + len(self._key))))})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"{self._select}{where} ORDER BY {key} LIMIT {PAGE}"
 
