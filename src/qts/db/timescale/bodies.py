@@ -17,7 +17,8 @@ _SIGNS: Final = (b"E+", b'"-0')
 _FORM: Final = r"-?[0-9]+(?:\.[0-9]+)?E\+[0-9]+|-0(?:\.0+)?(?:E-?[0-9]+)?"
 """A number that is not written as its value is: with digits left out at the end, or with the sign of nothing."""
 _FORM_IN_JSON: Final = re.compile(rf'"(?:{_FORM})"'.encode())
-_IS_FORM: Final = re.compile(_FORM).fullmatch
+is_form: Final = re.compile(_FORM).fullmatch
+"""Tells whether a text is such a number: a server keeps its value and not its form."""
 _BY_NAME: Final[Mapping[str, Table]] = {table.name: table for table in APPEND_ONLY}
 
 
@@ -54,7 +55,7 @@ def _forms_of(body: bytes) -> list[Form]:
         if has_digest(name)
         for row in rows
         for place, value in enumerate(row)
-        if isinstance(value, str) and _IS_FORM(value)
+        if isinstance(value, str) and is_form(value)
     ]
 
 
@@ -70,7 +71,12 @@ def written(table: Table, row: Sequence[Any]) -> list[Any]:
 
 def as_written(value: str, form: str) -> str:
     """Return ``form`` where it is how the number ``value`` was written; ``value`` where one of both was altered."""
-    if not _IS_FORM(form):
+    if not is_form(form):
         return value
+    return form if plain(form) == f"{Decimal(value):f}" else value
+
+
+def plain(form: str) -> str:
+    """Return a number as a server writes it: with all its digits, nothing without a sign."""
     number = Decimal(form)
-    return form if f"{number or number.copy_abs():f}" == f"{Decimal(value):f}" else value
+    return f"{number or number.copy_abs():f}"

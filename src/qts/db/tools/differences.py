@@ -5,11 +5,9 @@ Of each side a part of a few thousand rows is in memory at a time.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -17,14 +15,13 @@ import msgspec
 from qts.db.batch import has_digest, rows_of, without_nul
 from qts.db.run_copy import RunRows
 from qts.db.tables import APPEND_ONLY, BATCHES, REPLACED, Table, inbox_ids
+from qts.db.timescale.bodies import is_form, plain
 from qts.errors import StorageError
 from qts.wording import printable
 
 TABLES: Final[dict[str, Table]] = {table.name: table for table in (*APPEND_ONLY, *REPLACED)}
 INBOX: Final = "inbox"
 _NUMBERED: Final = ("id", INBOX)
-_FORM: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?E\+[0-9]+|-0(\.0+)?(E-?[0-9]+)?")
-"""Numbers of which a server keeps the value and not the form: with an exponent, and a zero with a sign."""
 _EXCERPT: Final = 200
 _LINE: Final = 1_000
 _TOLD_EVERY: Final = 1_000
@@ -192,7 +189,7 @@ def _is_same(column: str, here: Any, there: Any) -> bool:
         return _ids(here) == _ids(there)
     if not (isinstance(here, str) and isinstance(there, str)):
         return False
-    return _mapped(here) == _mapped(there) or (_FORM.fullmatch(here) is not None and _plain(here) == there)
+    return _mapped(here) == _mapped(there) or (is_form(here) is not None and plain(here) == there)
 
 
 def _ids(inbox: str) -> tuple[str, ...] | str:
@@ -201,12 +198,6 @@ def _ids(inbox: str) -> tuple[str, ...] | str:
         return inbox_ids(inbox)
     except msgspec.DecodeError:
         return inbox
-
-
-def _plain(number: str) -> str:
-    """Return the number with all its digits, a zero without its sign."""
-    value = Decimal(number)
-    return f"{value if value else value.copy_abs():f}"
 
 
 def _mapped(value: Any) -> Any:

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from qts.db.adapter import DataSourceAdapter
     from qts.db.follower import OpenAdapter
 
-_URL: Final = "QTS_DB_URL"
+URL: Final = "QTS_DB_URL"
+"""The variable of the environment; :mod:`qts.db.access` has it too, and is not imported without a server."""
+
+
+def url_of(options: Options, environ: Mapping[str, str]) -> str:
+    """Return the URL of the server that is given, else that of the environment; "" for none."""
+    return options.db or environ.get(URL, "")
 
 
 def server_of(options: Options, environ: Mapping[str, str]) -> OpenAdapter | None:
@@ -19,7 +25,7 @@ def server_of(options: Options, environ: Mapping[str, str]) -> OpenAdapter | Non
 
     Raises InputError for a URL that cannot be used. The server's driver is imported when the adapter is made.
     """
-    url = options.db or environ.get(_URL, "")
+    url = url_of(options, environ)
     if not url:
         return None
     from qts.db.servers import opener_of

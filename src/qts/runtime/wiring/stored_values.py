@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from qts.config.tree import QtsConfig
 from qts.errors import InputError, Unavailable
@@ -13,11 +13,10 @@ from qts.market.series.wanted import WantedBars
 from qts.market.with_history import StoredRows, begin_of
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.session_plan import FindRows, Options
+from qts.runtime.wiring.server import URL, url_of
 
 if TYPE_CHECKING:  # without a server nothing of it is imported
     from qts.runtime.recording.tick_recorder import TickRecorder
-
-_URL: Final = "QTS_DB_URL"
 
 
 def open_stored(options: Options, tree: QtsConfig, currency: str | None, environ: Mapping[str, str]) -> Feed:
@@ -27,7 +26,7 @@ def open_stored(options: Options, tree: QtsConfig, currency: str | None, environ
     cannot be used or has no such values, and Unavailable.
     """
     symbol = options.read_as.symbol
-    if not (options.db or environ.get(_URL, "")) or not symbol:
+    if not url_of(options, environ) or not symbol:
         raise InputError(
             "a replay needs an input: name a FILE, or the values on a server by --db URL --symbol CODE"
         )
@@ -55,7 +54,7 @@ def finder_of(options: Options, environ: Mapping[str, str]) -> FindRows | None:
 
     Files of ``--history`` count instead. What is told, such as a server that is away, is no error.
     """
-    url = options.db or environ.get(_URL, "")
+    url = url_of(options, environ)
     return partial(_find_rows, options, url, environ) if url else None
 
 
@@ -110,9 +109,9 @@ def recorder_of(options: Options, tree: QtsConfig, feed: Feed, environ: Mapping[
 
 def _server_url(options: Options, environ: Mapping[str, str], what: str) -> str:
     """Return the URL of the server, with its driver installed. Raises InputError for none, or for a file."""
-    url = options.db or environ.get(_URL, "")
+    url = url_of(options, environ)
     if not url:
-        raise InputError(f"{what} on a server: name it by --db URL, or in {_URL}")
+        raise InputError(f"{what} on a server: name it by --db URL, or in {URL}")
     from qts.db.servers import file_of, require_driver
 
     if file_of(url) is not None:
