@@ -34,7 +34,8 @@ from qts.runtime.session.session import run_session
 ROWS = 40_000
 ORDER_EVERY = 200
 STAGES: dict[str, tuple[type, str]] = {
-    "pipeline: signal → order": (Pipeline, "run"),
+    "pipeline: signal → decision": (Pipeline, "decided"),
+    "pipeline: decision → order": (Pipeline, "act"),
     "risk gate": (RiskGate, "evaluate"),
     "exchange: place": (SimExchange, "place"),
     "exchange: match": (SimExchange, "on_market"),
