@@ -14,6 +14,7 @@
     │   ├── Gap               a server lacks batches before the one it was sent: send it what it lacks
     │   ├── Fenced            another process writes this run or account: stop writing
     │   └── BatchRefused      a server cannot hold what it was sent: look at the row that the message names
+    ├── CacheStaleDataError   what a cache holds is too old, or from the future: ask its source
     ├── BrokerUnavailable     the broker does not answer: ask again later           (exit code 3)
     ├── DefectError           a defect of QTS: look into the log, resume             (exit code 3)
     └── InvariantBreach       what must always hold does not: stop and look       (exit code 4)
@@ -105,6 +106,20 @@ class Fenced(StorageError):
 
 class BatchRefused(StorageError):
     """A server refuses a row for what it holds, and would refuse it again; the message names table and row."""
+
+
+class CacheStaleDataError(QtsError):
+    """A cache holds a value that is too old to be used, or from the future, by a clock that is wrong.
+
+    ``age_ms``: how old it is, in ms; below 0 from the future.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, age_ms: int, limit_ms: int) -> None:
+        found = f"{age_ms:,} ms old" if age_ms >= 0 else f"{-age_ms:,} ms in the future, by the clock of this machine"
+        super().__init__(f"the cache has {what} that is {found}; it may be {limit_ms:,} ms old at most")
+        self.age_ms = age_ms
 
 
 class BrokerUnavailable(QtsError):

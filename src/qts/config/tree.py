@@ -18,6 +18,8 @@ from qts.config.data_config import DataConfig
 from qts.config.instruments import InstrumentsConfig
 from qts.config.runtime_config import RuntimeConfig
 from qts.config.shape import Shape, shape_of
+from qts.cache import config as cache_config
+from qts.cache.config import CacheConfig
 from qts.db import config as store_config
 from qts.db.config import StoreConfig
 from qts.event import config as event_config
@@ -56,6 +58,9 @@ class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     store: Annotated[StoreConfig, Meta(description="Servers that follow the local book: who waits for them.")] = (
         StoreConfig()
     )
+    cache: Annotated[
+        CacheConfig, Meta(description="The cache for other programs and machines: keys, lifetimes, breaker.")
+    ] = CacheConfig()
     event: Annotated[
         EventConfig, Meta(description="Queues, dispatcher and monitoring of the events (P0 first, always).")
     ] = EventConfig()
@@ -109,6 +114,7 @@ QTS: Final = Layout(
         "instruments": instruments_config.RELOADABLE,
         "data": data_config.RELOADABLE,
         "store": store_config.RELOADABLE,
+        "cache": cache_config.RELOADABLE,
         "event": event_config.RELOADABLE,
         "safety": safety_config.RELOADABLE,
         "state": state_config.RELOADABLE,
