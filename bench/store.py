@@ -59,8 +59,8 @@ def show(report: dict[str, Any]) -> str:
         )
     if "flood" in report:
         one = report["flood"]
-        lines += [f"flood, p99 in µs: by itself {one['alone_p99_us']}", f"  followed {one['followed_p99_us']}"]
-        lines.append(f"  pairs {one['ratios']}")
+        lines += [f"flood, {arm}: p99 in µs {found}" for arm, found in one["p99_us"].items()]
+        lines += [f"  followed ÷ {arm} {found}" for arm, found in one["ratios"].items()]
     if "sessions" in report:
         lines.append(store_sessions.show(report["sessions"]))
     return "\n".join(lines)

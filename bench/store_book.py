@@ -17,10 +17,14 @@ from qts.db.batch import Batch
 from qts.db.contracts import DecisionRow, LedgerRow, PoolRow, PositionRow, Record, RunRow
 from qts.db.sqlite import Durability, SqliteStore
 from qts.execution.contracts import Order, OrderState
+from qts.market.contracts import Tick
 from qts.risk.contracts import OrderRequest
 from qts.strategy.contracts import Side
 
 NAME = "bench"
+BATCHES_PER_S = 200
+TICKS_PER_S = 5_000
+"""What a session is given to follow and to record: a busy one, on a feed of some hundred symbols."""
 
 
 @contextmanager
@@ -37,6 +41,21 @@ def target(what: str, value: float | None, bar: float, *, at_least: bool = False
     """A row of the table of targets."""
     met = None if value is None else (value >= bar if at_least else value <= bar)
     return {"what": what, "value": value, "bar": bar, "at_least": at_least, "met": met}
+
+
+class Values:
+    """Market values at a steady rate, numbered from 1."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def due(self, passed_s: float, per_s: int) -> Iterator[tuple[int, Tick]]:
+        """Those that came due within the first ``passed_s`` and were not given yet."""
+        while self._number < int(passed_s * per_s):
+            self._number += 1
+            at_ns = 1_767_312_000_000_000_000 + self._number * 1_000
+            price, qty = Decimal(71_200 + self._number % 50), Decimal(1 + self._number % 9)
+            yield self._number, Tick("005930", at_ns, price, qty)
 
 
 class Fills:
