@@ -1,1 +1,1 @@
-"""A cache for other programs and machines: prices, positions, orders and risk of a session, each for a short time."""
+"""A cache for other programs and machines: prices, positions, orders, risk of a session, each for a short time."""

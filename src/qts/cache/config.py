@@ -41,6 +41,7 @@ class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     risk_ms: Annotated[int, _ms("the account's risk")] = 5_000
     order_ms: Annotated[int, _ms("an order")] = 60_000
     strategy_ms: Annotated[int, _ms("the parameters of a strategy")] = 60_000
+    view_ms: Annotated[int, _ms("the view of a session")] = 5_000
     book_levels: Annotated[
         int, Meta(ge=1, le=100, description="levels of each side of an order book that are written", extra=_DISPLAY)
     ] = 10

@@ -1,7 +1,8 @@
-"""The port of a cache, and the values of the six kinds that it holds.
+"""The port of a cache, and the values of the kinds that it holds.
 
 A cache holds what a session has made known of itself, for other programs and machines, for some milliseconds to a
-minute. Nothing that decides about an order reads it: with the cache wiped, away or wrong the session trades the same.
+minute. Nothing that decides about an order reads it: with the cache wiped, away or wrong the session trades the
+same.
 
 Every value carries its own time and expires by itself. :class:`CacheClient` knows keys and texts alone; the kinds,
 their keys, lifetimes and what is too old are those of :class:`~qts.cache.manager.CacheManager`.
@@ -21,7 +22,7 @@ Fields: TypeAlias = Mapping[str, str]
 
 
 class Kind(str, Enum):
-    """A kind of value; the text is what stands before the colon in its keys."""
+    """A kind of value; the text is what stands for it in keys. There is one RISK and one VIEW of an account."""
 
     PRICE = "price"
     POSITION = "pos"
@@ -29,6 +30,7 @@ class Kind(str, Enum):
     RISK = "risk"
     ORDER = "ord"
     STRATEGY = "strat"
+    VIEW = "view"
 
 
 class PriceValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +50,8 @@ class PriceValue(msgspec.Struct, frozen=True, kw_only=True):
 class PositionValue(msgspec.Struct, frozen=True, kw_only=True):
     """The shares that the account holds of a symbol, all strategies together.
 
-    ``exposure_pct``: its worth in percent of equity. ``updated_at``: the session's time of its last change, ns since
-    1970 UTC. None: there is no price.
+    ``exposure_pct``: its worth in percent of equity. ``updated_at``: the session's time of its last change, ns
+    since 1970 UTC. None: there is no price.
     """
 
     at_ns: int
@@ -77,7 +79,7 @@ class BookValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RiskValue(msgspec.Struct, frozen=True, kw_only=True):
-    """What the account risks and may risk; amounts in its currency, None where there is no limit or no price.
+    """Risk of the account, taken and allowed; amounts in its currency, None where there is no limit or no price.
 
     ``trade_count``: its fills of the market's day. ``remaining_limit``: what the day may lose from now on.
     """
@@ -113,7 +115,14 @@ class StrategyValue(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, str]
 
 
-CacheValue: TypeAlias = PriceValue | PositionValue | BookValue | RiskValue | OrderValue | StrategyValue
+class ViewValue(msgspec.Struct, frozen=True, kw_only=True):
+    """The view of a session, as the text of its file ``view.json``."""
+
+    at_ns: int
+    json: str
+
+
+CacheValue: TypeAlias = PriceValue | PositionValue | BookValue | RiskValue | OrderValue | StrategyValue | ViewValue
 
 
 class HashWrite(msgspec.Struct, frozen=True):
@@ -152,8 +161,8 @@ CacheWrite: TypeAlias = HashWrite | LevelsWrite
 class CacheClient(Protocol):
     """A store of texts that expire by themselves, by key; of a server, or in memory.
 
-    A write replaces a value and sets its lifetime in one step, so that no key is without one. Keys of one symbol hold
-    it in braces, so that a cluster keeps them together. Every method is a coroutine of the loop on which
+    A write replaces a value and sets its lifetime in one step, so that no key is without one. Keys of one symbol
+    hold it in braces, so that a cluster keeps them together. Every method is a coroutine of the loop on which
     :meth:`open` was awaited, has a deadline of some 100 ms, and raises :class:`~qts.errors.Unavailable` when there
     is no answer in that time: whether a write happened is unknown then, and a repeat changes nothing more.
     """
@@ -195,7 +204,7 @@ class CacheClient(Protocol):
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Remove keys, also what :class:`LevelsWrite` has put beside them; one that is not there changes nothing."""
+        """Remove keys, also what :class:`LevelsWrite` has put beside them; one that is not there is no error."""
         ...
 
     async def count(self, key: str, member: str, ttl_ms: int) -> int:
@@ -206,7 +215,7 @@ class CacheClient(Protocol):
         ...
 
     async def lock(self, key: str, token: str, ttl_ms: int) -> bool:
-        """Take a short lock for ``token``; False while another one has it. It is let go after ``ttl_ms`` at last."""
+        """Take a short lock for ``token``; False while another one has it. It ends by itself after ``ttl_ms``."""
         ...
 
     async def unlock(self, key: str, token: str) -> None:
