@@ -8,6 +8,7 @@ from qts import errors
 from qts.errors import (
     BatchRefused,
     BrokerUnavailable,
+    CacheStaleDataError,
     ConfigError,
     ContractError,
     DataError,
@@ -40,6 +41,7 @@ EXIT_CODES = {
     Gap: 3,
     Fenced: 3,
     BatchRefused: 3,
+    CacheStaleDataError: 3,
     BrokerUnavailable: 3,
     DefectError: 3,
     InvariantBreach: 4,

@@ -117,7 +117,8 @@ class CacheStaleDataError(QtsError):
     exit_code = 3
 
     def __init__(self, what: str, age_ms: int, limit_ms: int) -> None:
-        found = f"{age_ms:,} ms old" if age_ms >= 0 else f"{-age_ms:,} ms in the future, by the clock of this machine"
+        future = f"{-age_ms:,} ms in the future, by the clock of this machine"
+        found = f"{age_ms:,} ms old" if age_ms >= 0 else future
         super().__init__(f"the cache has {what} that is {found}; it may be {limit_ms:,} ms old at most")
         self.age_ms = age_ms
 

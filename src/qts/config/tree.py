@@ -10,6 +10,8 @@ from msgspec import Meta
 
 from qts.broker.sim import config as sim_config
 from qts.broker.sim.config import SimConfig
+from qts.cache import config as cache_config
+from qts.cache.config import CacheConfig
 from qts.capital import config as capital_config
 from qts.capital.config import CapitalConfig
 from qts.config import data_config, runtime_config
@@ -18,8 +20,6 @@ from qts.config.data_config import DataConfig
 from qts.config.instruments import InstrumentsConfig
 from qts.config.runtime_config import RuntimeConfig
 from qts.config.shape import Shape, shape_of
-from qts.cache import config as cache_config
-from qts.cache.config import CacheConfig
 from qts.db import config as store_config
 from qts.db.config import StoreConfig
 from qts.event import config as event_config
