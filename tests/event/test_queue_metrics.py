@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from qts.errors import MissingExtraError
 from qts.event.contracts import DegradationLevel, EventType
 from qts.event.dispatcher import EventDispatcher
-from qts.event.histogram import Histogram
 from qts.event.prometheus import QueueMetrics
+from qts.histogram import Histogram
 from tests.event.support import P0, P1, P3, event_of, fill, inline_dispatcher
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

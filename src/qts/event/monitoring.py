@@ -11,8 +11,8 @@ import msgspec
 from qts.clock import NS_PER_MS, NS_PER_S, NS_PER_US, stopwatch_ns
 from qts.event.config import EventConfig, LatencySla, QueueAlert
 from qts.event.contracts import Event, EventPriority
-from qts.event.histogram import Histogram
 from qts.event.work import PriorityLevel
+from qts.histogram import Histogram
 
 _PERCENTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 

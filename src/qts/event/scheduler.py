@@ -16,7 +16,6 @@ from qts.errors import StateError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventFactory, EventPriority, EventType
 from qts.event.handlers import events_in
-from qts.event.histogram import INDEX_BY_8NS, INDEXED_NS
 from qts.event.retry import RetryBook
 from qts.event.stream import Stream
 from qts.event.work import (
@@ -30,6 +29,7 @@ from qts.event.work import (
     step,
     stepped,
 )
+from qts.histogram import INDEX_BY_8NS, INDEXED_NS
 
 FOREVER_NS: Final = 1 << 62
 _LOWEST: Final = EventPriority.P3_LOW

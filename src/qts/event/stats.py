@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.event.contracts import EventPriority
-from qts.event.histogram import Histogram, LatencySnapshot
 from qts.event.monitoring import Monitor, stats_of
 from qts.event.scheduler import Scheduler
 from qts.event.work import HandlerRegistration
+from qts.histogram import Histogram, LatencySnapshot
 
 LOOK_S: Final = 0.001
 """Seconds between two checks of a caller that waits until nothing is left to do."""

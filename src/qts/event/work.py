@@ -16,9 +16,9 @@ from typing import Any, Final, Protocol
 from qts.clock import stopwatch_ns
 from qts.event.contracts import Event, EventPriority, EventType, Lane, stored_id
 from qts.event.handlers import EventHandler, direct_call, name_of, types_of
-from qts.event.histogram import Histogram
 from qts.event.ordering_keys import order_key
 from qts.event.queue import EventQueue
+from qts.histogram import Histogram
 
 OVERRUNS_BELONG_TOGETHER: Final = 100
 RAISED: Final = (Exception, CancelledError, GeneratorExit)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qts.event.histogram import INDEX_BY_8NS, INDEXED_NS, LARGEST_NS, Histogram, _index, _middle
+from qts.histogram import INDEX_BY_8NS, INDEXED_NS, LARGEST_NS, Histogram, _index, _middle
 
 
 @given(st.integers(0, LARGEST_NS))
