@@ -105,6 +105,7 @@ def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
     ("url", "words"),
     [
         ("mysql://u@host/book", ("'mysql'", "postgresql://user@host:port/database")),
+        ("redis://u@host/0", ("'redis'", "that of a cache", "--cache", "postgresql://")),
         ("book.sqlite", ("no known scheme", "postgresql://")),
         ("", ("no known scheme",)),
         ("postgresql://u@host", ("no database",)),

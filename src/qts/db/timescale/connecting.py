@@ -7,17 +7,16 @@ server that hangs does not answer either. Whether what was asked for happened is
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
+from qts.access import tls_context
 from qts.clock import NS_PER_S, stopwatch_ns
 from qts.db.access import Access
 from qts.db.timescale.failures import Failure, explained, late
 from qts.db.timescale.stats import AdapterStats
-from qts.errors import InputError
 
 _T = TypeVar("_T")
 SERVER_LIMITS: Final = {
@@ -63,26 +62,10 @@ def connect_arguments(access: Access, name: str) -> dict[str, Any]:
         "user": access.user,
         "database": access.database,
         "password": access.password or None,
-        "ssl": _tls(access),
+        "ssl": tls_context(access.tls, access.root_certificate, "sslrootcert") or False,
         "statement_cache_size": 0 if access.pooled else 100,
         "server_settings": {"application_name": name} if access.pooled else {**_SETTINGS, "application_name": name},
     }
-
-
-def _tls(access: Access) -> ssl.SSLContext | bool:
-    if access.tls == "disable":
-        return False
-    try:
-        context = ssl.create_default_context(cafile=access.root_certificate or None)
-    except (OSError, ssl.SSLError) as error:
-        raise InputError(
-            f"sslrootcert names {access.root_certificate}, which holds no certificates ({error})"
-        ) from None
-    if access.tls != "verify-full":
-        context.check_hostname = False
-    if access.tls == "require":
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def finish(
