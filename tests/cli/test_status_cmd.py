@@ -196,9 +196,19 @@ def test_the_server_that_follows_has_a_line(
     place = tmp_path / "run"
     DataDir(place).close()
     (place / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
-    server = {"name": "postgres", "server": "PostgreSQL 18.6", "state": "AWAY", "reason": "db:5432 does not answer"}
+    server = {"name": "database", "server": "PostgreSQL 18.6", "state": "AWAY", "reason": "db:5432 does not answer"}
     server |= {"applied": 7, "newest": 1_007, "lag_s": 6.54, "waiting_bytes": 2_500_000, "durability": "server"}
-    view = json.loads((finished / "view.json").read_text()) | {"server": server | {"waits": 4, "late": 1}}
+    sheets = {
+        "name": "sheets",
+        "server": "Google Sheets",
+        "state": "FOLLOWING",
+        "reason": "",
+        "durability": "local",
+    }
+    sheets |= {"applied": 1_007, "newest": 1_007, "lag_s": 0, "waiting_bytes": 0, "altered": ["t_ledger, row 7"]}
+    view = json.loads((finished / "view.json").read_text()) | {
+        "servers": [server | {"waits": 4, "late": 1}, sheets]
+    }
     (place / "view.json").write_text(json.dumps(view))
     # When its status is asked for
     code, out, _ = run_qts(capsys, "status", "--data-dir", str(place))
@@ -207,6 +217,7 @@ def test_the_server_that_follows_has_a_line(
     said = " ".join(out.split())
     assert "server AWAY, 7 of 1,007 batches, the oldest of the rest has waited 6.5 s, 2.5 MB" in said
     assert "1 of 4 orders waited too long; durability server; db:5432 does not answer" in said
+    assert "sheets FOLLOWING, 1,007 of 1,007 batches; t_ledger, row 7" in said
 
 
 def test_a_view_of_another_run_is_not_shown(

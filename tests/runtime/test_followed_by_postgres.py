@@ -18,7 +18,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options, SessionPlan
-from qts.runtime.wiring.server import server_of
+from qts.runtime.wiring.server import servers_of
 from tests.db.timescale.adapters import opened
 from tests.runtime.paper import files_in, paper
 from tests.runtime.test_server_sessions import PATIENT, short
@@ -28,7 +28,7 @@ from tests.sim.sessions import spike_plan
 
 def plan_of(directory: Path, url: str, *, resume: bool = False) -> SessionPlan:
     plan = short(spike_plan(directory, resume=resume))
-    return msgspec.structs.replace(plan, open_server=server_of(Options(db=url), {}))
+    return msgspec.structs.replace(plan, servers=servers_of(Options(db=url), {}))
 
 
 def run(plan: SessionPlan, progress: Callable[[], None] = lambda: None) -> SessionResult:
@@ -117,7 +117,7 @@ def test_with_the_durability_of_a_server_orders_leave_when_postgres_has_them(
     options = msgspec.structs.replace(plan.options, speed=2e4)
     plan = msgspec.structs.replace(short(plan), options=options)
     # When it runs
-    plan = msgspec.structs.replace(plan, open_server=server_of(Options(db=book_database.url), {}))
+    plan = msgspec.structs.replace(plan, servers=servers_of(Options(db=book_database.url), {}))
     result = run(plan)
     # Then orders have left, and the server has the book
     assert result.values.orders > 0, result.values.refusals

@@ -19,7 +19,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.persistence.session_log import FILE_NAME
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
-from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.session.session_plan import NamedServers, SessionPlan
 from qts.runtime.session.session_view import read_view
 from tests.db.scripted_server import ScriptedServer
 from tests.db.test_outbox import book
@@ -32,7 +32,7 @@ PATIENT = {"runtime.freshness.generated_ms": "600000"}
 
 def followed(plan: SessionPlan, server: ScriptedServer, *, resume: bool = False) -> SessionPlan:
     options = msgspec.structs.replace(plan.options, resume=resume)
-    return msgspec.structs.replace(short(plan), options=options, open_server=server.adapter)
+    return msgspec.structs.replace(short(plan), options=options, servers=NamedServers({"database": server.adapter}))
 
 
 def short(plan: SessionPlan) -> SessionPlan:
@@ -58,8 +58,8 @@ def shown(directory: Path) -> tuple[str, int, int, float]:
     """Return what the view says of the server: its state, how many batches it has, of how many, and the delay."""
     view = read_view(directory)
     assert view is not None
-    assert view.server is not None
-    return view.server.state, view.server.applied, view.server.newest, view.server.lag_s
+    (one,) = view.servers
+    return one.state, one.applied, one.newest, one.lag_s
 
 
 def has_the_book(server: ScriptedServer, directory: Path) -> None:
@@ -186,7 +186,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session_plan import Options
 from qts.runtime.wiring.plans import demo_plan
 plan = demo_plan(Options(data_dir=Path(sys.argv[1])))
-assert plan.open_server is None
+assert not plan.servers.openers
 day = date(2018, 1, 31)
 days = dict(start=date(2018, 1, 30), end=day, window_start=day, window_end=day)
 names = set()

@@ -92,25 +92,26 @@ def test_two_sessions_of_one_process_do_not_meet(rig_of: MakeRig) -> None:
 
 
 def test_the_server_that_follows_is_there_when_there_is_one(rig_of: MakeRig) -> None:
-    # Given the view of a session without a server, and of one whose server is away
+    # Given the view of a session without a server, and of one whose database is away and whose spreadsheet follows
     alone = view_of(rig_of(ScriptedStrategy()).kernel, RUN, "paper", "", MACHINE)
     server = ServerView(
-        "postgres", "PostgreSQL 18.6", "AWAY", "cut", 7, 12, 6.5, 2_048, "server", waits=4, late=1, slow=2
+        "database", "PostgreSQL 18.6", "AWAY", "cut", 7, 12, 6.5, 2_048, "server", waits=4, late=1, slow=2
     )
+    sheets = ServerView("sheets", "Google Sheets", "FOLLOWING", "", 12, 12, 0, 0, "local", altered=("row 7",))
     counts = msgspec.structs.replace(alone.counts, refusals={"STORE_BEHIND": 3})
-    read = reader(msgspec.structs.replace(alone, server=server, counts=counts))
+    read = reader(msgspec.structs.replace(alone, servers=(server, sheets), counts=counts))
     # Then its families are there for the second alone
-    assert reader(alone)("qts_store_follower_applied") is None
-    assert [read("qts_store_follower_state", {"state": state}) for state in SERVER_STATES] == [0, 0, 1, 0]
-    values = {name: read(f"qts_store_follower_{name}") for name in ("applied", "lag_batches", "outbox_bytes")}
-    assert values == {"applied": 7, "lag_batches": 5, "outbox_bytes": 2_048}
-    assert read("qts_store_follower_lag_seconds") == 6.5
-    assert [read(f"qts_store_follower_{name}_total") for name in ("waits", "late", "refused", "slow")] == [
-        4,
-        1,
-        3,
-        2,
-    ]
+    of = {"server": "database"}
+    assert reader(alone)("qts_store_follower_applied", of) is None
+    assert [read("qts_store_follower_state", of | {"state": state}) for state in SERVER_STATES] == [0, 0, 1, 0]
+    names = ("applied", "lag_batches", "lag_seconds", "outbox_bytes", "altered")
+    assert [read(f"qts_store_follower_{name}", of) for name in names] == [7, 5, 6.5, 2_048, 0]
+    assert [read(f"qts_store_follower_{name}_total", of) for name in ("waits", "late", "slow")] == [4, 1, 2]
+    assert read("qts_store_follower_refused_total") == 3
+    # And those of the other one are told apart by its name
+    of = {"server": "sheets"}
+    assert [read(f"qts_store_follower_{name}", of) for name in names] == [12, 0, 0, 0, 1]
+    assert read("qts_store_follower_state", of | {"state": "FOLLOWING"}) == 1
 
 
 def test_before_there_is_a_view_there_is_nothing() -> None:

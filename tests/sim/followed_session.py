@@ -12,7 +12,7 @@ import msgspec
 
 from qts.db.adapter import DataSourceAdapter
 from qts.db.servers import opener_of
-from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.session.session_plan import NamedServers, SessionPlan
 from tests.sim import killed_session
 
 
@@ -23,7 +23,7 @@ def followed(plan: SessionPlan, url: str) -> SessionPlan:
     async def make() -> DataSourceAdapter:
         return open_adapter()
 
-    return msgspec.structs.replace(plan, open_server=make)
+    return msgspec.structs.replace(plan, servers=NamedServers({"database": make}))
 
 
 def main(directory: str, scenarios: str, url: str) -> None:

@@ -215,6 +215,13 @@ def _server(parser: argparse.ArgumentParser) -> None:
         "QTS_DB_PASSWORD, QTS_DB_PASSWORD_FILE or ~/.pgpass; or a file of copies: sqlite:///path/to/file (default: "
         "QTS_DB_URL, else none)",
     )
+    parser.add_argument(
+        "--sheets",
+        default="",
+        metavar="ID",
+        help="a spreadsheet of Google Sheets that follows the book: its ID, or sheets://ID; credentials from "
+        "the file named by QTS_SHEETS_CREDENTIALS (default: QTS_SHEETS_ID, else none)",
+    )
 
 
 def add_reading(parser: argparse.ArgumentParser, of: str = "FILE") -> None:
@@ -342,6 +349,7 @@ def options_of(args: argparse.Namespace) -> Any:
         benchmark=getattr(args, "benchmark", None),
         history=tuple(getattr(args, "history", ())),
         db=getattr(args, "db", ""),
+        sheets=getattr(args, "sheets", ""),
         record=getattr(args, "record", False),
         recording=getattr(args, "recording", None),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,

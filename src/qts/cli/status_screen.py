@@ -13,6 +13,7 @@ from qts.cli.columns import Column, facts_lines, folded, table_lines
 from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
+from qts.db.config import DATABASE
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.persistence.server_copy import ServerView
@@ -176,8 +177,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
     if (kept := view.quarantine) is not None:
         first = f"{time.second(kept.first_ns)} ({kept.code}): {kept.reason}"
         facts.append(("not booked", f"{counted(kept.count, 'notice')} of the broker, the first at {first}"))
-    if view.server is not None:
-        facts.append(("server", _server(view.server)))
+    facts += [("server" if one.name == DATABASE else one.name, _server(one)) for one in view.servers]
     if view.recording is not None:
         facts.append(("recording", _recording(view.recording)))
     if counts.refusals:
@@ -188,11 +188,16 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
 
 def _server(one: ServerView) -> str:
     """Return how far the server is that follows the book."""
+    if not one.is_known:
+        asked = f"{one.state}, not asked yet what it has of {counted(one.newest, 'batch', 'batches')}"
+        return f"{asked}; {one.reason}" if one.reason else asked
     text = f"{one.state}, {one.applied:,} of {counted(one.newest, 'batch', 'batches')}"
     if one.lag_batches:
         text += f", the oldest of the rest has waited {one.lag_s:,.1f} s, {one.waiting_bytes / 1e6:,.1f} MB"
     waits = f", {one.late:,} of {counted(one.waits, 'order')} waited too long" if one.waits else ""
-    return f"{text}{waits}; durability {one.durability}" + (f"; {one.reason}" if one.reason else "")
+    durability = f"; durability {one.durability}" if one.name == DATABASE else ""
+    said = "".join(f"; {more}" for more in (one.reason, *one.altered) if more)
+    return f"{text}{waits}{durability}{said}"
 
 
 def _capital(view: SessionView) -> Iterator[tuple[str, str]]:

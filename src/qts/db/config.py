@@ -12,10 +12,25 @@ from msgspec import Meta
 
 RELOADABLE: Final[frozenset[str]] = frozenset()
 _DISPLAY: Final = {"display": True}
+DATABASE: Final = "database"
+"""The name of the follower on the database of ``--db``, the one that ``store.durability`` may wait for."""
+SHEETS: Final = "sheets"
+"""The name of the follower on the spreadsheet of ``--sheets``, for which nothing ever waits."""
+AUTO: Final = "auto"
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Settings of the servers that follow the local book; without ``--db`` none of them does anything."""
+    """Settings of the servers that follow the local book; without ``--db`` and ``--sheets`` none does anything."""
+
+    data_source_mode: Annotated[
+        Literal["auto", "SHEETS_ONLY", "HYBRID", "DB_ONLY"],
+        Meta(
+            description="which servers follow, the spreadsheet of --sheets, the database of --db, or both, and "
+            "which one is read: SHEETS_ONLY the spreadsheet, HYBRID and DB_ONLY the database; auto: what the "
+            "environment variable DATA_SOURCE_MODE says, else all that are named",
+            extra=_DISPLAY,
+        ),
+    ] = "auto"
 
     durability: Annotated[
         Literal["local", "server"],
@@ -53,6 +68,26 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             extra=_DISPLAY,
         ),
     ] = 1_000
+    sheets_lag_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86_400,
+            description="age, in seconds, of the oldest batch that the spreadsheet lacks above which a warning is "
+            "raised; nothing waits for it",
+            extra=_DISPLAY,
+        ),
+    ] = 300.0
+    sheets_check_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="time, in seconds, between two comparisons of the spreadsheet with the local book, which "
+            "find rows that someone changed there; 0: never",
+            extra=_DISPLAY,
+        ),
+    ] = 300.0
     outbox_alarm_mb: Annotated[
         int,
         Meta(

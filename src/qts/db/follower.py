@@ -22,12 +22,24 @@ from qts.db.ages import Ages
 from qts.db.batch import Batch
 from qts.db.contracts import RunRow
 from qts.db.resolving_loop import ResolvingLoop
-from qts.errors import BatchRefused, Fenced, Gap, QtsError, StateError, StorageError, Unavailable
+from qts.errors import (
+    BatchRefused,
+    Fenced,
+    Gap,
+    MissingExtraError,
+    QtsError,
+    StateError,
+    StorageError,
+    Unavailable,
+)
 from qts.money import begin_thread
 from qts.threads import start_thread
 
 OpenAdapter: TypeAlias = Callable[[], Awaitable[DataSourceAdapter]]
 """Makes the adapter of a server, not yet opened; called on the follower's thread, which imports the client then."""
+
+FindAltered: TypeAlias = Callable[[DataSourceAdapter], Awaitable[tuple[str, ...]]]
+"""Compares a server that has all it was sent with the local book; returns what differs, in sentences."""
 
 _MOST_BATCHES: Final = 1_000
 _MOST_BYTES: Final = 1 << 20
@@ -62,8 +74,10 @@ class FollowerStatus(msgspec.Struct, frozen=True):
 
     ``server``: its name and version, "" until it was open. ``reason``: why it is AWAY or REFUSED, else "".
     ``lag_s``: how long the oldest batch that it lacks has waited for it in this session, in s. ``waiting_bytes``:
-    the size of the outbox. ``notes``: what a person has to be told of the server once, in sentences. ``slow``: how
-    often it took longer than half a second to take batches.
+    the size of the outbox, 0 when the server lacks nothing. ``notes``: what a person has to be told of the server
+    once, in sentences. ``slow``: how often it took longer than half a second to take batches. ``is_known``: the
+    server was asked what it has; before that ``applied`` says nothing. ``altered``: the rows that the last
+    comparison found not to be as they were sent, in sentences.
     """
 
     name: str
@@ -76,6 +90,8 @@ class FollowerStatus(msgspec.Struct, frozen=True):
     waiting_bytes: int
     notes: tuple[str, ...] = ()
     slow: int = 0
+    is_known: bool = True
+    altered: tuple[str, ...] = ()
 
     @property
     def lag_batches(self) -> int:
@@ -118,7 +134,8 @@ class Follower:
     process away from its account. ``repeats``: begun again, the run does the same again, as a replay does.
     ``clock`` is the machine's: a lag is real time. ``pauses_s`` are the pauses before a server that is away is
     tried again, of which the last repeats; ``idle_s``: a server that was sent nothing for so long is asked whether
-    it is there.
+    it is there. ``is_needed`` False: the session goes on whatever is wrong with the server, which is tried again.
+    ``find_altered`` is asked every ``check_s`` seconds of ``clock``, when the server has everything; None: never.
     """
 
     def __init__(
@@ -132,17 +149,25 @@ class Follower:
         repeats: bool = False,
         pauses_s: Sequence[float] = PAUSES_S,
         idle_s: float = IDLE_S,
+        is_needed: bool = True,
+        find_altered: FindAltered | None = None,
+        check_s: float = 0,
     ) -> None:
         self.name = name
         self._run, self._open_adapter, self._clock = run, open_adapter, clock
         self._repeats = repeats
         self._whole_account, self._pauses_s, self._idle_s = whole_account, pauses_s, idle_s
+        self._is_needed, self._find_altered = is_needed, find_altered
+        self._check_ns, self._is_checked = round(check_s * NS_PER_S), False
+        self._check_due_ns = 0
+        self._altered: tuple[str, ...] = ()
         self._adapter: DataSourceAdapter | None = None
         self._store: FollowedStore | None = None
         self._state, self._reason, self._server = FollowerState.CONNECTING, "", ""
         self._notes: tuple[str, ...] = ()
         self._applied = self._epoch = self._slow = 0
         self._has_claim = self._is_claimed = self._is_run_changed = self._woken = self._is_over = False
+        self._is_known = False
         self._lock = threading.Lock()
         self._waiters: dict[Future[int], int] = {}
         self._ages = Ages()
@@ -155,22 +180,32 @@ class Follower:
 
     # -- the session's thread ----------------------------------------------------------------------------------
 
-    def connect(self) -> int | None:
-        """Start the thread, open the server and claim the run; return the newest batch it has, None while away.
-
-        It takes no longer than the adapter's deadlines. Raises InputError for a server, database or schema that
-        cannot be used, StateError while another process writes the run there, StorageError when no thread can be
-        started; the thread has ended then.
-        """
+    def begin(self) -> None:
+        """Start the thread, which opens the server and claims the run. Raises StorageError when none can be."""
         self._thread = start_thread(self._work, f"qts-follow-{self.name}")
+
+    def connect(self, wait_s: float | None = None) -> int | None:
+        """Wait until the server is open; return the newest batch it has, None while away or after ``wait_s``.
+
+        It takes no longer than the adapter's deadlines. Raises MissingExtraError without the server's client, and
+        for a server that is needed InputError when it, its database or schema cannot be used, StateError while
+        another process writes the run there, and StorageError; the thread has ended then.
+        """
+        if self._thread is None:
+            self.begin()
         try:
-            return self._first.result()
-        except Unavailable:
+            return self._first.result(wait_s)
+        except (Unavailable, TimeoutError):
             return None
-        except BaseException as error:
+        except QtsError as error:
+            if not self._is_needed and not isinstance(error, MissingExtraError):
+                return None
             self.stop()
             if isinstance(error, Fenced):
                 raise StateError(str(error)) from error
+            raise
+        except BaseException:
+            self.stop()
             raise
 
     def start(self, store: FollowedStore) -> None:
@@ -229,9 +264,11 @@ class Follower:
             applied=applied,
             newest=applied if store is None else store.offered,
             lag_s=self._ages.oldest_ns(self._clock.monotonic_ns()) / NS_PER_S,
-            waiting_bytes=0 if store is None else store.outbox_bytes,
+            waiting_bytes=0 if store is None or applied >= store.offered else store.outbox_bytes,
             notes=self._notes,
             slow=self._slow,
+            is_known=self._is_known,
+            altered=self._altered,
         )
 
     def begin_stop(self) -> Future[None]:
@@ -295,7 +332,7 @@ class Follower:
                 is_first = not self._first.done()
                 _fail(self._first, Unavailable(str(error)) if is_away else error)
                 self._set(FollowerState.AWAY if is_away else FollowerState.REFUSED, str(error))
-                if not is_away and (is_first or self._is_final(error)):
+                if not is_away and ((is_first and self._is_needed) or self._is_final(error)):
                     return
                 # A claim is continued, over a lost connection that the server may still hold for alive and behind
                 # any error: made again, it would take the run away from a process that took over meanwhile and has
@@ -326,7 +363,7 @@ class Follower:
             self._epoch = await self._claimed(adapter)
             self._has_claim = True
         applied = await adapter.applied(self._run.run_id)
-        self._is_claimed = True
+        self._is_claimed = self._is_known = True
         if not self._first.done():
             self._applied = applied
             self._first.set_result(applied)
@@ -390,6 +427,7 @@ class Follower:
             self._clear()
             if self._is_run_changed:
                 await self._put_run(adapter, store)
+            await self._check(adapter, store)
             if not self._is_over and await self._send_some(adapter, store):
                 continue
             if self._stop.is_set():
@@ -417,6 +455,17 @@ class Follower:
         finally:
             self._slow += self._clock.monotonic_ns() - begun_ns > _SLOW_S * NS_PER_S
         return True
+
+    async def _check(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
+        """Compare the server with the local book when that is due; the first time once it has everything."""
+        if self._find_altered is None or not self._check_ns or not self._applied:
+            return
+        now_ns = self._clock.monotonic_ns()
+        self._check_due_ns = self._check_due_ns or now_ns + self._check_ns
+        if now_ns < self._check_due_ns and (self._is_checked or self._applied < store.offered):
+            return
+        self._is_checked, self._check_due_ns = True, now_ns + self._check_ns
+        self._altered = await self._find_altered(adapter)
 
     async def _load(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
         """Load the server with everything up to the newest batch that is offered."""

@@ -128,8 +128,16 @@ TEXTS: Final[Mapping[str, str]] = {
         "server: {server} lacks {lacks} of {batches:batch|batches} of this run ({reason}); they wait in "
         "{directory}, and the same command with --resume sends them"
     ),
+    "server-unknown": (
+        "server: {server} was not asked what it has of the {batches:batch|batches} of this run ({reason}); "
+        "nothing is lost: they are in {directory}, and the same command with --resume sends what it lacks"
+    ),
     "server-not-drained": "the session did not wait longer than store.drain_s",
     "server-unnamed": "the server",
+    "server-unnamed-sheets": "Google Sheets",
+    "server-altered": (
+        "server: {server} has rows that are not as they were sent, and the local book holds what is true: {first}"
+    ),
     "price-in-doubt": (
         "prices: {price}; {refused:value was|values were} refused, the symbol is in doubt and takes no entry. Was "
         "the share split, or did its rights go ex? Use adjusted prices, or cut the file at {cut}"

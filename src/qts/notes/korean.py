@@ -120,8 +120,15 @@ TEXTS: Final[Mapping[str, str]] = {
         "서버: {server:이/가} 이 실행의 배치 {batches}건 가운데 {lacks}건을 아직 받지 못했습니다({reason}). "
         "남은 배치는 {directory}에 보관되어 있으며, 같은 명령에 --resume을 붙여 실행하면 전송됩니다."
     ),
+    "server-unknown": (
+        "서버: {server:이/가} 이 실행의 배치 {batches}건 가운데 무엇을 가지고 있는지 확인하지 못했습니다"
+        "({reason}). 잃은 것은 없습니다. 배치는 {directory}에 있으며, 같은 명령에 --resume을 붙여 "
+        "실행하면 서버에 없는 것을 전송합니다."
+    ),
     "server-not-drained": "세션이 store.drain_s보다 오래 기다리지 않음",
     "server-unnamed": "서버",
+    "server-unnamed-sheets": "Google Sheets",
+    "server-altered": ("서버: {server}에 보낸 내용과 다른 행이 있습니다. 옳은 것은 로컬 장부입니다: {first}"),
     "price-in-doubt": (
         "불가능한 가격: {price}. 시세 {refused}건을 제외했고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
         "않습니다. 액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 {cut}에서 나누세요."

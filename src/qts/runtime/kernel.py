@@ -75,7 +75,7 @@ class Kernel:
             on_stored,
             journal,
             on_full=checkpoint_soon,
-            on_committed=c.shared.server.committed,
+            on_committed=c.shared.servers.committed,
             take_rows=closes.take_rows if bar_rows is None else lambda: [*bar_rows.take_new(), *closes.take_rows()],
         )
 

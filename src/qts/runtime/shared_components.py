@@ -21,7 +21,7 @@ from qts.runtime.metrics.account_metrics import MetricsSource
 from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource
-from qts.runtime.persistence.server_copy import ServerCopy
+from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.store_writer import StoreWriter
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.trading_day import TradingDay
@@ -60,8 +60,8 @@ class SharedComponents:
     basis: StateBasis
     day: TradingDay
     record: StoreWriter
-    server: ServerCopy
-    """The copy of the book on a server; without one it does nothing."""
+    servers: ServerCopies
+    """The copies of the book on servers; without one it does nothing."""
     extremes: Extremes
     forced_exit_reasons: dict[tuple[str, str], str]
     """Reason of each open forced exit, by (strategy, symbol)."""

@@ -80,27 +80,35 @@ class SessionMetrics:
         yield from self._server(view)
 
     def _server(self, view: SessionView) -> Iterator[Any]:
-        """Yield how far the server is that follows the book; nothing without one."""
-        one = view.server
-        if one is None:
+        """Yield how far the servers are that follow the book; nothing without one."""
+        if not view.servers:
             return
-        states = ((state, float(state == one.state)) for state in SERVER_STATES)
-        yield self._by("qts_store_follower_state", "1 for the state of the server's copy.", "state", states)
+        states = self._core.GaugeMetricFamily(
+            "qts_store_follower_state", "1 for the state of a server's copy.", labels=["server", "state"]
+        )
+        for one in view.servers:
+            for state in SERVER_STATES:
+                states.add_metric([one.name, state], float(state == one.state))
+        yield states
         for name, text, value in (
-            ("applied", "Batches that the server has.", one.applied),
-            ("lag_batches", "Batches that the server lacks.", one.lag_batches),
-            ("lag_seconds", "How long the oldest batch that it lacks has waited.", one.lag_s),
-            ("outbox_bytes", "Bytes that wait for the server in the local book.", one.waiting_bytes),
+            ("applied", "Batches that the server has.", lambda one: one.applied),
+            ("lag_batches", "Batches that the server lacks.", lambda one: one.lag_batches),
+            ("lag_seconds", "How long the oldest batch that it lacks has waited.", lambda one: one.lag_s),
+            ("outbox_bytes", "Bytes that wait for the server in the local book.", lambda one: one.waiting_bytes),
+            ("altered", "Differences found on the server that someone made there.", lambda one: len(one.altered)),
         ):
-            yield self._gauge(f"qts_store_follower_{name}", text, value)
+            of_servers = ((one.name, float(value(one))) for one in view.servers)
+            yield self._by(f"qts_store_follower_{name}", text, "server", of_servers)
+        for name, text, value in (
+            ("waits", "Orders that have waited for the server.", lambda one: one.waits),
+            ("late", "Orders that the server did not have in time.", lambda one: one.late),
+            ("slow", "Calls for batches that took the server longer than half a second.", lambda one: one.slow),
+        ):
+            calls = ((one.name, value(one)) for one in view.servers)
+            yield self._counts(f"qts_store_follower_{name}", text, "server", calls)
         refused = view.counts.refusals.get(Refusal.STORE_BEHIND.value, 0)
-        for name, text, value in (
-            ("waits", "Orders that have waited for the server.", one.waits),
-            ("late", "Orders that the server did not have in time.", one.late),
-            ("refused", "Entries refused because the server was away or behind.", refused),
-            ("slow", "Calls for batches that took the server longer than half a second.", one.slow),
-        ):
-            yield self._core.CounterMetricFamily(f"qts_store_follower_{name}", text, value=value)
+        text = "Entries refused because the database was away or behind."
+        yield self._core.CounterMetricFamily("qts_store_follower_refused", text, value=refused)
 
     def _recording(self, view: SessionView) -> Iterator[Any]:
         one = view.recording

@@ -54,7 +54,7 @@ from qts.runtime.persistence.config_history import change_text, changes_since, n
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS_NAME
 from qts.runtime.persistence.day_report_file import write_missing, write_soon
 from qts.runtime.persistence.recovery import resume_point
-from qts.runtime.persistence.server_copy import ServerCopy
+from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.persistence.session_log import LogPosition, SessionLog
 from qts.runtime.persistence.view_file import ViewFile
@@ -133,16 +133,16 @@ async def _run_session(
     if strategies is None:
         strategies = _strategies(plan, config)
     _require_same_files(plan, config, feed, run, machine)
-    follower = connected(plan, run, directory, machine)
+    followers = connected(plan, config.tree.store, run, directory, machine)
     recorder: TickRecorder | None = None
     try:
         recorder = started_recorder(options, config.tree, feed, os.environ)
         with DataDir(directory) as place:
-            given = place, run, plan, config, feed, strategies, follower, recorder
+            given = place, run, plan, config, feed, strategies, followers, recorder
             return await _run_in(*given, progress, stop, machine, watchdog)
     finally:
         end_recorder(recorder, config.tree.store.drain_s)
-        if follower is not None:
+        for follower in followers:
             follower.stop()
 
 
@@ -153,7 +153,7 @@ async def _run_in(
     config: LoadedConfig,
     feed: Feed,
     strategies: Sequence[Strategy],
-    follower: Follower | None,
+    followers: Sequence[Follower],
     recorder: TickRecorder | None,
     progress: Progress,
     stop: StopFlag,
@@ -171,22 +171,22 @@ async def _run_in(
     stored = None
     if previous is not None and previous.finished:
         stored = SessionResult.stored(previous.result, place.path, config.tree.runtime.gain_color)
-    if stored is not None and follower is None:
+    if stored is not None and not followers:
         return stored
     store = open_store(place.database, paced=plan.paced)
     try:
         if stored is not None:  # what the server lacks of it is sent
-            begin(follower, store)
+            begin(followers, store)
             result = stored
         else:
             given = plan, config, feed, strategies, previous or run, place, store
-            session = Session(*given, watchdog, follower, recorder)
+            session = Session(*given, watchdog, followers, recorder)
             result = await session.run(progress, stop, machine, resumed=previous is not None)
-        if follower is not None:
-            result = result.with_note(await drained(follower, place.path, config.tree.store.drain_s, stop))
+        for note in await drained(followers, place.path, config.tree.store.drain_s, stop):
+            result = result.with_note(note)
         return result
     finally:
-        if follower is not None:
+        for follower in followers:
             follower.stop()
         store.close()
 
@@ -204,7 +204,7 @@ class Session:
         place: DataDir,
         store: SessionStore,
         watchdog: Watchdog,
-        follower: Follower | None = None,
+        followers: Sequence[Follower] = (),
         recorder: TickRecorder | None = None,
     ) -> None:
         self._plan = plan
@@ -216,7 +216,7 @@ class Session:
         self._place = place
         self._store = store
         self._history_note = ""
-        self._follower = follower
+        self._followers = followers
         self._recorder = recorder
         self._broker: Broker | None = None
 
@@ -243,7 +243,7 @@ class Session:
         self._strategies = restore_names(self._strategies, share)
         if not resumed:
             self._store.open_run(self._run, strategy_files(self._plan, self._config))
-        begin(self._follower, self._store)
+        begin(self._followers, self._store)
         values, first, start_ns = self._values(checkpoint)
         runtime = self._config.tree.runtime
         clock = self._clock(start_ns)
@@ -258,10 +258,10 @@ class Session:
         try:
             if self._history_note:
                 log.record(LogWrite("WARNING", self._history_note, start_ns))
-            server = self._server(log, clock)
+            servers = self._servers(log, clock)
             self._record_config(log, start_ns, "resume" if resumed else "start")
-            server.run_changed()
-            kernel = self._kernel(clock, log, journal, stop, server, resumed=checkpoint is not None)
+            servers.run_changed()
+            kernel = self._kernel(clock, log, journal, stop, servers, resumed=checkpoint is not None)
             if self._plan.paced:
                 kernel.components.closes.on_closed = partial(write_soon, self._place.path)
                 if resumed:
@@ -295,7 +295,7 @@ class Session:
                     self._plan.options.profile,
                 )
                 view.write_if_due()
-                finished = await self._drive(kernel, clock, log, values, server.along(view.along(progress)), stop)
+                finished = await self._drive(kernel, clock, log, values, servers.along(view.along(progress)), stop)
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
                 last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
@@ -313,7 +313,7 @@ class Session:
                 ),
             )
             result = self._result(last, kernel.shared.calendar, machine, took_ns, assessment)
-            server.run_changed()
+            servers.run_changed()
             return result
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
@@ -326,8 +326,8 @@ class Session:
             finally:
                 log.close()
 
-    def _server(self, log: SessionLog, clock: Clock) -> ServerCopy:
-        """Return what the session knows of the server that follows its book."""
+    def _servers(self, log: SessionLog, clock: Clock) -> ServerCopies:
+        """Return what the session knows of the servers that follow its book."""
 
         def tell(text: str) -> None:
             if self._plan.paced:
@@ -335,7 +335,7 @@ class Session:
             else:  # the log of a replay depends on its input alone
                 say(text)
 
-        return ServerCopy(self._follower, self._config.tree.store, in_real_time=self._plan.paced, tell=tell)
+        return ServerCopies(self._followers, self._config.tree.store, in_real_time=self._plan.paced, tell=tell)
 
     def _record_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
         """Store the configuration that is in force from now on, unless it was in force already."""
@@ -401,7 +401,7 @@ class Session:
         log: SessionLog,
         journal: Journal | None,
         stop: StopFlag,
-        server: ServerCopy,
+        servers: ServerCopies,
         *,
         resumed: bool,
     ) -> Kernel:
@@ -435,7 +435,7 @@ class Session:
             journal=journal,
             on_strategy_error=on_strategy_error,
             observer=self._plan.observer,
-            server=server,
+            servers=servers,
         )
         return Kernel(components)
 
@@ -480,7 +480,7 @@ class Session:
         def put_in_force(config: LoadedConfig) -> None:
             kernel.reconfigure(config.tree, config.hash)
             log.set_level(config.tree.runtime.log_level)
-            kernel.shared.server.run_changed()
+            kernel.shared.servers.run_changed()
 
         reloader = ConfigReloader(manager, self._store, kernel.shared.record, clock, put_in_force)
         handler = CommandHandler(kernel, reloader)

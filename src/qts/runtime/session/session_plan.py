@@ -46,9 +46,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     files written outside the data directory, by their name in messages ("the report"). ``first_day`` and
     ``last_day`` bound what is read of a recording, in its market's days; None: from its start, to its end.
     ``benchmark`` compares the result with buying and holding. ``history`` are files, or folders of bars, whose rows
-    from before the session warm up strategies that declare bars. ``db``: the URL of the server that follows the
-    book; "" for that of the environment, or none. ``record`` stores the market values of the session there;
-    ``recording`` is the number of the one that is replayed from there, None where there is only one.
+    from before the session warm up strategies that declare bars. ``db``: the URL of the database that follows the
+    book, ``sheets``: the spreadsheet; "" for those of the environment, or none. ``record`` stores the market values
+    of the session in the database; ``recording`` is the number of the one that is replayed from there, None where
+    there is only one.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -70,12 +71,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     benchmark: Literal["hold"] | None = None
     history: tuple[Path, ...] = ()
     db: str = ""
+    sheets: str = ""
     record: bool = False
     recording: int | None = None
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:
             raise InputError(f"--seed {self.seed}: must be a whole number from {SEEDS[0]} to {SEEDS[1]}")
+
+
+class NamedServers(msgspec.Struct, frozen=True):
+    """The servers that are named: what makes the adapter of each, by the name of its follower.
+
+    ``mode``: what the environment says of which of them follow; "" for nothing. See
+    :class:`~qts.db.hybrid.HybridAdapter`.
+    """
+
+    openers: Mapping[str, OpenAdapter] = {}
+    mode: str = ""
 
 
 class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +100,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``own_identity`` identifies the default strategies in the run id, where that is not the command alone.
     ``reads_again``: after the session its input is read again, for what the report draws of prices.
     ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
-    ``open_server`` makes the adapter of the server that follows the book; None: there is none.
+    ``servers``: those that are named to follow the book.
     ``stored_rows`` finds the rows of a server from before the first value of a feed, which it uses up, for the bars
     that are wanted; it returns None, and has told why, where there are none. None: there is no such server.
     ``observer`` sees the calls of strategies and what they want; None: none does.
@@ -104,5 +117,5 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     reads_again: bool = False
     recordings: tuple[Path, ...] = ()
     observer: StrategyObserver | None = None
-    open_server: OpenAdapter | None = None
+    servers: NamedServers = NamedServers()
     stored_rows: FindRows | None = None

@@ -360,8 +360,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """Limits before the multiplier of the operating state, by name."""
     max_price_age_s: float
     invariants: dict[str, InvariantView]
-    server: ServerView | None = None
-    """The copy of the book on a server; None: there is none."""
+    servers: tuple[ServerView, ...] = ()
+    """The copies of the book on servers."""
     recording: RecordingView | None = None
     """The market values that are recorded on a server; None: none are."""
     notes: tuple[str, ...]

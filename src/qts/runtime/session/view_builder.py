@@ -126,7 +126,7 @@ def view_of(
         no_entries=(
             *map(shared.rejects.stop_of, shared.rejects.stopped),
             *shared.price_bands.doubt_reasons(),
-            *filter(None, (shared.server.why_no_entries(),)),
+            *filter(None, (shared.servers.why_no_entries(),)),
         ),
         operating=_operating(stated, shared),
         operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
@@ -175,7 +175,7 @@ def view_of(
         risk_limits=dict(shared.gate.values()),
         max_price_age_s=max_age_ns(shared.feed, shared.config.runtime.freshness) / NS_PER_S,
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
-        server=shared.server.view(),
+        servers=shared.servers.views(),
         recording=recording,
         notes=tuple(map(in_english, notes)),
         note_values=notes,

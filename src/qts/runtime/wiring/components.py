@@ -49,7 +49,7 @@ from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.checkpoint_registry import OF_STRATEGIES, register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
-from qts.runtime.persistence.server_copy import ServerCopy
+from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.session_log import LogPosition, Notices
 from qts.runtime.session.account_opening import AccountOpening
 from qts.runtime.session.capital_transfers import CapitalTransfers
@@ -111,7 +111,7 @@ def make_components(
     specs: Sequence[StrategySpec] = (),
     on_strategy_error: Callable[[str], None] = lambda text: None,
     observer: StrategyObserver | None = None,
-    server: ServerCopy | None = None,
+    servers: ServerCopies | None = None,
 ) -> Components:
     """Make and connect everything of one session.
 
@@ -120,10 +120,10 @@ def make_components(
     it is cut when the session is resumed; None: it is not cut. ``on_strategy_error`` is called with the text of a
     strategy's failure, "" for one reported before. ``observer`` sees calls and intents of strategies; None: none
     does. ``history`` holds the bars of a new session from before its first value; None: there are none.
-    ``server``: the copy of the book on a server; None: there is none. Raises InputError when the strategies need
+    ``servers``: the copies of the book on servers; None: there are none. Raises InputError when the strategies need
     too many processes.
     """
-    server = server or ServerCopy()
+    servers = servers or ServerCopies()
     simulated, real = id_prefixes(run_id)
     prefix = simulated if connection.venue.is_simulated else real
     base = _make_base(
@@ -141,8 +141,8 @@ def make_components(
         journal=journal,
         notices=lambda publish: Notices(log, flush_log, publish, clock, log_position),
         history=history,
-        server=server,
-        offers_intents=server.is_waited_for and connection.venue.is_simulated,
+        servers=servers,
+        offers_intents=servers.is_waited_for and connection.venue.is_simulated,
     )
     components = _make_components(
         base,
@@ -190,7 +190,7 @@ def _make_base(
     journal: Journal | None,
     notices: Callable[[Publish], Notices],
     history: RowHistory | None,
-    server: ServerCopy,
+    servers: ServerCopies,
     offers_intents: bool,
 ) -> _Base:
     shared = make_shared_components(
@@ -203,7 +203,7 @@ def _make_base(
         judged_by_index=judged_by_index,
         groups_records=groups_records,
         approval_ids=ids["a"],
-        server=server,
+        servers=servers,
         offers_intents=offers_intents,
     )
     counters = SessionCounters(first_session_day(shared.calendar, clock).isoformat())

@@ -55,7 +55,7 @@ def make_pipeline(
             leaving=shared.forced_exit_reasons,
             stops=shared.stops,
             warming=warming,
-            store_behind=shared.server.why_behind,
+            store_behind=shared.servers.why_behind,
             in_doubt=shared.price_bands.doubt_reason,
             order_ids=ids["o"],
             rejects=shared.rejects,
@@ -73,7 +73,7 @@ def make_pipeline(
             may_enter=lambda: shared.safety.is_trading_allowed and not shared.kill.is_pressed(),
             on_sent=on_sent,
             stores_pending=stores_pending,
-            confirmed=shared.server.confirmed if shared.server.is_waited_for else None,
+            confirmed=shared.servers.confirmed if shared.servers.is_waited_for else None,
         ),
         Resolve(
             extract,

@@ -28,7 +28,7 @@ from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.profiles import settings_of
-from qts.runtime.wiring.server import server_of
+from qts.runtime.wiring.server import servers_of
 from qts.runtime.wiring.stored_values import finder_of, open_stored
 from qts.strategy.contracts import Strategy
 from qts.strategy.portfolio import Portfolio
@@ -54,7 +54,7 @@ def demo_plan(options: Options) -> SessionPlan:
         overrides_for=lambda feed: DEMO_OVERRIDES,
         judged_by_index=True,
         reads_again=bool(options.outputs),
-        open_server=server_of(options, os.environ),
+        servers=servers_of(options, os.environ),
     )
 
 
@@ -70,7 +70,7 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         reads_again=bool(options.outputs),
         recordings=(*paths, *options.history),
-        open_server=server_of(options, os.environ),
+        servers=servers_of(options, os.environ),
         stored_rows=finder_of(options, os.environ),
     )
 
@@ -114,7 +114,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         paced=True,
         recordings=(*(() if feed == "synthetic" else (Path(feed),)), *options.history),
-        open_server=server_of(options, os.environ),
+        servers=servers_of(options, os.environ),
         stored_rows=finder_of(options, os.environ),
     )
 

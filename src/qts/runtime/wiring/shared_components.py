@@ -30,7 +30,7 @@ from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.metrics.index_metrics import IndexMetrics
 from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource, volatility_source
-from qts.runtime.persistence.server_copy import ServerCopy
+from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.store_writer import GroupCommitWriter, InlineWriter
 from qts.runtime.session.capital_transfers import pool_targets
 from qts.runtime.session.trading_day import TradingDay
@@ -52,13 +52,13 @@ def make_shared_components(
     judged_by_index: bool,
     groups_records: bool,
     approval_ids: IdSource,
-    server: ServerCopy,
+    servers: ServerCopies,
     offers_intents: bool,
 ) -> SharedComponents:
     """Make the shared components of a fresh session at ``clock``'s moment.
 
     ``groups_records``: intents and fills may wait for a checkpoint of many records, because the venue and the clock
-    are taken back to it with the store. ``server``: the copy of the book on a server; with
+    are taken back to it with the store. ``servers``: the copies of the book on servers; with
     ``offers_intents`` an intent is written so that followers are shown it at once.
     """
     instrument = next(iter(feed.instruments.values()))
@@ -98,7 +98,7 @@ def make_shared_components(
         basis=StateBasis(judged_by="index" if judged_by_index else "account"),
         day=day,
         record=InlineWriter(store) if groups_records else GroupCommitWriter(store, offers_intents=offers_intents),
-        server=server,
+        servers=servers,
         extremes=extremes,
         forced_exit_reasons={},
         stops=ScopedStops(),
