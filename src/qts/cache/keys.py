@@ -45,7 +45,7 @@ class Keys:
         self.account = account
         self.everything = f"{prefix}:"
         """How all keys begin, of other accounts too."""
-        self.own = f"{prefix}:{_encoded(account, 'account')}:"
+        self.own = f"{prefix}:{encoded(account, 'account')}:"
         """How the keys of the account begin."""
 
     def of(self, kind: Kind, name: str = "") -> str:
@@ -55,7 +55,7 @@ class Keys:
         name of a kind without.
         """
         if kind not in NAMELESS:
-            return f"{self.own}{kind.value}:{{{_encoded(name, _NAMED.get(kind, 'symbol'))}}}"
+            return f"{self.own}{kind.value}:{{{encoded(name, _NAMED.get(kind, 'symbol'))}}}"
         if name:
             raise InputError(f"{name!r} names no {kind.name.lower()}: an account has one, and its name is ''")
         return self.own + kind.value
@@ -66,7 +66,7 @@ class Keys:
 
     def trades_of(self, day: str) -> str:
         """Return the key of the set of executions of a day. Raises InputError as :meth:`of` does."""
-        return f"{self.own}{TRADES}:{{{_encoded(day, 'day')}}}"
+        return f"{self.own}{TRADES}:{{{encoded(day, 'day')}}}"
 
 
 def parse_key(prefix: str, text: str) -> Key | None:
@@ -85,7 +85,8 @@ def parse_key(prefix: str, text: str) -> Key | None:
     return key if made == text else None
 
 
-def _encoded(text: str, what: str) -> str:
+def encoded(text: str, what: str) -> str:
+    """Return ``text`` as it stands in a key. Raises InputError, which calls it ``what``, for one that cannot."""
     if text.isascii() and text.isalnum():  # most of them, and there are thousands in a read
         return text
     if not text:
