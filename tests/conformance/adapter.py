@@ -616,6 +616,26 @@ class AdapterTests(MarketValueTests):
             assert await second.apply([epoch(batches[2], new)]) == 3
             assert await content(second, "run-1") == book.content()
 
+    async def test_a_writer_goes_on_behind_a_store_that_has_forgotten_its_claim(
+        self, opens: Opens, book: Book
+    ) -> None:
+        # Given a store that knows an earlier claim than the newest, as one that was restored from a backup
+        batches = [book.write(rows.equity(number)) for number in (1, 2)]
+        async with opens() as adapter:
+            await begun(adapter, book)
+            known = await adapter.claim(book.run, whole_account=False)
+            forgotten = known + 1_000
+
+            # When the writer of the newest claim goes on, Then it may
+            assert await adapter.apply([epoch(batches[0], forgotten)]) == 1
+            # And the one of the earlier claim is refused from then on
+            with pytest.raises(Fenced):
+                await adapter.apply([epoch(batches[1], known)])
+            assert await adapter.applied("run-1") == 1
+            with book.copy() as copy:
+                assert await adapter.load(copy, forgotten) == 2
+            assert await content(adapter, "run-1") == book.content()
+
     async def test_runs_of_simulated_brokers_are_claimed_beside_each_other(
         self, opens: Opens, makes_book: Callable[..., Book]
     ) -> None:

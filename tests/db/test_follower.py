@@ -505,3 +505,51 @@ def test_calls_for_batches_that_take_long_are_counted(rig: Rig) -> None:
     # Then two calls were slow
     assert follower.status.slow == 2
     follower.stop()
+
+
+def test_a_server_is_compared_with_the_book_when_it_has_everything_and_after_each_interval(rig: Rig) -> None:
+    # Given a follower that compares every 300 s of its clock
+    clock, found, looks = ManualClock(from_ns(0)), [("row 1",), ("row 1", "row 2"), ()], 0
+
+    async def find(adapter: object) -> tuple[str, ...]:
+        nonlocal looks
+        looks += 1
+        return found[looks - 1]
+
+    more = {"pauses_s": PAUSES, "idle_s": 0.01, "repeats": True, "find_altered": find, "check_s": 300}
+    rig.follower = Follower(NAME, RUN, rig.server.adapter, clock, **more)  # type: ignore[arg-type]
+    # When the server has everything, Then it looks the first time
+    rig.begin()
+    rig.commit(3)
+    rig.until(lambda: rig.follower.status.altered == ("row 1",))
+    # And not again before the interval is over
+    clock.set_ns(299 * NS_PER_S)
+    rig.commit(2)
+    rig.until(lambda: rig.server.seq == 5)
+    assert looks == 1
+    clock.set_ns(300 * NS_PER_S)
+    rig.until(lambda: rig.follower.status.altered == ("row 1", "row 2"))
+    clock.set_ns(600 * NS_PER_S)
+    rig.until(lambda: rig.follower.status.altered == ())
+    assert looks == 3
+    rig.drained()
+
+
+def test_a_server_that_is_not_needed_is_opened_again_whatever_is_wrong_with_it(rig: Rig) -> None:
+    # Given a server that refuses what only a person can put right
+    def refuse(call: str) -> None:
+        raise InputError("the credentials were revoked")
+
+    rig.server.fails = refuse
+    rig.follower = rig.new_follower(is_needed=False)
+    # When it is connected, Then that is no error, and what it has is not known
+    assert rig.follower.connect() is None
+    rig.follower.start(rig.store)
+    rig.commit(3)
+    status = rig.follower.status
+    assert (status.state, status.reason) == (FollowerState.REFUSED, "the credentials were revoked")
+    assert not status.is_known
+    # And when it was put right, it is sent everything
+    rig.server.back()
+    rig.until(lambda: rig.follower.status.is_known and rig.follower.is_following)
+    rig.drained()

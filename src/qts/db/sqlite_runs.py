@@ -52,6 +52,10 @@ _SQL_NEW_WRITER: Final = (
     "INSERT INTO writers (run_id, account, whole_account, epoch) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (run_id) DO UPDATE SET whole_account = excluded.whole_account, epoch = excluded.epoch"
 )
+_SQL_LATER_WRITER: Final = (
+    "INSERT INTO writers (run_id, account, whole_account, epoch) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (run_id) DO UPDATE SET epoch = excluded.epoch"
+)
 
 
 def applied(connection: sqlite3.Connection, run_id: str) -> int:
@@ -99,7 +103,7 @@ def apply(connection: sqlite3.Connection, batches: Sequence[Batch], claimed: int
     if any((batch.run_id, batch.account) != (first.run_id, first.account) for batch in batches):
         raise ContractError("batches of several runs were sent together; send those of each run by themselves")
     with _transaction(connection):
-        _refuse_fenced(connection, first.run_id, first.epoch or claimed)
+        _refuse_fenced(connection, first.run_id, first.account, first.epoch or claimed)
         newest, loading = _progress(connection, first.run_id)
         if not _is_known(connection, first.run_id, first.account):
             raise Gap(first.run_id, 1, first.seq)  # what has no run yet needs its whole copy
@@ -122,7 +126,7 @@ def begin_load(connection: sqlite3.Connection, copy: RunCopy, epoch: int) -> int
     """
     run_id = copy.run.run_id
     with _transaction(connection):
-        _refuse_fenced(connection, run_id, epoch)
+        _refuse_fenced(connection, run_id, copy.run.account, epoch)
         newest, loading = _progress(connection, run_id)
         if newest < copy.seq or not _is_known(connection, run_id, copy.run.account):
             _put_run(connection, copy.run, copy.files, copy.configs)
@@ -133,7 +137,7 @@ def begin_load(connection: sqlite3.Connection, copy: RunCopy, epoch: int) -> int
 def load_part(connection: sqlite3.Connection, copy: RunCopy, body: bytes, epoch: int) -> None:
     """Write a part of a copy; rows that are only appended and are there already stay as they are."""
     with _transaction(connection):
-        _refuse_fenced(connection, copy.run.run_id, epoch)
+        _refuse_fenced(connection, copy.run.run_id, copy.run.account, epoch)
         if applied(connection, copy.run.run_id) < copy.seq:
             _write(connection, copy.run.run_id, copy.run.account, body, again=True)
 
@@ -142,7 +146,7 @@ def end_load(connection: sqlite3.Connection, copy: RunCopy, epoch: int) -> int:
     """Count the batches of a copy as applied and return the newest applied one."""
     run_id = copy.run.run_id
     with _transaction(connection):
-        _refuse_fenced(connection, run_id, epoch)
+        _refuse_fenced(connection, run_id, copy.run.account, epoch)
         newest, loading = _progress(connection, run_id)
         newest = max(newest, copy.seq)
         connection.execute(_SQL_PROGRESS, (run_id, newest, loading if loading > newest else 0))
@@ -172,10 +176,16 @@ def _is_known(connection: sqlite3.Connection, run_id: str, account: str) -> bool
     return row is not None
 
 
-def _refuse_fenced(connection: sqlite3.Connection, run_id: str, epoch: int) -> None:
+def _refuse_fenced(connection: sqlite3.Connection, run_id: str, account: str, epoch: int) -> None:
+    """Raise Fenced for a writer of an epoch before the last claim.
+
+    One of a later epoch goes on: the file was restored from a backup, and no one has claimed the run since.
+    """
     row = connection.execute("SELECT epoch FROM writers WHERE run_id = ?", (run_id,)).fetchone()
     newest = 0 if row is None else row[0]
-    if epoch != newest:
+    if epoch > newest:
+        connection.execute(_SQL_LATER_WRITER, (run_id, account, 0, epoch))
+    elif epoch < newest:
         raise Fenced(
             f"run {run_id}: another process has taken it over (epoch {newest}, this one has {epoch}); nothing was "
             "written"

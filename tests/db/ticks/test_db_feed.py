@@ -26,7 +26,7 @@ D = Decimal
 
 
 def stored(database: Database, symbol: str = "S", **wanted: object) -> Stored:
-    return Stored(_store(database), "test", symbol, currency="USDT", **wanted)  # type: ignore[arg-type]
+    return Stored(_store(database), "test", symbol, **{"currency": "USDT", **wanted})  # type: ignore[arg-type]
 
 
 def _store(database: Database) -> partial[TickStore]:
@@ -116,6 +116,11 @@ def test_days_are_those_of_the_market(database: Database) -> None:
     ("wanted", "said"),
     [
         ({"symbol": "X"}, "test has no value of X from the start to the end; it has none of it at all"),
+        # X cannot be traded in won: there is nothing to trade all the same
+        (
+            {"symbol": "X", "currency": "KRW"},
+            "test has no value of X from the start to the end; it has none of it at all",
+        ),
         (
             {"first": date(2026, 3, 1)},
             "test has no value of S from 2026-03-01 to the end; it has 9 from 2026-02-16 00:00 to 2026-02-16 00:00 "

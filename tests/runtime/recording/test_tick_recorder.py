@@ -128,6 +128,30 @@ def test_a_server_that_cannot_be_used_is_refused_at_the_start(
     recorder.close(WAIT_S)
 
 
+def test_rights_that_are_taken_away_and_given_back_cost_no_value(database: Database) -> None:
+    # Given a recorder whose server takes values
+    _migrate(database)
+    recorder = _recorder(database.url)
+    recorder.start()
+    recorder.put(trade("1", "1"), 1)
+    _wait_for(lambda: recorder.view().recorded == 1)
+    # When the server refuses the next ones for what only a person can put right
+    database.execute("ALTER TABLE qts.tick_data RENAME TO elsewhere")
+    recorder.put(trade("2", "1"), 2)
+    _wait_for(lambda: recorder.view().state == "away")
+    assert "elsewhere" not in recorder.view().why
+    # And when the process is killed meanwhile, so that another one begins with that server
+    os.kill(recorder._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+    _wait_for(lambda: recorder.view().restarts == 1)
+    # And when it takes them again
+    database.execute("ALTER TABLE qts.elsewhere RENAME TO tick_data")
+    recorder.put(trade("3", "1"), 3)
+    recorder.close(WAIT_S)
+    # Then every value is there once
+    assert recorder.view().recorded == 3
+    assert _count(database) == 3
+
+
 def test_a_server_that_is_away_costs_the_oldest_and_every_loss_is_counted(
     database: Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,22 +61,21 @@ class Stored:
 
     async def _open(self) -> DbFeed:
         store = self.store()
-        currency = self.currency or await self._recorded_currency(store)
+        everything = await store.recordings(self.symbol, 0, END_NS)
+        if not everything:
+            raise self._nothing(())
+        currency = self.currency or next((one.currency for one in everything if one.currency), _DEFAULT_CURRENCY)
         span = self._range(self._table(currency, Grid()))
         recorded = await store.recordings(self.symbol, *span)
         among = [one for one in recorded if self.recording in (None, one.number)]
         if not among:
-            raise self._nothing(await store.recordings(self.symbol, 0, END_NS))
+            raise self._nothing(everything)
         self._refuse_overlaps(among)
         contents = await store.contents(self.symbol, *span, self.recording)
         table = self._table(currency, _grid_of(await self._head(store, *span)))
         max_age_ns = max(one.max_age_ns or MAX_AGE_NS[CSV] for one in among)
         name = f"ticks:{_sha256([self.symbol, *span, *contents, max_age_ns])}"
         return DbFeed(self, span, name, contents[0], max_age_ns, table)
-
-    async def _recorded_currency(self, store: TickStore) -> str:
-        recorded = await store.recordings(self.symbol, 0, END_NS)
-        return next((one.currency for one in recorded if one.currency), _DEFAULT_CURRENCY)
 
     def _table(self, currency: str, grid: Grid) -> SymbolTable:
         """Return a table with the instrument of the symbol; its grid decides about its steps alone."""

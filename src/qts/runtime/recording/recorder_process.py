@@ -25,7 +25,7 @@ from qts.db.adapter import TickBlock
 from qts.db.ticks.connecting import connect_for_ticks
 from qts.db.ticks.tick_store import TickStore
 from qts.db.ticks.upkeep import PERIOD_S, TickUpkeep
-from qts.errors import QtsError, Unavailable
+from qts.errors import ContractError, InputError, QtsError, Unavailable
 from qts.event.worker import LENGTH, end_with_parent, frame, keep_connection_private, lower_cpu_priority
 from qts.runtime.recording.wire import Greeting, Report, block_of
 
@@ -46,16 +46,26 @@ class RecorderProcess:
         self._recording: int | None = None
 
     async def begin(self) -> None:
-        """Try the server once and report how it is; one that is away is tried again with the first block."""
+        """Try the server once and report how it is; one that is away is tried again with the first block.
+
+        Raises InputError for a server that cannot be used, unless it could be before.
+        """
         try:
             await self._number()
         except Unavailable as error:
+            self._say(state="away", why=str(error))
+        except InputError as error:
+            if not self._greeting.is_again:
+                raise
             self._say(state="away", why=str(error))
         else:
             self._say()
 
     async def write(self, body: bytes) -> None:
-        """Write a block, however long the server is away, and report it."""
+        """Write a block, however long the server is away or refuses us, and report it.
+
+        What only a person can put right, such as rights that were taken away, may pass as well.
+        """
         number, values = block_of(body)
         refused: list[str] = []
         tries = 0
@@ -65,7 +75,9 @@ class RecorderProcess:
                 refused.clear()
                 await self._store.append(TickBlock(first, tuple(values)), refused.append)
                 break
-            except Unavailable as error:
+            except (Unavailable, InputError) as error:
+                if isinstance(error, ContractError):  # a defect of ours, which does not pass
+                    raise
                 self._say(state="away", why=str(error))
                 await _pause(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
                 tries += 1

@@ -210,7 +210,7 @@ class TickRecorder:
 
     def _send(self, ours: socket.socket) -> None:
         """Send the greeting, what an earlier process did not report, and then blocks as they come."""
-        ours.sendall(frame(self._greeting))
+        ours.sendall(frame(msgspec.structs.replace(self._greeting, is_again=self._restarts > 0)))
         with self._changed:
             again = list(self._sent)
         for sent in again:

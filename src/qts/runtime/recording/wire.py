@@ -27,6 +27,7 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True):
     """The first message to a recorder process: the server (a URL without a password) and what is recorded.
 
     ``tick_days`` and ``minute_days`` are for how many days values and bars of a minute are kept, 0: for all time.
+    ``is_again``: the process takes the place of one that ended, and the server could be used before.
     """
 
     url: str
@@ -35,6 +36,7 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True):
     max_age_ns: int
     tick_days: int = 30
     minute_days: int = 30
+    is_again: bool = False
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
