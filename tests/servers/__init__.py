@@ -1,1 +1,1 @@
-"""Real servers for the tests: PostgreSQL, TimescaleDB in WebAssembly, and a proxy that disturbs the way to them."""
+"""Real servers for the tests: PostgreSQL, TimescaleDB in WebAssembly, Valkey; and a proxy on the way to them."""

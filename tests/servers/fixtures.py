@@ -3,7 +3,7 @@
 A test takes ``database``: an empty database of its own on PostgreSQL 18, or ``book_database``: one with the schema
 of books. With :data:`EVERY_POSTGRES` or :data:`EVERY_BOOK` it runs on each version that the project is tested with.
 What a machine lacks is skipped with the reason. A test that kills a server, fills its disk or changes its settings
-takes ``own_server``, which starts one for it.
+takes ``own_server``, which starts one for it. ``valkey``, ``valkey_cluster`` and ``own_valkey`` are cache servers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.servers.pglite import PGlite
 from tests.servers.postgres import Postgres
 from tests.servers.process import ServerUnavailable
 from tests.servers.proxy import Proxy
+from tests.servers.valkey import Cluster, Valkey
 
 if TYPE_CHECKING:
     import asyncpg
@@ -206,3 +207,58 @@ def pglite() -> Iterator[PGlite]:
         pytest.skip(str(reason))
     with server:
         yield server
+
+
+# -- cache servers ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[Valkey]:
+    """A Valkey that the tests of this process share."""
+    yield from _valkey()
+
+
+@pytest.fixture(scope="session")
+def shared_valkey_cluster() -> Iterator[Cluster]:
+    """Three masters that the tests of this process share."""
+    _needs_redis()
+    try:
+        cluster = Cluster()
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture
+def valkey(shared_valkey: Valkey) -> Valkey:
+    """A Valkey with the settings and users of its start and without keys; another test uses it next."""
+    shared_valkey.ask("FLUSHALL")
+    return shared_valkey
+
+
+@pytest.fixture
+def valkey_cluster(shared_valkey_cluster: Cluster) -> Cluster:
+    """Three masters of a cluster without keys; another test uses them next."""
+    shared_valkey_cluster.ask("FLUSHALL")
+    return shared_valkey_cluster
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey for this test alone, which may kill it and change its settings."""
+    yield from _valkey()
+
+
+def _valkey() -> Iterator[Valkey]:
+    _needs_redis()
+    try:
+        server = Valkey()
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+    with server:
+        yield server
+
+
+def _needs_redis() -> None:
+    pytest.importorskip("redis", reason="needs the extra redis: pip install 'qts-runtime[redis]'")

@@ -126,7 +126,7 @@ CacheValue: TypeAlias = PriceValue | PositionValue | BookValue | RiskValue | Ord
 
 
 class HashWrite(msgspec.Struct, frozen=True):
-    """Fields that replace all of ``key``, which expires ``ttl_ms`` after the write (at least 1)."""
+    """Fields, at least one, that replace all of ``key``, which expires ``ttl_ms`` after the write (at least 1)."""
 
     key: str
     fields: Fields
@@ -136,8 +136,8 @@ class HashWrite(msgspec.Struct, frozen=True):
 class LevelsWrite(msgspec.Struct, frozen=True):
     """Levels that replace the sorted sets ``key:bid`` and ``key:ask``, and fields that replace the hash ``key``.
 
-    The three are written at once and expire together. A member is ``price:volume`` and its score the price, so that
-    the best levels come out by price.
+    The three are written at once and expire together; there is at least one field. A member is ``price:volume`` and
+    its score the price, so that the best levels come out by price.
     """
 
     key: str
@@ -158,18 +158,31 @@ class LevelsRead(msgspec.Struct, frozen=True):
 CacheWrite: TypeAlias = HashWrite | LevelsWrite
 
 
+class PoolUse(msgspec.Struct, frozen=True):
+    """Connections in use, and how many there may be; 0 of 0 where there are none."""
+
+    in_use: int = 0
+    most: int = 0
+
+
 class CacheClient(Protocol):
     """A store of texts that expire by themselves, by key; of a server, or in memory.
 
     A write replaces a value and sets its lifetime in one step, so that no key is without one. Keys of one symbol
     hold it in braces, so that a cluster keeps them together. Every method is a coroutine of the loop on which
     :meth:`open` was awaited, has a deadline of some 100 ms, and raises :class:`~qts.errors.Unavailable` when there
-    is no answer in that time: whether a write happened is unknown then, and a repeat changes nothing more.
+    is no answer in that time: whether a write happened is unknown then, and a repeat changes nothing more. It
+    raises InputError for what the server refuses and only a person can put right, such as a right that is lacking.
     """
 
     @property
     def server(self) -> str:
         """Return name and version for people; "" before :meth:`open`."""
+        ...
+
+    @property
+    def pool(self) -> PoolUse:
+        """Return how many connections are in use now."""
         ...
 
     async def open(self) -> None:
@@ -187,7 +200,8 @@ class CacheClient(Protocol):
     async def put(self, writes: Sequence[CacheWrite]) -> None:
         """Write all in one round trip, in their order; each one wholly or not at all.
 
-        Raises InputError for one that the server refuses, such as for lack of memory or right.
+        Raises InputError for one that is no such write, then none is written, and for one that the server refuses,
+        such as for lack of memory.
         """
         ...
 
