@@ -670,6 +670,55 @@ class AdapterTests(MarketValueTests):
 
     # -- loading -------------------------------------------------------------------------------------------
 
+    async def test_a_copy_that_lacks_rows_is_added_to_by_the_run_s_own_book(self, opens: Opens, book: Book) -> None:
+        # Given a book with two batches, and a copy of it that has its fills alone
+        book.write(*one_of_each())
+        book.write(rows.ledger("x-2"))
+        with book.copy() as copy:
+            parts = [rows_of(body) for body in copy.bodies]
+        fills = [body_of({"t_ledger": part["t_ledger"]}) for part in parts if "t_ledger" in part]
+        async with opens() as adapter:
+            for _ in range(2):  # a second time it changes nothing
+                # When that copy is loaded
+                with book.copy() as copy:
+                    lacking = msgspec.structs.replace(copy, bodies=fills, is_whole=False)
+                    assert await adapter.load(lacking) == 0
+
+                # Then its rows are there, its batches do not count, and the run is not whole
+                assert await adapter.applied("run-1") == 0
+                assert (await content(adapter, "run-1"))["ledger"] == book.content()["ledger"]
+                with pytest.raises(StateError, match="not whole"):
+                    await all_of(adapter.bodies("run-1"))
+                found = _rows(await all_of(adapter.bodies("run-1", as_is=True)))
+                assert found["t_ledger"] == _rows(fills)["t_ledger"]
+
+            # And when the book of the run gives everything, as a follower does, nothing is lost and nothing doubled
+            with book.copy() as copy:
+                assert await adapter.load(copy) == 2
+            assert await content(adapter, "run-1") == book.content()
+            with book.copy() as copy:
+                assert _rows(await all_of(adapter.bodies("run-1"))) == _rows(copy.bodies)
+            assert await adapter.altered("run-1") == ()
+
+    async def test_a_copy_that_lacks_rows_is_added_to_by_batches(self, opens: Opens, book: Book) -> None:
+        # Given a store that was given the fills of two batches, and not the rest
+        book.write(*one_of_each())
+        book.write(rows.ledger("x-2"))
+        with book.copy() as copy:
+            parts = [rows_of(body) for body in copy.bodies]
+        fills = [body_of({"t_ledger": part["t_ledger"]}) for part in parts if "t_ledger" in part]
+        async with opens() as adapter:
+            with book.copy() as copy:
+                await adapter.load(msgspec.structs.replace(copy, bodies=fills, is_whole=False))
+
+            # When the batches come from the first on, as from an outbox that still has them
+            for batch in [*book.batches(), book.write(rows.ledger("x-3", order_id="o-3"))]:
+                assert await adapter.apply([batch]) == batch.seq
+
+            # Then each row is there once
+            assert await content(adapter, "run-1") == book.content()
+            assert len(await all_of(adapter.bodies("run-1"))) > 0
+
     async def test_a_copy_is_the_local_book(self, opens: Opens, book: Book) -> None:
         # Given a book with three batches
         book.write(*one_of_each())

@@ -37,6 +37,8 @@ class ScriptedServer:
         self.fails: Callable[[str], None] = lambda call: None
         self.loses: set[str] = set()
         self.holder: object | None = None
+        self.found: tuple[str, ...] = ()
+        """What someone changed in its rows."""
         self.threads: set[str] = set()
 
     def away(self) -> None:
@@ -143,6 +145,9 @@ class ScriptedAdapter:
     async def runs(self, account: str = "") -> Sequence[RunRow]:
         return self._begin("runs").runs[-1:]
 
+    async def altered(self, run_id: str) -> tuple[str, ...]:
+        return self._begin("altered").found
+
     # -- what a follower does not call ---------------------------------------------------------------------------
 
     async def configs(self, run_id: str) -> Sequence[ConfigRow]:
@@ -154,7 +159,7 @@ class ScriptedAdapter:
     def read(self, kind: type[Any], where: Query) -> AsyncIterator[Any]:
         raise NotImplementedError
 
-    def bodies(self, run_id: str) -> AsyncIterator[bytes]:
+    def bodies(self, run_id: str, *, as_is: bool = False) -> AsyncIterator[bytes]:
         raise NotImplementedError
 
     async def daily_pnl(self, where: Query) -> Sequence[DayPnl]:

@@ -507,31 +507,34 @@ def test_calls_for_batches_that_take_long_are_counted(rig: Rig) -> None:
     follower.stop()
 
 
-def test_a_server_is_compared_with_the_book_when_it_has_everything_and_after_each_interval(rig: Rig) -> None:
-    # Given a follower that compares every 300 s of its clock
-    clock, found, looks = ManualClock(from_ns(0)), [("row 1",), ("row 1", "row 2"), ()], 0
+def test_a_server_is_asked_what_was_changed_when_it_has_everything_and_after_each_interval(rig: Rig) -> None:
+    # Given a follower that asks every 300 s of its clock
+    clock = ManualClock(from_ns(0))
+    more: dict[str, Any] = {"pauses_s": PAUSES, "idle_s": 0.01, "repeats": True, "check_s": 300}
+    rig.follower = Follower(NAME, RUN, rig.server.adapter, clock, **more)
 
-    async def find(adapter: object) -> tuple[str, ...]:
-        nonlocal looks
-        looks += 1
-        return found[looks - 1]
+    def looks() -> int:
+        return rig.server.calls.count("altered")
 
-    more = {"pauses_s": PAUSES, "idle_s": 0.01, "repeats": True, "find_altered": find, "check_s": 300}
-    rig.follower = Follower(NAME, RUN, rig.server.adapter, clock, **more)  # type: ignore[arg-type]
-    # When the server has everything, Then it looks the first time
+    # When the server has everything, Then it is asked the first time
+    rig.server.found = ("row 1",)
     rig.begin()
     rig.commit(3)
     rig.until(lambda: rig.follower.status.altered == ("row 1",))
+    assert looks() == 1
     # And not again before the interval is over
+    rig.server.found = ("row 1", "row 2")
     clock.set_ns(299 * NS_PER_S)
     rig.commit(2)
     rig.until(lambda: rig.server.seq == 5)
-    assert looks == 1
+    assert looks() == 1
     clock.set_ns(300 * NS_PER_S)
     rig.until(lambda: rig.follower.status.altered == ("row 1", "row 2"))
+    # And it says so when all is as it was again
+    rig.server.found = ()
     clock.set_ns(600 * NS_PER_S)
     rig.until(lambda: rig.follower.status.altered == ())
-    assert looks == 3
+    assert looks() == 3
     rig.drained()
 
 

@@ -25,9 +25,6 @@ from tests.db.test_outbox import book
 from tests.runtime.test_server_sessions import has_the_book, on_paper, run, short
 from tests.sim.sessions import comparable, spike_plan
 
-UNCHECKED = {"store.sheets_check_s": "0"}
-"""A scripted server cannot be read."""
-
 
 def followed(
     directory: Path,
@@ -39,7 +36,7 @@ def followed(
 ) -> SessionPlan:
     """A replay of two days with servers by the names of their followers."""
     plan = short(spike_plan(directory, resume=resume))
-    options = msgspec.structs.replace(plan.options, overrides={**plan.options.overrides, **UNCHECKED, **config})
+    options = msgspec.structs.replace(plan.options, overrides={**plan.options.overrides, **config})
     named = NamedServers({name: server.adapter for name, server in servers.items()}, mode)
     return msgspec.structs.replace(plan, options=options, servers=named)
 
@@ -249,3 +246,22 @@ def test_the_orders_of_a_session_in_real_time_wait_for_the_database_alone(tmp_pa
     log = (tmp_path / "run" / FILE_NAME).read_text("utf-8")
     assert log.count("Google Sheets is AWAY") == 1
     assert "the server is" not in log
+
+
+def test_rows_that_someone_changed_in_the_spreadsheet_are_told_and_change_nothing(
+    tmp_path: Path, alone: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a spreadsheet in which someone has changed a fill
+    sheets = ScriptedServer()
+    sheets.found = ("the tab t_ledger: row 7 was changed",)
+    # When a session runs
+    result = run(followed(tmp_path / "run", sheets=sheets))
+    # Then the row is named, in the notes as well, and the money is that of the session by itself
+    assert money_of(result, tmp_path / "run") == alone
+    assert result.values.notes[-1] == (
+        "server: Scripted 1 has rows that are not as they were sent, and the local book holds what is true: "
+        "the tab t_ledger: row 7 was changed"
+    )
+    view = read_view(tmp_path / "run")
+    assert view is not None
+    assert view.servers[0].altered == sheets.found

@@ -24,6 +24,7 @@ import msgspec
 
 from qts.db.batch import Batch
 from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
+from qts.db.tables import APPEND_ONLY, REPLACED
 from qts.market.contracts import Bar, MarketValue
 
 _R = TypeVar("_R", bound=Record)
@@ -34,12 +35,14 @@ END_NS: Final = (1 << 63) - 1
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """The means of a server beyond following runs.
 
-    ``ticks``: it stores market values. ``compression``: it compresses them by itself. ``aggregates``: it keeps bars
-    of a minute up to date by itself, instead of by our scheduler. ``server``: its name and version, for people.
+    ``tables``: the tables of the local book that it has; to read from another one raises InputError. ``ticks``: it
+    stores market values. ``compression``: it compresses them by itself. ``aggregates``: it keeps bars of a minute
+    up to date by itself, instead of by our scheduler. ``server``: its name and version, for people.
     ``lacks``: one sentence for each thing that it lacks and that is done in another way; empty when there is none.
     """
 
     server: str
+    tables: tuple[str, ...] = tuple(table.name for table in (*APPEND_ONLY, *REPLACED))
     ticks: bool = True
     compression: bool = False
     aggregates: bool = False
@@ -64,6 +67,8 @@ class RunCopy(msgspec.Struct, frozen=True):
     """Everything that a run has written up to batch ``seq``, for a server that lacks its beginning.
 
     ``bodies`` (see :mod:`qts.db.batch`) gives it in parts of a few thousand rows, read when they are asked for.
+    ``is_whole`` False: rows may be lacking, as in a copy of a store that does not hold every table. Its batches are
+    not counted as applied then, and the run counts as incomplete until its own book has given what is lacking.
     """
 
     run: RunRow
@@ -71,6 +76,7 @@ class RunCopy(msgspec.Struct, frozen=True):
     configs: Sequence[ConfigRow]
     seq: int
     bodies: Iterable[bytes]
+    is_whole: bool = True
 
 
 class TickBlock(msgspec.Struct, frozen=True):
@@ -183,8 +189,20 @@ class DataSourceAdapter(Protocol):
         """
         ...
 
-    def bodies(self, run_id: str) -> AsyncIterator[bytes]:
-        """Iterate over everything of a run, as :attr:`RunCopy.bodies` does, to make a local book of it."""
+    def bodies(self, run_id: str, *, as_is: bool = False) -> AsyncIterator[bytes]:
+        """Iterate over everything of a run, as :attr:`RunCopy.bodies` does, to make a local book of it.
+
+        Raises StateError for a run that is not whole, and StorageError for rows that someone changed where that can
+        be told; with ``as_is`` it is given as it stands there all the same, to be compared.
+        """
+        ...
+
+    async def altered(self, run_id: str) -> tuple[str, ...]:
+        """Return, in sentences, what someone changed in the rows of a run since they were written there.
+
+        It costs no more than a few calls, and looks at a part of the rows each time where there are many. () when
+        nothing was found, and where a server keeps others from changing rows.
+        """
         ...
 
     async def daily_pnl(self, where: Query) -> Sequence[DayPnl]:

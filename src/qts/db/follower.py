@@ -38,8 +38,6 @@ from qts.threads import start_thread
 OpenAdapter: TypeAlias = Callable[[], Awaitable[DataSourceAdapter]]
 """Makes the adapter of a server, not yet opened; called on the follower's thread, which imports the client then."""
 
-FindAltered: TypeAlias = Callable[[DataSourceAdapter], Awaitable[tuple[str, ...]]]
-"""Compares a server that has all it was sent with the local book; returns what differs, in sentences."""
 
 _MOST_BATCHES: Final = 1_000
 _MOST_BYTES: Final = 1 << 20
@@ -77,7 +75,7 @@ class FollowerStatus(msgspec.Struct, frozen=True):
     the size of the outbox, 0 when the server lacks nothing. ``notes``: what a person has to be told of the server
     once, in sentences. ``slow``: how often it took longer than half a second to take batches. ``is_known``: the
     server was asked what it has; before that ``applied`` says nothing. ``altered``: the rows that the last
-    comparison found not to be as they were sent, in sentences.
+    look found not to be as they were sent, in sentences.
     """
 
     name: str
@@ -135,7 +133,7 @@ class Follower:
     ``clock`` is the machine's: a lag is real time. ``pauses_s`` are the pauses before a server that is away is
     tried again, of which the last repeats; ``idle_s``: a server that was sent nothing for so long is asked whether
     it is there. ``is_needed`` False: the session goes on whatever is wrong with the server, which is tried again.
-    ``find_altered`` is asked every ``check_s`` seconds of ``clock``, when the server has everything; None: never.
+    Every ``check_s`` seconds of ``clock`` the server is asked what someone changed there; 0: never.
     """
 
     def __init__(
@@ -150,14 +148,13 @@ class Follower:
         pauses_s: Sequence[float] = PAUSES_S,
         idle_s: float = IDLE_S,
         is_needed: bool = True,
-        find_altered: FindAltered | None = None,
         check_s: float = 0,
     ) -> None:
         self.name = name
         self._run, self._open_adapter, self._clock = run, open_adapter, clock
         self._repeats = repeats
         self._whole_account, self._pauses_s, self._idle_s = whole_account, pauses_s, idle_s
-        self._is_needed, self._find_altered = is_needed, find_altered
+        self._is_needed = is_needed
         self._check_ns, self._is_checked = round(check_s * NS_PER_S), False
         self._check_due_ns = 0
         self._altered: tuple[str, ...] = ()
@@ -435,9 +432,8 @@ class Follower:
             if await _within(self._event.wait(), self._idle_s):
                 await _within(self._hurry.wait(), _GATHER_S)
             elif await adapter.applied(self._run.run_id) != self._applied:
-                raise Unavailable(
-                    "the server was restored from a backup"
-                )  # opened again, it is given what it lacks
+                # Opened again, it is given what it lacks.
+                raise Unavailable("the server was restored from a backup, or someone changed what it had")
 
     async def _send_some(self, adapter: DataSourceAdapter, store: FollowedStore) -> bool:
         """Send the next batches; return False when there were none."""
@@ -457,21 +453,23 @@ class Follower:
         return True
 
     async def _check(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
-        """Compare the server with the local book when that is due; the first time once it has everything."""
-        if self._find_altered is None or not self._check_ns or not self._applied:
+        """Ask what someone changed on the server when that is due; the first time once it has everything."""
+        if not self._check_ns or not self._applied:
             return
         now_ns = self._clock.monotonic_ns()
         self._check_due_ns = self._check_due_ns or now_ns + self._check_ns
         if now_ns < self._check_due_ns and (self._is_checked or self._applied < store.offered):
             return
         self._is_checked, self._check_due_ns = True, now_ns + self._check_ns
-        self._altered = await self._find_altered(adapter)
+        self._altered = await adapter.altered(self._run.run_id)
+        self._notes = tuple(adapter.warnings)
 
     async def _load(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
         """Load the server with everything up to the newest batch that is offered."""
         self._set(FollowerState.CONNECTING, "the server is given what it lacks from before")
         with store.copy() as copy:
             self._count(await adapter.load(copy, self._epoch))
+        self._notes = tuple(adapter.warnings)
         self._set(FollowerState.FOLLOWING, "")
 
     async def _put_run(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:

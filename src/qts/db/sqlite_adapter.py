@@ -153,6 +153,8 @@ class SqliteAdapter:
             return newest
         for body in copy.bodies:
             await self._call("load", partial(sqlite_runs.load_part, copy=copy, body=body, epoch=epoch))
+        if not copy.is_whole:
+            return newest
         return await self._call("load", lambda c: sqlite_runs.end_load(c, copy, epoch))
 
     async def runs(self, account: str = "") -> Sequence[RunRow]:
@@ -176,9 +178,9 @@ class SqliteAdapter:
             for record in await self._call(f"read {table.name}", work):
                 yield record
 
-    async def bodies(self, run_id: str) -> AsyncIterator[bytes]:
-        """Iterate over everything of a run as it is at the first part. Raises StateError when it is not whole."""
-        connection = await self._call("read the run", lambda _: _snapshot(self._path, run_id))
+    async def bodies(self, run_id: str, *, as_is: bool = False) -> AsyncIterator[bytes]:
+        """Iterate over everything of a run as it is at the first part; see the port."""
+        connection = await self._call("read the run", lambda _: _snapshot(self._path, run_id, as_is=as_is))
         try:
             parts = sqlite_pages.bodies(connection, run_id, _PART)
             while (part := await self._call("read the run", lambda _: next(parts, None))) is not None:
@@ -187,6 +189,10 @@ class SqliteAdapter:
             thread = self._thread
             if thread is not None:
                 thread.submit(connection.close)
+
+    async def altered(self, run_id: str) -> tuple[str, ...]:
+        """Return (): the rights of the file say who may change rows."""
+        return ()
 
     async def daily_pnl(self, where: Query) -> Sequence[DayPnl]:
         """Return what was realised, by account, run, day, pool and strategy."""
@@ -301,11 +307,12 @@ def _refuse_book(connection: sqlite3.Connection, path: Path) -> None:
         raise InputError(f"{path}: it is the local book of a session; give a file of its own for copies")
 
 
-def _snapshot(path: Path, run_id: str) -> sqlite3.Connection:
+def _snapshot(path: Path, run_id: str, *, as_is: bool) -> sqlite3.Connection:
     connection = open_to_read(path, any_thread=True)
     try:
         connection.execute("BEGIN")
-        sqlite_runs.refuse_half(connection, path, run_id)
+        if not as_is:
+            sqlite_runs.refuse_half(connection, path, run_id)
     except BaseException:
         connection.close()
         raise

@@ -355,9 +355,9 @@ class Moving:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
 
-    async def bodies(self, run_id: str) -> AsyncIterator[bytes]:
+    async def bodies(self, run_id: str, *, as_is: bool = False) -> AsyncIterator[bytes]:
         self.looks += 1
-        bodies = aiter(self._adapter.bodies(run_id))
+        bodies = aiter(self._adapter.bodies(run_id, as_is=as_is))
         first = await anext(bodies)
         if self.looks == 1:
             rest = self._book.batches()[2:]

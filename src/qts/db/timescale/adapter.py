@@ -139,9 +139,13 @@ class TimescaleDBAdapter:
         """Iterate over the rows of one kind; see the port."""
         return self._reads.read(kind, where)
 
-    def bodies(self, run_id: str) -> AsyncIterator[bytes]:
+    def bodies(self, run_id: str, *, as_is: bool = False) -> AsyncIterator[bytes]:
         """Iterate over everything of a run at one moment; see the port. Raises StateError when it is not whole."""
-        return self._reads.bodies(run_id)
+        return self._reads.bodies(run_id, as_is=as_is)
+
+    async def altered(self, run_id: str) -> tuple[str, ...]:
+        """Return (): the rights of its roles say who may change rows."""
+        return ()
 
     async def daily_pnl(self, where: Query) -> Sequence[DayPnl]:
         """Return what was realised, by account, run, day, pool and strategy; see the port."""

@@ -215,7 +215,7 @@ class Ledger:
 
         for body in copy.bodies:
             await parts(body)
-        return await part("{}", None, is_last=True)
+        return await part("{}", None, is_last=copy.is_whole)
 
     async def applied(self, run_id: str) -> int:
         """Return the number of the newest applied batch, 0 for none."""

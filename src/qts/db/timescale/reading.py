@@ -82,10 +82,10 @@ class Reader:
             raise unexpected(self._pool.place, f"table {TRANSFERS.name}", "two legs of a transfer stand apart")
         return found
 
-    async def bodies(self, run_id: str) -> AsyncIterator[bytes]:
+    async def bodies(self, run_id: str, *, as_is: bool) -> AsyncIterator[bytes]:
         """Iterate over everything of a run as it is at one moment, see the port.
 
-        Raises StateError when the run is not whole.
+        Raises StateError when the run is not whole, unless it is to be given ``as_is``.
         """
         what = f"read run {run_id}"
         async with self._pool.connection(what) as connection:
@@ -99,7 +99,8 @@ class Reader:
 
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 for applied, loading in await fetch(_PROGRESS, run_id):
-                    self._require_whole(run_id, applied, loading)
+                    if not as_is:
+                        self._require_whole(run_id, applied, loading)
                 for table in (*APPEND_ONLY, *REPLACED):
                     async for rows in _written(fetch, run_id, table):
                         yield body_of({table.name: rows})

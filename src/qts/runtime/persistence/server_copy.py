@@ -75,6 +75,7 @@ class ServerCopy:
         self._waits = self._late = 0
         self._episodes: dict[str, str] = {}
         is_database = follower.name == DATABASE
+        self._notes_told = len(follower.status.notes) if is_database else 0
         self.called = "the server" if is_database else "Google Sheets"
         """How messages name it."""
         self._lag_s = config.lag_s if is_database else config.sheets_lag_s
@@ -117,11 +118,14 @@ class ServerCopy:
         return ""
 
     def look(self) -> None:
-        """Report once that the server is behind or away, or was altered, and once that this is over.
+        """Report once that the server is behind or away, or was altered, and once that this is over; and new notes.
 
         On the virtual clock a lag says nothing; that a server refuses and what was altered there is reported.
         """
         status, is_following = self.follower.status, self.follower.is_following
+        for note in status.notes[self._notes_told :]:
+            self._tell(f"{self.called}: {note}")
+        self._notes_told = max(self._notes_told, len(status.notes))
         is_behind = not is_following or self._is_behind(status)
         is_refused = status.state.value == "REFUSED"
         effect = "entries are refused" if self.is_waited_for else "the session goes on without it"

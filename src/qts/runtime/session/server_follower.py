@@ -26,8 +26,7 @@ from qts.runtime.session.session_view import read_view
 from qts.wording import counted
 
 if TYPE_CHECKING:  # without a server nothing of it is imported
-    from qts.db.adapter import DataSourceAdapter
-    from qts.db.follower import FindAltered, Follower, FollowerStatus, OpenAdapter
+    from qts.db.follower import Follower, FollowerStatus, OpenAdapter
 
 _TOLD_AFTER_S: Final = 1.0
 _TOLD_EVERY_S: Final = 5.0
@@ -35,8 +34,6 @@ _SHEETS_WAIT_S: Final = 1.0
 """How long the begin of a session waits to say at once what is wrong with the spreadsheet."""
 _SHEETS_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _SHEETS_IDLE_S: Final = 60.0
-_SHOWN_ALTERED: Final = 5
-"""Rows that are named of those that someone changed in the spreadsheet."""
 
 
 def connected(
@@ -68,7 +65,7 @@ def connected(
     try:
         for name, opener in hybrid.followers.items():
             make = _of_database if name == DATABASE else _of_sheets
-            followers.append(make(plan, config, run, opener, directory, machine))
+            followers.append(make(plan, config, run, opener, machine))
             if name == SHEETS:
                 followers[-1].begin()  # meanwhile the database is connected
         for follower in followers:
@@ -81,7 +78,7 @@ def connected(
 
 
 def _of_database(
-    plan: SessionPlan, config: StoreConfig, run: RunRow, opener: OpenAdapter, directory: Path, machine: Clock
+    plan: SessionPlan, config: StoreConfig, run: RunRow, opener: OpenAdapter, machine: Clock
 ) -> Follower:
     from qts.db.follower import Follower
 
@@ -89,7 +86,7 @@ def _of_database(
 
 
 def _of_sheets(
-    plan: SessionPlan, config: StoreConfig, run: RunRow, opener: OpenAdapter, directory: Path, machine: Clock
+    plan: SessionPlan, config: StoreConfig, run: RunRow, opener: OpenAdapter, machine: Clock
 ) -> Follower:
     from qts.db.follower import Follower
 
@@ -102,25 +99,8 @@ def _of_sheets(
         pauses_s=_SHEETS_PAUSES_S,
         idle_s=_SHEETS_IDLE_S,
         is_needed=False,
-        find_altered=finder_of_altered(directory),
         check_s=config.sheets_check_s,
     )
-
-
-def finder_of_altered(directory: Path) -> FindAltered:
-    """Return what compares a server with the book in ``directory``, row by row, while its session runs."""
-
-    async def find(adapter: DataSourceAdapter) -> tuple[str, ...]:
-        """Return the first differences in sentences, and how many more there are."""
-        from qts.db.find_run import FoundRun
-        from qts.db.tools.verify import verify
-
-        done = await verify(adapter, FoundRun(directory, live=True, pid=None, begun_ns=0))
-        shown = [str(one) for one in done.differences[:_SHOWN_ALTERED]]
-        more = done.count - len(shown)
-        return (*shown, *((f"{more:,} more",) if more else ()))
-
-    return find
 
 
 def _connect(follower: Follower, plan: SessionPlan, run: RunRow, *, is_resumed: bool) -> None:
@@ -138,7 +118,7 @@ def _connect(follower: Follower, plan: SessionPlan, run: RunRow, *, is_resumed: 
             "real time does not do the same again: continue it with --resume and its --data-dir, or begin another "
             "with --seed N or other settings"
         )
-    for note in status.notes:
+    for note in status.notes if is_database else ():  # those of a spreadsheet are told while the session runs
         say(note)
 
 
