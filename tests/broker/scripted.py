@@ -1,7 +1,9 @@
 """A broker without a market: a test says what it answers, when it answers and what happens to its orders.
 
 It implements the port :class:`~qts.broker.contracts.Broker` and nothing of a simulated venue. Its books are its
-own: an order stands there from the moment at which it was received, whatever becomes of the answer.
+own (:mod:`tests.broker.books`): an order stands there from the moment at which it was received, whatever becomes of
+the answer, and a new broker on the same books is the same broker after its restart. What it tells of them can be
+late, lost, doubled, out of order, short of a page, or wrong.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -25,14 +28,24 @@ from qts.execution.contracts import (
     OrderAck,
     OrderCancelled,
     OrderRejected,
-    VenueRef,
 )
 from qts.ledger.contracts import Charges
-from qts.money import ZERO, minus, plus, ratio, times
 from qts.risk.contracts import Approved, OrderType, TimeInForce
+from qts.strategy.contracts import Side
+from tests.broker.books import DAY, Books, hand_order
 
-DAY = date(2026, 1, 22)
+__all__ = ["DAY", "NAMED", "ScriptedBroker"]
 Answer = AckStatus | Exception
+Report = ExecutionReport | BrokerDisconnect
+T = TypeVar("T")
+NAMED = Capabilities(
+    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+    times_in_force=frozenset({TimeInForce.DAY}),
+    client_order_ids=True,
+    replaces=False,
+    visibility_lag_ns=0,
+    requests_per_s=None,
+)
 
 
 class ScriptedBroker:
@@ -42,28 +55,41 @@ class ScriptedBroker:
     ``holds_answers``, an answer to an order or a cancel waits until :meth:`let_answer`; orders reach the books at
     once. While ``holds_queries``, a query waits until :meth:`let_tell`. While ``is_up`` is false nothing arrives,
     orders and cancels are UNKNOWN and queries raise.
+
+    ``capabilities`` may be replaced: without ``client_order_ids`` no order in a list says whose it is, without
+    ``execution_ids`` no execution is listed, and what was executed of an order shows in its row alone. Orders and
+    executions show after ``visibility_lag_ns`` by ``now_ns``. ``venue``: where orders go from now on.
     """
 
     def __init__(
         self,
-        publish: Callable[[ExecutionReport | BrokerDisconnect], None] = lambda report: None,
+        publish: Callable[[Report], None] = lambda report: None,
         name: str = "scripted",
+        *,
+        books: Books | None = None,
+        capabilities: Capabilities = NAMED,
     ) -> None:
         self.name = name
-        self.capabilities = Capabilities(
-            order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
-            times_in_force=frozenset({TimeInForce.DAY}),
-            client_order_ids=True,
-            replaces=False,
-            visibility_lag_ns=0,
-            requests_per_s=None,
-        )
+        self.capabilities = capabilities
         self.publish = publish
+        self.books = Books(name) if books is None else books
+        self.venue = name
+        self.now_ns: Callable[[], int] = lambda: 0
         self.answer: Answer = AckStatus.ACCEPTED
         self.answers: deque[Answer] = deque()
         self.receives = True
         self.is_up = True
-        self.holds_answers = self.holds_queries = False
+        self.holds_answers = self.holds_queries = self.holds_notices = False
+        self.drops = self.repeats = 0
+        """How many of the next notices are lost, and how many are told twice."""
+        self.held_notices: list[Report] = []
+        """Notices that :attr:`holds_notices` keeps back, to be told by :meth:`let_notice` in any order."""
+        self.page_rows: int | None = None
+        """Rows of one page of a list; None: everything is on one."""
+        self.pages: deque[str] = deque()
+        """What is wrong with the next pages that are read, "" for nothing."""
+        self.shows: dict[str, Callable[[BrokerOrder], BrokerOrder | None]] = {}
+        """What the list of orders tells of an order in place of its row; None: nothing."""
         self.asked = 0
         """Queries that wait for :meth:`let_tell`."""
         self._told = asyncio.Event()
@@ -75,14 +101,7 @@ class ScriptedBroker:
         """Every id that ``cancel`` was called with."""
         self.calls: list[str] = []
         """``connect``, ``close`` and the queries, in the order in which they came."""
-        self.book: dict[str, BrokerOrder] = {}
-        self.fills: list[Fill] = []
-        self.held: dict[str, Decimal] = {}
-        self.paid: dict[str, Decimal | None] = {}
-        """Average price by symbol of what is held; a symbol that is missing has none that the broker says."""
-        self.cash: Decimal | None = Decimal(100_000_000)
-        """Money with all trades settled; fills change it. None: the broker does not say."""
-        self.told_balance: Callable[[], Balance | None] = lambda: Balance("KRW", self.cash, self.cash)
+        self.told_balance: Callable[[], Balance | None] = lambda: Balance("KRW", self.books.cash, self.books.cash)
         """What the broker says of its money."""
         self.charged: dict[date, Charges] = {}
         """Fees and taxes of the days of which the broker has told them."""
@@ -105,60 +124,76 @@ class ScriptedBroker:
             return OrderAck(AckStatus.UNKNOWN, key, reason="the line is down")
         if key in self._acks:
             return self._acks[key]
-        answer = self.answers.popleft() if self.answers else self.answer
-        if self.capabilities.lacks(approved.request):
-            answer = AckStatus.REJECTED
+        answer, reason = self._answer_to(approved)
         if self.receives and answer is not AckStatus.REJECTED:
-            self._enter(approved)
-        self.before_answer(approved)
-        await self._wait(key)
-        if isinstance(answer, Exception):
-            raise answer
-        ref = self.book[key].ref if key in self.book and answer is not AckStatus.UNKNOWN else None
-        self._acks[key] = OrderAck(answer, key, ref, "as scripted")
-        return self._acks[key]
+            self.books.enter(approved.request, self.venue, now_ns=self.now_ns())
+            self._changed()
+        return await self._answered(approved, answer, reason)
 
     async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
-        return OrderAck(AckStatus.REJECTED, approved.request.client_order_id, reason="orders are not replaced here")
+        request, order = approved.request, self.books.orders.get(client_order_id)
+        key = request.client_order_id
+        self.placed.append(approved)
+        if not self.capabilities.replaces:
+            return OrderAck(AckStatus.REJECTED, key, reason="orders are not replaced here")
+        if not self.is_up:
+            return OrderAck(AckStatus.UNKNOWN, key, reason="the line is down")
+        if order is None or not order.is_open or request.qty <= order.filled:
+            return OrderAck(AckStatus.REJECTED, key, reason="nothing is left to replace")
+        answer, reason = self._answer_to(approved)
+        if self.receives and answer is not AckStatus.REJECTED:
+            self.books.renumber(client_order_id, request.qty, request.limit)
+            self.books.orders[key] = replace(self.books.orders.pop(client_order_id), client_order_id=key)
+            self.books.since[key] = self.books.since.pop(client_order_id)
+            self._changed()
+        return await self._answered(approved, answer, reason)
 
     async def cancel(self, client_order_id: str) -> OrderAck:
         self.cancels.append(client_order_id)
         await self._wait(client_order_id)
         if not self.is_up:
             return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the line is down")
-        order = self.book.get(client_order_id)
+        order = self.books.orders.get(client_order_id)
         if order is None or not order.is_open:
             return OrderAck(AckStatus.REJECTED, client_order_id, reason="the order is not open")
-        return OrderAck(AckStatus.ACCEPTED, client_order_id, order.ref)
+        if self.capabilities.client_order_ids:
+            return OrderAck(AckStatus.ACCEPTED, client_order_id, order.ref)
+        ref = self.books.renumber(client_order_id)  # each message has a number of its own
+        self._changed()
+        return OrderAck(AckStatus.ACCEPTED, client_order_id, ref)
 
     async def orders(self) -> Sequence[BrokerOrder]:
         self._asked("orders")
-        shown = list(self.book.values())  # of the moment at which it was asked
+        rows = [self._row(key, order) for key, order in self.books.orders.items() if self._is_listed(key, order)]
+        shown = [row for row in rows if row is not None]  # of the moment at which it was asked
         await self._tell()
-        return shown
+        return self._paged("orders", shown)
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
         self._asked("fills_since")
-        shown = [fill for fill in self.fills if fill.ts_ns >= ts_ns]
+        shown = []
+        if self.capabilities.execution_ids:
+            shown = [fill for fill in self.books.valid_fills() if fill.ts_ns >= ts_ns and self._shows(_id_of(fill))]
         await self._tell()
-        return shown
+        return self._paged("executions", shown)
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         self._asked("positions")
-        shown = {symbol: BrokerPosition(qty, self.paid.get(symbol)) for symbol, qty in self.held.items() if qty}
+        paid = self.books.paid
+        shown = {symbol: BrokerPosition(qty, paid.get(symbol)) for symbol, qty in self.books.held.items() if qty}
         await self._tell()
-        return shown
+        return dict(self._paged("positions", list(shown.items())))
 
     async def balance(self) -> Balance | None:
         self._asked("balance")
         shown = self.told_balance()
         await self._tell()
-        return shown
+        return self._paged("balance", [shown])[0]
 
     async def charges(self, day: date) -> Charges | None:
         self._asked("charges")
         self.asked_charges.append(day)
-        return self.charged.get(day)
+        return self._paged("charges", [self.charged.get(day)])[0]
 
     # -- what a test lets happen -------------------------------------------------------------------------
 
@@ -177,89 +212,117 @@ class ScriptedBroker:
         self._told.set()
         self._told = asyncio.Event()
 
+    def let_notice(self, number: int = 0) -> None:
+        """Tell one of the notices held back, the oldest unless ``number`` names a later one."""
+        self.publish(self.held_notices.pop(number))
+
+    def trade_by_hand(self, fill: Fill, *, told: bool = True) -> None:
+        """Let a person trade at the broker without the session."""
+        self.books.book(fill)
+        self._changed()
+        if told:
+            self._notify(fill)
+
+    def order_by_hand(self, symbol: str, side: Side, qty: int, ts_ns: int = 0) -> str:
+        """Let a person place an order at the broker; return the key under which the books have it."""
+        key = hand_order(self.books, symbol, side, Decimal(qty), self.venue, ts_ns)
+        self._changed()
+        return key
+
+    def take_back(self, fill: Fill, ts_ns: int, *, told: bool = True) -> None:
+        """Take an execution back (a bust), and say so."""
+        self.books.take_back(fill)
+        self._changed()
+        ids = (fill.broker, fill.execution_id, fill.client_order_id, fill.symbol)
+        if told:
+            self._notify(FillReversed(*ids, fill.ts_ns, ts_ns, "price out of line"))
+
+    def fill(
+        self, client_order_id: str, qty: int | str, price: int | str, ts_ns: int, *, told: bool = True
+    ) -> Fill:
+        """Execute part of an order in the books; published unless ``told`` is false, as on a broken stream."""
+        number = ""
+        if not self.capabilities.execution_ids:  # it names none: made of the number and what is executed after it
+            order = self.books.orders[client_order_id]
+            number = f"{order.first_ref.day}/{order.first_ref.number}/{order.filled + Decimal(qty)}"
+        fill = self.books.fill(client_order_id, Decimal(qty), Decimal(price), ts_ns, number=number)
+        self._changed()
+        if told:
+            self._notify(fill)
+        return fill
+
+    def end(self, client_order_id: str, ts_ns: int, *, rejected: bool = False, told: bool = True) -> None:
+        """Cancel what is left of an order in the books, or reject it later than in its answer."""
+        self.books.end(client_order_id, BrokerOrderState.REJECTED if rejected else BrokerOrderState.CANCELLED)
+        self._changed()
+        kind = OrderRejected if rejected else OrderCancelled
+        if told:
+            symbol = self.books.orders[client_order_id].symbol
+            self._notify(kind(self.name, client_order_id, symbol, ts_ns, "as scripted"))
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        """The books have changed; a broker that keeps them in a file writes them."""
+
+    def _notify(self, report: Report) -> None:
+        if self.drops:
+            self.drops -= 1
+            return
+        times = 1
+        if self.repeats:
+            self.repeats, times = self.repeats - 1, 2
+        for _ in range(times):
+            if self.holds_notices:
+                self.held_notices.append(report)
+            else:
+                self.publish(report)
+
+    def _answer_to(self, approved: Approved) -> tuple[Answer, str]:
+        lacking = self.capabilities.lacks(approved.request)
+        if lacking:
+            return AckStatus.REJECTED, lacking
+        return (self.answers.popleft() if self.answers else self.answer), "as scripted"
+
+    async def _answered(self, approved: Approved, answer: Answer, reason: str) -> OrderAck:
+        key = approved.request.client_order_id
+        self.before_answer(approved)
+        await self._wait(key)
+        if isinstance(answer, Exception):
+            raise answer
+        order = self.books.orders.get(key)
+        ref = order.ref if order is not None and answer is not AckStatus.UNKNOWN else None
+        self._acks[key] = OrderAck(answer, key, ref, reason)
+        return self._acks[key]
+
+    def _is_listed(self, key: str, order: BrokerOrder) -> bool:
+        return self._shows(key)
+
+    def _shows(self, what: str) -> bool:
+        """Return whether what was written down long enough ago is shown now."""
+        lag = self.capabilities.visibility_lag_ns
+        return not lag or self.now_ns() - self.books.since.get(what, 0) >= lag
+
+    def _row(self, key: str, order: BrokerOrder) -> BrokerOrder | None:
+        if not self.capabilities.client_order_ids:
+            order = replace(order, client_order_id=None)
+        return self.shows[key](order) if key in self.shows else order
+
+    def _paged(self, what: str, rows: Sequence[T]) -> Sequence[T]:
+        """Return ``rows`` when every page of them was read. Raises BrokerUnavailable for one that was not."""
+        size = self.page_rows or max(len(rows), 1)
+        for number in range(max(-(-len(rows) // size), 1)):
+            wrong = self.pages.popleft() if self.pages else ""
+            if wrong:
+                raise BrokerUnavailable(f"page {number + 1} of {what} was not read: {wrong}")
+        return rows
+
     async def _tell(self) -> None:
         self.before_query()
         if self.holds_queries:
             self.asked += 1
             await self._told.wait()
             self.asked -= 1
-
-    def trade_by_hand(self, fill: Fill, *, told: bool = True) -> None:
-        """Let a person trade at the broker without the session."""
-        self.fills.append(fill)
-        self._hold(fill, 1)
-        if told:
-            self.publish(fill)
-
-    def take_back(self, fill: Fill, ts_ns: int) -> None:
-        """Take an execution back (a bust), and say so."""
-        self.fills = [one for one in self.fills if one != fill]
-        self._hold(fill, -1)
-        ids = (fill.broker, fill.execution_id, fill.client_order_id, fill.symbol)
-        self.publish(FillReversed(*ids, fill.ts_ns, ts_ns, "price out of line"))
-
-    def _hold(self, fill: Fill, sign: int) -> None:
-        change = times(fill.qty, Decimal(sign * fill.side.sign))
-        before, paid = self.held.get(fill.symbol, ZERO), self.paid.get(fill.symbol)
-        after = self.held[fill.symbol] = plus(before, change)
-        if not before:
-            self.paid[fill.symbol] = fill.price
-        elif change > 0 and paid is not None:
-            self.paid[fill.symbol] = ratio(plus(times(before, paid), times(change, fill.price)), after)
-        if self.cash is not None:
-            cost = plus(times(change, fill.price), times(plus(fill.fee, fill.tax), Decimal(sign)))
-            self.cash = minus(self.cash, cost)
-
-    def fill(
-        self, client_order_id: str, qty: int | str, price: int | str, ts_ns: int, *, told: bool = True
-    ) -> Fill:
-        """Execute part of an order in the books; published unless ``told`` is false, as on a broken stream."""
-        order, amount = self.book[client_order_id], Decimal(qty)
-        filled = plus(order.filled, amount)
-        last = filled >= order.qty
-        state = BrokerOrderState.FILLED if last else order.state
-        self.book[client_order_id] = replace(order, filled=filled, state=state)
-        number = f"{self.name}-{len(self.fills) + 1}"
-        fill = Fill(
-            self.name,
-            number,
-            client_order_id,
-            order.symbol,
-            order.side,
-            amount,
-            Decimal(price),
-            ZERO,
-            ZERO,
-            ts_ns,
-            last,
-        )
-        self.fills.append(fill)
-        self._hold(fill, 1)
-        if told:
-            self.publish(fill)
-        return fill
-
-    def end(self, client_order_id: str, ts_ns: int, *, rejected: bool = False, told: bool = True) -> None:
-        """Cancel what is left of an order in the books, or reject it later than in its answer."""
-        order = self.book[client_order_id]
-        state = BrokerOrderState.REJECTED if rejected else BrokerOrderState.CANCELLED
-        self.book[client_order_id] = replace(order, state=state)
-        kind = OrderRejected if rejected else OrderCancelled
-        if told:
-            self.publish(kind(self.name, client_order_id, order.symbol, ts_ns, "as scripted"))
-
-    def _enter(self, approved: Approved) -> None:
-        request = approved.request
-        ref = VenueRef(DAY, f"{self.name}-o{len(self.book) + 1}", self.name)
-        self.book[request.client_order_id] = BrokerOrder(
-            request.client_order_id,
-            ref,
-            request.symbol,
-            request.side,
-            request.qty,
-            ZERO,
-            BrokerOrderState.OPEN,
-        )
 
     async def _wait(self, client_order_id: str) -> None:
         if self.holds_answers:
@@ -269,3 +332,7 @@ class ScriptedBroker:
         self.calls.append(what)
         if not self.is_up:
             raise BrokerUnavailable(f"broker {self.name} is not connected")
+
+
+def _id_of(fill: Fill) -> str:
+    return f"{fill.client_order_id} {fill.execution_id}"

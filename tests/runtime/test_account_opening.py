@@ -51,9 +51,9 @@ def run_to_completion_of(rig: object) -> None:
 
 def used_before(broker: ScriptedBroker) -> ScriptedBroker:
     """An account with 103,000,000 won, 7 shares at 150,000 and 3 at 200,333.50, of which we get 100,000,000."""
-    broker.held, broker.paid = {SYMBOL: D(7), OTHER: D(3)}, {SYMBOL: D(150_000), OTHER: D("200333.50")}
-    broker.cash = D(103_000_000)
-    broker.fills = [EARLIER]
+    broker.books.held, broker.books.paid = {SYMBOL: D(7), OTHER: D(3)}, {SYMBOL: D(150_000), OTHER: D("200333.50")}
+    broker.books.cash = D(103_000_000)
+    broker.books.fills = [EARLIER]
     return broker
 
 
@@ -61,7 +61,7 @@ async def test_what_the_broker_has_beside_our_capital_is_external(tmp_path: Path
     # Given an account with money and shares of its owner
     broker, strategy = used_before(ScriptedBroker()), ScriptedStrategy()
     ref = VenueRef(DAY, "17", "scripted")
-    broker.book["by hand"] = BrokerOrder(None, ref, OTHER, Side.SELL, D(3), D(1), BrokerOrderState.OPEN)
+    broker.books.orders["by hand"] = BrokerOrder(None, ref, OTHER, Side.SELL, D(3), D(1), BrokerOrderState.OPEN)
     # When a session starts on it for the first time
     async with live(tmp_path, strategies=[strategy], settings={}, broker=broker) as rig:
         account = rig.kernel.shared.account
@@ -88,8 +88,8 @@ def test_it_is_adopted_once(session: Session) -> None:
     first = session.restart()
     assert rows(first) == OPENED
     # When it is started again, although the owner has paid in and its news come again
-    assert session.broker.cash is not None
-    session.broker.cash += 5
+    assert session.broker.books.cash is not None
+    session.broker.books.cash += 5
     again = session.restart()
     session.broker.publish(EARLIER)
     run_to_completion(again.kernel.drain())
@@ -170,7 +170,7 @@ async def test_without_the_brokers_cash_the_session_does_not_begin(
 @pytest.mark.parametrize("price", [None, D("NaN"), D(-1)])
 async def test_without_what_holdings_have_cost_it_does_not_begin(tmp_path: Path, price: D | None) -> None:
     broker = used_before(ScriptedBroker())
-    broker.paid[OTHER] = price
+    broker.books.paid[OTHER] = price
     await does_not_begin(tmp_path, broker, BrokerUnavailable, "its 3 000660 have cost each|change while they are")
 
 
@@ -184,7 +184,7 @@ async def test_books_that_change_all_the_time_are_not_adopted(tmp_path: Path) ->
     broker = used_before(ScriptedBroker())
 
     def trades() -> None:
-        broker.held[OTHER] += 1
+        broker.books.held[OTHER] += 1
 
     broker.before_query = trades
     await does_not_begin(tmp_path, broker, BrokerUnavailable, "change while they are read")
@@ -196,7 +196,7 @@ async def test_books_that_change_no_more_are(tmp_path: Path) -> None:
     one = Fill("scripted", "x-5", "by hand", OTHER, Side.BUY, D(1), D(1_000), D(0), D(0), kst(9), last=True)
 
     def buys() -> None:
-        if broker.calls[-1] == "balance" and len(broker.fills) == 1:
+        if broker.calls[-1] == "balance" and len(broker.books.fills) == 1:
             broker.trade_by_hand(one, told=False)
 
     broker.before_query = buys

@@ -47,7 +47,7 @@ async def session(
     """A session at a broker with 103,000,000 won, of which 100,000,000 are ours, and 7 shares for 1,050,000."""
     if broker is None:
         broker = ScriptedBroker()
-        broker.held, broker.paid, broker.cash = (
+        broker.books.held, broker.books.paid, broker.books.cash = (
             {SYMBOL: D(7), OTHER: D(2)},
             dict.fromkeys((SYMBOL, OTHER), D(150_000)),
             D(103_000_000),
@@ -182,7 +182,7 @@ async def test_what_is_not_there_is_refused_with_what_is_allowed(
 
 async def test_an_unknown_price_is_no_value(tmp_path: Path) -> None:
     broker = ScriptedBroker()
-    broker.held, broker.paid = {SYMBOL: D(7)}, {SYMBOL: D(150_000)}
+    broker.books.held, broker.books.paid = {SYMBOL: D(7)}, {SYMBOL: D(150_000)}
     async with live(tmp_path, strategies=[ScriptedStrategy()], settings={}, broker=broker) as rig:
         with pytest.raises(InputError, match="no price of 005930 is known yet"):
             await CommandHandler(rig.kernel).execute(shares())
@@ -192,8 +192,8 @@ async def test_money_comes_from_external_cash_and_goes_back_to_it(tmp_path: Path
     # Given 3,000,000 won at the broker that are not ours, to which the owner has paid 500,000 more
     async with session(tmp_path) as (rig, handler, broker):
         p = rig.kernel.shared
-        assert broker.cash is not None
-        broker.cash += 500_000
+        assert broker.books.cash is not None
+        broker.books.cash += 500_000
         # When 3,400,000 are deposited
         answer = await handler.execute(Deposit(**GIVEN, amount=D(3_400_000)))
         # Then they are ours, divided 40:35:25, and what the broker has is what the books have
@@ -202,17 +202,17 @@ async def test_money_comes_from_external_cash_and_goes_back_to_it(tmp_path: Path
             "EXTERNAL cash is 100,000 KRW"
         )
         assert pools(rig) == (41_360_000, 36_190_000, 25_850_000)
-        assert (p.account.external.cash, p.account.broker_cash) == (100_000, broker.cash)
+        assert (p.account.external.cash, p.account.broker_cash) == (100_000, broker.books.cash)
         # And it is no result, neither of the session nor of the day
         assert (p.equity(), p.extremes.values.highest.amount, p.day.open_equity) == (103_400_000,) * 3
         assert p.account.deposits_total == 3_400_000
         # When the owner withdraws 2,000,000, takes them out of the account, and withdraws 1,000 more
         answer = await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-1"}, amount=D(2_000_000)))
         assert answer.answer.endswith("EXTERNAL cash is 2,100,000 KRW")
-        broker.cash -= 2_000_000
+        broker.books.cash -= 2_000_000
         await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-2"}, amount=D(1_000)))
         # Then EXTERNAL cash has followed the broker's
-        assert (p.account.external.cash, p.account.broker_cash) == (101_000, broker.cash)
+        assert (p.account.external.cash, p.account.broker_cash) == (101_000, broker.books.cash)
         assert (p.equity(), p.day.open_equity) == (101_399_000, 101_399_000)
         assert stored(rig)[0] == ("DEPOSIT", "EXTERNAL", 500_000, 0)
         assert ("WITHDRAWAL", "EXTERNAL", -2_000_000, 0) in stored(rig)
@@ -223,7 +223,7 @@ async def test_a_drawdown_stays_the_share_that_it_was(tmp_path: Path) -> None:
     # Given an account that has lost a hundredth since its high of 100,000,000
     async with session(tmp_path) as (rig, handler, broker):
         p = rig.kernel.shared
-        broker.cash, strategy = D(104_000_000), rig.kernel.host.contexts[0].strategy
+        broker.books.cash, strategy = D(104_000_000), rig.kernel.host.contexts[0].strategy
         assert isinstance(strategy, ScriptedStrategy)
         strategy.intents.append(Intent(SYMBOL, Side.BUY, 1.0, qty=50))
         await rig.show(quote(160_000, AT + 1))
@@ -261,7 +261,7 @@ async def test_nothing_is_booked_before_everything_that_was_executed_is(tmp_path
 
 async def test_the_broker_has_less_than_the_pools(tmp_path: Path) -> None:
     async with session(tmp_path) as (rig, handler, broker):
-        broker.cash = D(99_999_999)
+        broker.books.cash = D(99_999_999)
         with pytest.raises(
             InputError, match="scripted has 99,999,999 KRW of settled cash, the pools 100,000,000 KRW"
         ):
@@ -290,8 +290,8 @@ async def test_money_moves_where_fees_are_finer_than_the_quantum(tmp_path: Path)
             ("WITHDRAWAL", "EXTERNAL", -1_000, 0),
             ("DEPOSIT", "EXTERNAL", 500, 0),
         ]
-        assert abs(account.broker_cash - (broker.cash or 0)) < 1
-        broker.cash = account.cash + D("0.30")
+        assert abs(account.broker_cash - (broker.books.cash or 0)) < 1
+        broker.books.cash = account.cash + D("0.30")
         await handler.execute(Withdraw(**{**GIVEN, "id": "withdraw-2"}, amount=D(500)))
         assert 0 <= account.external.cash - 500 < 1
         assert (await audited(rig))[0] is True

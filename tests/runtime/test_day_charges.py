@@ -68,7 +68,7 @@ def charged(rig: LiveRig) -> list[tuple[str, str, str, int]]:
 async def test_the_brokers_totals_are_booked_after_the_close_by_what_each_was_charged(tmp_path: Path) -> None:
     # Given fees of 225 of ours and 90 of the owner's, and a broker that charges 350 in fees and 3 in tax that day
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         broker.charged[DAY] = Charges(D(350), D(3))
@@ -89,8 +89,8 @@ async def test_the_brokers_totals_are_booked_after_the_close_by_what_each_was_ch
         assert {from_ns(row.ts_ns).astimezone(KST).date() for row in stored} == {DAY}
         assert rig.kernel.components.charges.days == ()
         # And it is told how far they are from the broker's cash, from which it has taken the estimates
-        told = f"has {broker.cash} of settled cash, pools and EXTERNAL {account.broker_cash}"
-        assert account.broker_cash == broker.cash - 38
+        told = f"has {broker.books.cash} of settled cash, pools and EXTERNAL {account.broker_cash}"
+        assert account.broker_cash == broker.books.cash - 38
         assert any(told in line.message for line in rig.logged)
         # And the books agree
         await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
@@ -100,7 +100,7 @@ async def test_the_brokers_totals_are_booked_after_the_close_by_what_each_was_ch
 async def test_a_broker_that_does_not_say_is_asked_the_next_days(tmp_path: Path) -> None:
     # Given a broker that tells the charges of a day the morning after
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         await rig.show(quote(kst(16)))
@@ -127,7 +127,7 @@ async def test_a_broker_that_does_not_say_is_asked_the_next_days(tmp_path: Path)
 async def test_each_day_is_trued_up_by_its_own_fills(tmp_path: Path) -> None:
     # Given two days with fees of 315 and of 40, of which the broker charges 350 and 44
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         broker.charged = {DAY: Charges(D(350), D(0)), NEXT: Charges(D(44), D(0))}
@@ -154,7 +154,7 @@ async def test_without_its_money_the_cash_is_not_compared(tmp_path: Path) -> Non
 async def test_a_fill_that_comes_late_has_its_day_asked_for_again(tmp_path: Path) -> None:
     # Given a day whose totals are booked, of which the broker had not reported one fill by hand
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         broker.charged[DAY] = Charges(D(350), D(0))
@@ -199,7 +199,7 @@ async def test_so_many_days_wait_and_no_more(tmp_path: Path) -> None:
 async def test_nothing_is_booked_while_the_book_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a fill that is booked while the rows of the day are read
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         broker.charged[DAY] = Charges(D(350), D(0))
@@ -228,7 +228,7 @@ async def test_the_exact_charges_of_a_simulated_exchange_are_not_asked_for(tmp_p
 async def test_a_pool_without_the_cash_has_its_fees_paid_by_the_others(tmp_path: Path) -> None:
     # Given a pool whose cash is held back to the last 5 won by an open order, and 25 more in fees of yesterday
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         account = rig.kernel.shared.account
@@ -251,7 +251,7 @@ async def test_a_pool_without_the_cash_has_its_fees_paid_by_the_others(tmp_path:
 async def test_what_is_executed_after_the_close_is_trued_up_with_the_next_day(tmp_path: Path) -> None:
     # Given a day whose charges the broker has told after its close
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         broker.charged[DAY] = Charges(D(315), D(0))
@@ -277,7 +277,7 @@ async def test_rows_that_are_not_of_the_book_put_no_true_up_off(
 ) -> None:
     # Given a session that always has a sample of its equity to write
     broker = ScriptedBroker()
-    broker.cash = D(101_000_000)
+    broker.books.cash = D(101_000_000)
     async with session(tmp_path, broker) as rig:
         await bought(rig, broker)
         record, checkpoint = rig.kernel.shared.record, rig.kernel.shared.record.checkpoint

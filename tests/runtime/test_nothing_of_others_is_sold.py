@@ -96,7 +96,7 @@ def test_only_what_is_ours_is_sold(held: int, steps: list[tuple[str, int]]) -> N
     async def run(directory: Path) -> None:
         # Given an account that had shares before us
         broker = ScriptedBroker()
-        broker.held, broker.paid = {SYMBOL: D(held)}, {SYMBOL: D(1_000)}
+        broker.books.held, broker.books.paid = {SYMBOL: D(held)}, {SYMBOL: D(1_000)}
         async with live(directory, strategies=[ScriptedStrategy()], settings={}, broker=broker) as rig:
             trial = Trial(rig, broker)
             trial.theirs = D(held)
@@ -105,7 +105,7 @@ def test_only_what_is_ours_is_sold(held: int, steps: list[tuple[str, int]]) -> N
             for what, qty in [*steps, ("exit", 1)]:
                 await trial.does(what, qty)
             # Then no sale was of more than is ours, the rest is where it was, and all books agree
-            assert (trial.ours, broker.held.get(SYMBOL, D(0))) == (0, trial.theirs)
+            assert (trial.ours, broker.books.held.get(SYMBOL, D(0))) == (0, trial.theirs)
             await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
             assert False not in agreed(rig.kernel)
 

@@ -258,14 +258,14 @@ def test_a_fill_that_was_journalled_and_not_stored_is_applied(session: Session) 
     """A real broker does not tell it again: here not even when it is asked."""
     first, key = placed(session, journalled=True)
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
-    session.broker.fills.clear()
+    session.broker.books.fills.clear()
     assert first.journal is not None
     first.journal.flush()
 
     again = session.restart(journalled=True)
 
     assert [(row.order_id, row.qty) for row in again.ledger()] == [(key, 10)]
-    assert again.held() == session.broker.held[SYMBOL] == 10
+    assert again.held() == session.broker.books.held[SYMBOL] == 10
     assert again.order().state is OrderState.FILLED
     assert again.is_free()
 
@@ -349,7 +349,7 @@ def test_it_goes_on_from_the_opening_balances_and_the_rows_since(session: Sessio
     assert again.is_free()
     # And the first one told again is a duplicate
     before = again.kernel.execution_reports.duplicates
-    session.broker.publish(session.broker.fills[0])
+    session.broker.publish(session.broker.books.fills[0])
     run_to_completion(again.kernel.drain())
     assert (again.kernel.execution_reports.duplicates, again.held()) == (before + 1, 10)
 
@@ -372,8 +372,8 @@ def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) ->
 
 def test_an_order_at_the_broker_that_is_not_ours_is_named(session: Session) -> None:
     _, key = placed(session)
-    foreign = session.broker.book[key]
-    session.broker.book["theirs"] = replace(
+    foreign = session.broker.books.orders[key]
+    session.broker.books.orders["theirs"] = replace(
         foreign, client_order_id=None, ref=replace(foreign.ref, number="app-1"), side=Side.SELL, qty=D(3)
     )
 
@@ -421,7 +421,7 @@ def test_an_unknown_order_that_ended_at_the_broker_is_not_adopted_as_one_that_wo
     first = session.restart()
     session.broker.answers.append(AckStatus.UNKNOWN)
     first.buys()
-    (key,) = session.broker.book
+    (key,) = session.broker.books.orders
     session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
     session.broker.end(key, kst(10, 0, 3), told=False)
 
@@ -429,7 +429,7 @@ def test_an_unknown_order_that_ended_at_the_broker_is_not_adopted_as_one_that_wo
 
     assert (first.order().state, first.order().filled) == (OrderState.CANCELLED, D(4))
     assert first.held() == 4
-    assert first.order().venue_refs == (session.broker.book[key].ref,)
+    assert first.order().venue_refs == (session.broker.books.orders[key].ref,)
     assert first.is_free()
 
 
@@ -437,7 +437,6 @@ def without_ids(session: Session) -> None:
     """From now on the broker keeps no ids of its clients."""
     broker = session.broker
     broker.capabilities = replace(broker.capabilities, client_order_ids=False)
-    broker.book = {key: replace(order, client_order_id=None) for key, order in broker.book.items()}
 
 
 def test_an_unknown_order_that_may_be_a_nameless_one_at_the_broker_stays_unknown(session: Session) -> None:

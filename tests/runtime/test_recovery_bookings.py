@@ -50,7 +50,7 @@ def test_what_was_traded_by_hand_while_the_session_was_dead_is_external(session:
     third = session.restart()
     # Then they are EXTERNAL, booked once, and all books agree
     assert bookings(third) == [("EXTERNAL_FILL", 4)]
-    assert third.shared.account.external.positions() == session.broker.held == {SYMBOL: 4}
+    assert third.shared.account.external.positions() == session.broker.books.held == {SYMBOL: 4}
     assert (third.held(), third.ledger()) == (0, [])
     assert agrees_with_the_broker(third)
 
@@ -65,7 +65,7 @@ def test_a_reversal_whose_checkpoint_is_lost_counts_once(session: Session) -> No
     cash = first.shared.account.cash
     first.store.without_checkpoint = has_booking
     with killed():
-        session.broker.take_back(session.broker.fills[0], kst(10, 0, 5))
+        session.broker.take_back(session.broker.books.fills[0], kst(10, 0, 5))
         run_to_completion(first.kernel.drain())
     # When the session is started again
     again = session.restart()
@@ -83,7 +83,7 @@ def test_a_reversal_that_was_journalled_and_not_stored_is_applied(session: Sessi
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
     run_to_completion(first.kernel.drain())
     run_to_completion(first.shared.record.checkpoint())
-    session.broker.take_back(session.broker.fills[0], kst(10, 0, 5))
+    session.broker.take_back(session.broker.books.fills[0], kst(10, 0, 5))
     assert first.journal is not None
     first.journal.flush()
     # When the session is started again
@@ -98,7 +98,7 @@ def test_a_reversal_waits_for_its_fill_over_a_restart(session: Session) -> None:
     # Given an execution that is taken back before it was reported, and a restart
     first, key = placed(session)
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2), told=False)
-    fill = session.broker.fills[0]
+    fill = session.broker.books.fills[0]
     session.broker.take_back(fill, kst(10, 0, 5))
     run_to_completion(first.kernel.drain())
     run_to_completion(first.shared.record.checkpoint())

@@ -98,7 +98,7 @@ def test_an_order_that_no_checkpoint_knows_is_told_before_what_becomes_of_it(ses
         first.buys(2)
     session.broker.before_answer = lambda approved: None
     # When it is filled and what is left cancelled while the session is dead
-    (key,) = session.broker.book
+    (key,) = session.broker.books.orders
     session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
     session.broker.end(key, kst(10, 0, 3), told=False)
     again = session.restart()
@@ -146,7 +146,7 @@ def test_what_an_order_in_no_checkpoint_buys_is_held_with_its_stop(session: Sess
     with killed():
         wants_with_a_stop(first)
     session.broker.before_answer = lambda approved: None
-    (key,) = session.broker.book
+    (key,) = session.broker.books.orders
     # When it is filled, told or not
     again = session.restart()
     again.resolves()
@@ -184,7 +184,7 @@ def test_an_order_that_the_broker_does_not_show_any_more_has_ended(session: Sess
     _, key = placed(session)
     session.kill()
     session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
-    del session.broker.book[key]
+    del session.broker.books.orders[key]
     # When the broker, which lists no order that has ended, is asked twice
     again = session.restart()
     assert again.order().state is OrderState.PARTIAL
@@ -252,11 +252,11 @@ def test_what_differs_at_the_broker_counts_when_two_audits_in_a_row_see_it(sessi
     # Given a fill that is not told: the first audit that sees it raises nothing, nor does one that finds it booked
     session.broker.fill(key, 4, 150_100, kst(10, 0, 1), told=False)
     assert is_sound()
-    session.broker.publish(session.broker.fills[0])
+    session.broker.publish(session.broker.books.fills[0])
     run_to_completion(running.kernel.drain())
     assert is_sound()
     # When shares are at the broker that no fill explains, then the second one does
-    session.broker.held[SYMBOL] += 5
+    session.broker.books.held[SYMBOL] += 5
     assert is_sound()
     assert not is_sound()
 

@@ -186,8 +186,8 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
     class Slow(ScriptedBroker):
         async def orders(self) -> Sequence[BrokerOrder]:
             seen = await super().orders()
-            if self.book and not self.fills:
-                key = next(iter(self.book))
+            if self.books.orders and not self.books.fills:
+                key = next(iter(self.books.orders))
                 self.fill(key, 1, 150_100, kst(10, 0, 1))
                 await until(lambda: the_rig.kernel.counters.fills == 1)
             return seen
@@ -283,7 +283,7 @@ async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path
         async with on_loop(kernel, clock, lambda share, moment: None, run_commands, lambda: None):
             scripted.wants(Side.BUY, qty=1)
             await rig.push(quote(kst(10)))
-            await rig.until(lambda: broker.book and the_order(rig).state is OrderState.WORKING)
+            await rig.until(lambda: broker.books.orders and the_order(rig).state is OrderState.WORKING)
             broker.holds_answers = True
             kernel.dispatcher.publish(EventType.EMERGENCY_STOP, EmergencyStop("alice", "enough", kst(10)), "alice")
             await rig.until(lambda: broker.waiting)
@@ -294,4 +294,4 @@ async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path
         await session()
     store.close()
 
-    assert taken == list(broker.book)
+    assert taken == list(broker.books.orders)

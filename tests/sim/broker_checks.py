@@ -76,13 +76,13 @@ def _books(life: Life, store: SqliteStore) -> list[str]:
         cash -= row.side.sign * row.amount + row.fee + row.tax
     for booking in bookings:
         cash += booking.amount - booking.fee - booking.tax
-    theirs = {symbol: int(qty) for symbol, qty in world.held().items()}
+    theirs = {symbol: int(qty) for symbol, qty in world.books.held.items() if qty}
     memory = {symbol: int(qty) for symbol, qty in account.broker_positions().items()}
     found = []
     if not theirs == stored == memory:
         found.append(f"shares: broker {theirs}, rows {stored}, memory {memory}")
-    if not world.cash() == cash == account.cash + account.external.cash:
-        found.append(f"cash: broker {world.cash()}, rows {cash}, memory {account.cash + account.external.cash}")
+    if not world.books.cash == cash == account.cash + account.external.cash:
+        found.append(f"cash: broker {world.books.cash}, rows {cash}, memory {account.cash + account.external.cash}")
     executed = Counter((fill.client_order_id, fill.execution_id) for fill in world.books.fills)
     booked = Counter(
         [(row.order_id, row.execution_id) for row in ledger]
@@ -101,7 +101,7 @@ def _books(life: Life, store: SqliteStore) -> list[str]:
 
 def _ids(life: Life, store: SqliteStore, directory: Path) -> list[str]:
     """Check that no id was given twice and that no order was sent twice or without its intent."""
-    decisions, placed = store.decisions(), life.broker.books.placed
+    decisions, placed = store.decisions(), life.broker.books.sent
     records = [record for _, record in JournalWalk(directory / "journal")]
     events = [bytes(record.key).rpartition(b"#")[2] for record in records if record.key]
     lists: dict[str, list[Any]] = {

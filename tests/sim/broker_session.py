@@ -146,7 +146,7 @@ class Life:
         self.broker.publish = relay
         self.logged: deque[LogWrite] = deque(maxlen=10_000)
         begun_ns = kst(0) if self.checkpoint is None else decode(self.checkpoint)["parts"]["clock"]
-        self.clock = SteppedClock(max(begun_ns, self.broker.books.now_ns))
+        self.clock = SteppedClock(max(begun_ns, self.broker.books.time_ns))
         self.strategies = (Diary(), Levelled())
         self.resumed = resumed
         self.memories: dict[str, dict[str, list[str]]] = {}
@@ -172,7 +172,9 @@ class Life:
         kernel, books = self.kernel, self.broker.books
         await kernel.broker.connect()
         if self.resumed:
-            books.is_up = True  # a session that cannot ask does not begin: it is started until it can
+            self.broker.is_up = books.is_up = (
+                True  # a session that cannot ask does not begin: it is started until it can
+            )
             await kernel.restore(self.checkpoint, self.store, None)
         else:
             await kernel.start(None)

@@ -10,36 +10,32 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities
+from qts.broker.contracts import BrokerOrder
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
     BrokerDisconnect,
-    ExecutionReport,
     Fill,
     FillReversed,
     OrderAck,
     OrderCancelled,
     OrderRejected,
-    VenueRef,
 )
-from qts.ledger.contracts import Charges
-from qts.risk.contracts import Approved, OrderType, TimeInForce
+from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
+from tests.broker.books import Books
+from tests.broker.scripted import NAMED, Report, ScriptedBroker
 
-DAY = date(2026, 1, 22)
 NAME = "world"
 OPENING = Decimal(120_000_000)
 """Settled cash at the first start; the session is allotted 100,000,000 of it."""
-Report = ExecutionReport | BrokerDisconnect
 
 
 class Told(msgspec.Struct):
@@ -50,43 +46,37 @@ class Told(msgspec.Struct):
     again: bool = False
 
 
-class Books(msgspec.Struct):
+class World(Books):
     """Everything that the broker has written down. ``ended``: in which step an order ended."""
 
     step: int = 0
-    now_ns: int = 0
-    orders: dict[str, BrokerOrder] = {}
-    fills: list[Fill] = []
-    busts: list[str] = []
-    ended: dict[str, int] = {}
-    placed: list[tuple[str, str]] = []
-    cancels: list[str] = []
-    waiting: list[Told] = []
+    time_ns: int = 0
+    ended: dict[str, int] = msgspec.field(default_factory=dict)
+    sent: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    cancelled: list[str] = msgspec.field(default_factory=list)
+    waiting: list[Told] = msgspec.field(default_factory=list)
     is_up: bool = True
 
 
-class WorldBroker:
-    """The :class:`~qts.broker.contracts.Broker` over the books in ``path``; ``passes`` is called at each place.
+class WorldBroker(ScriptedBroker):
+    """The scripted broker over the books in ``path``; ``passes`` is called at each place.
 
     The places are ``call`` and ``answer`` around each call, and ``report`` before each report.
     """
 
+    books: World
+
     def __init__(self, path: Path, seed: int, passes: Callable[[str], object]) -> None:
-        self.name = NAME
-        self.capabilities = Capabilities(
-            order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
-            times_in_force=frozenset({TimeInForce.DAY}),
-            client_order_ids=seed % 3 != 2,
-            replaces=False,
-            visibility_lag_ns=0,
-            requests_per_s=None,
-        )
-        self.publish: Callable[[Report], None] = lambda report: None
+        world = msgspec.json.decode(path.read_bytes(), type=World) if path.exists() else World(NAME, cash=OPENING)
+        super().__init__(name=NAME, books=world, capabilities=replace(NAMED, client_order_ids=seed % 3 != 2))
         self.acknowledge: Callable[[], None] = lambda: None
         """Called after each report; returns when it is on the session's disk."""
+        self.is_up = world.is_up
         self._path, self._seed, self._passes = path, seed, passes
-        self.books = msgspec.json.decode(path.read_bytes(), type=Books) if path.exists() else Books()
         self._held_answers: list[asyncio.Event] = []
+        self._is_quiet = False
+        self._steps, self._again = 0, False
+        """In how many steps the next notice is told, and whether it is told again."""
 
     # -- the port ----------------------------------------------------------------------------------------
 
@@ -95,16 +85,13 @@ class WorldBroker:
         for one in self.books.waiting:
             self.publish(one.report)  # and again later: no session has said that it has it
 
-    async def close(self) -> None:
-        """Release nothing."""
-
     async def place(self, approved: Approved) -> OrderAck:
         key = approved.request.client_order_id
         self._passes("call")
         rng = self._random(f"place {key}")
-        self.books.placed.append((key, approved.approval_id))
-        self._write()
-        if not self.books.is_up:
+        self.books.sent.append((key, approved.approval_id))
+        self._changed()
+        if not self.is_up:
             return OrderAck(AckStatus.UNKNOWN, key, reason="the line is down")
         fate = 1.0 if self._is_quiet else rng.random()
         if fate < 0.08:
@@ -112,9 +99,11 @@ class WorldBroker:
             return OrderAck(AckStatus.REJECTED, key, reason="not today")
         if fate < 0.16:
             return OrderAck(AckStatus.UNKNOWN, key, reason="lost on the way")
-        self._enter(approved)
+        self.books.time_ns = max(self.books.time_ns, approved.request.ts_ns)
+        self.books.enter(approved.request, self.venue)
+        self._changed()
         if rng.random() < 0.2 and not self._is_quiet:
-            self._fill(key, rng, told=True)  # faster than the answer
+            self._execute(key, rng, told=True)  # faster than the answer
         if fate < 0.3:
             raise BrokerUnavailable("the answer was lost")
         if fate < 0.45:
@@ -124,66 +113,20 @@ class WorldBroker:
         self._passes("answer")
         return OrderAck(AckStatus.ACCEPTED, key, self.books.orders[key].ref)
 
-    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
-        return OrderAck(AckStatus.REJECTED, approved.request.client_order_id, reason="orders are not replaced here")
-
     async def cancel(self, client_order_id: str) -> OrderAck:
         self._passes("call")
-        rng = self._random(f"cancel {client_order_id} {len(self.books.cancels)}")
-        self.books.cancels.append(client_order_id)
-        order = self.books.orders.get(client_order_id)
-        if not self.books.is_up or rng.random() < 0.2:
-            self._write()
+        rng = self._random(f"cancel {client_order_id} {len(self.books.cancelled)}")
+        self.books.cancelled.append(client_order_id)
+        self._changed()
+        if rng.random() < 0.2:
             return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the line is down")
-        if order is None or not order.is_open:
-            self._write()
-            return OrderAck(AckStatus.REJECTED, client_order_id, reason="the order is not open")
-        self._end(client_order_id, BrokerOrderState.CANCELLED, told=rng.random() < 0.8)
-        self._passes("answer")
-        return OrderAck(AckStatus.ACCEPTED, client_order_id, order.ref)
-
-    async def orders(self) -> Sequence[BrokerOrder]:
-        self._ask()
-        step = self.books.step
-        shown = [
-            order for key, order in self.books.orders.items() if order.is_open or step - self.books.ended[key] < 4
-        ]
-        if not self.capabilities.client_order_ids:
-            shown = [replace(order, client_order_id=None) for order in shown]
-        self._passes("answer")
-        return shown
-
-    async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
-        self._ask()
-        shown = [fill for fill in self.books.fills if fill.ts_ns >= ts_ns and not self._is_taken_back(fill)]
-        self._passes("answer")
-        return shown
-
-    async def positions(self) -> Mapping[str, BrokerPosition]:
-        self._ask()
-        return {symbol: BrokerPosition(qty, Decimal(150_000)) for symbol, qty in self.held().items() if qty}
-
-    async def balance(self) -> Balance | None:
-        self._ask()
-        return Balance("KRW", self.cash(), self.cash())
-
-    async def charges(self, day: date) -> Charges | None:
-        return None
+        ack = await super().cancel(client_order_id)
+        if ack.status is AckStatus.ACCEPTED:
+            self._end(client_order_id, told=rng.random() < 0.8)
+            self._passes("answer")
+        return ack
 
     # -- what happens at it --------------------------------------------------------------------------------
-
-    def held(self) -> dict[str, Decimal]:
-        """Return the shares by symbol: the sum of what was executed and not taken back."""
-        held: dict[str, Decimal] = {}
-        for fill in self.books.fills:
-            if not self._is_taken_back(fill):
-                held[fill.symbol] = held.get(fill.symbol, Decimal(0)) + fill.side.sign * fill.qty
-        return {symbol: qty for symbol, qty in held.items() if qty}
-
-    def cash(self) -> Decimal:
-        """Return the cash: what there was at the opening, and what was executed and not taken back."""
-        kept = [fill for fill in self.books.fills if not self._is_taken_back(fill)]
-        return OPENING - sum((f.side.sign * f.qty * f.price + f.fee + f.tax for f in kept), Decimal(0))
 
     @property
     def is_settled(self) -> bool:
@@ -195,119 +138,80 @@ class WorldBroker:
         books = self.books
         books.step += 1
         rng = self._random(f"step {books.step}")
-        books.is_up = quiet or rng.random() >= 0.1
-        books.now_ns, self._is_quiet = now_ns, quiet
-        if not books.is_up:
-            self._later(BrokerDisconnect(NAME, "the line is down", now_ns), 0)
+        self.is_up = books.is_up = quiet or rng.random() >= 0.1
+        books.time_ns, self._is_quiet = now_ns, quiet
+        if not self.is_up:
+            self._notify(BrokerDisconnect(NAME, "the line is down", now_ns))
         for key in [key for key, order in books.orders.items() if order.is_open]:
             fate = rng.random()
             if quiet and books.orders[key].side is Side.SELL:
-                self._fill(key, rng, told=True, whole=True)
+                self._execute(key, rng, told=True, whole=True)
             elif quiet:
-                self._end(key, BrokerOrderState.CANCELLED, told=True)
+                self._end(key, told=True)
             elif fate < 0.45:
-                self._fill(key, rng, told=rng.random() < 0.8)
+                self._execute(key, rng, told=rng.random() < 0.8)
             elif fate < 0.55:
-                self._end(key, BrokerOrderState.CANCELLED, told=rng.random() < 0.7)
+                self._end(key, told=rng.random() < 0.7)
             elif fate < 0.6 and not books.orders[key].filled:
-                self._end(key, BrokerOrderState.REJECTED, told=rng.random() < 0.7)
+                self._end(key, told=rng.random() < 0.7, rejected=True)
         if not quiet and rng.random() < 0.1:
-            self._trade_by_hand(symbol, rng)
+            qty = rng.randint(1, 5)
+            self._execute(self.order_by_hand(symbol, Side.BUY, qty, now_ns), rng, told=rng.random() < 0.7)
         if not quiet and books.fills and rng.random() < 0.08:
             self._take_back(rng)
-        self._write()
+        self._changed()
         for answer in self._held_answers:
             answer.set()
         self._held_answers.clear()
         for one in [one for one in books.waiting if one.step <= books.step or quiet]:
-            self._tell(one)
+            self._give(one)
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    _is_quiet = False
-
-    def _ask(self) -> None:
+    def _asked(self, what: str) -> None:
         self._passes("call")
-        if not self.books.is_up:
-            raise BrokerUnavailable(f"broker {NAME} is not connected")
+        super()._asked(what)
 
-    def _enter(self, approved: Approved) -> None:
-        request = approved.request
-        self.books.now_ns = max(self.books.now_ns, request.ts_ns)
-        ref = VenueRef(DAY, f"o{len(self.books.orders) + 1}", NAME)
-        self.books.orders[request.client_order_id] = BrokerOrder(
-            request.client_order_id,
-            ref,
-            request.symbol,
-            request.side,
-            request.qty,
-            Decimal(0),
-            BrokerOrderState.OPEN,
-        )
-        self._write()
+    async def _tell(self) -> None:
+        self._passes("answer")
 
-    def _fill(self, key: str, rng: random.Random, *, told: bool, whole: bool = False) -> None:
+    def _is_listed(self, key: str, order: BrokerOrder) -> bool:
+        return order.is_open or self.books.step - self.books.ended[key] < 4
+
+    def _execute(self, key: str, rng: random.Random, *, told: bool, whole: bool = False) -> None:
         order = self.books.orders[key]
         qty = order.remaining if whole or rng.random() < 0.5 else Decimal(rng.randint(1, int(order.remaining)))
-        last = qty == order.remaining
-        state = BrokerOrderState.FILLED if last else BrokerOrderState.OPEN
-        self.books.orders[key] = replace(order, filled=order.filled + qty, state=state)
         price = Decimal(150_100)
-        sold = order.side is Side.SELL
-        tax = Decimal(int(qty * price * 2 / 1000)) if sold else Decimal(0)
-        fill = Fill(
-            NAME,
-            f"x{len(self.books.fills) + 1}",
-            key,
-            order.symbol,
-            order.side,
-            qty,
-            price,
-            Decimal(int(qty * price / 10_000)),
-            tax,
-            self.books.now_ns,
-            last,
-        )
-        self.books.fills.append(fill)
-        if last:
+        tax = Decimal(int(qty * price * 2 / 1000)) if order.side is Side.SELL else Decimal(0)
+        fee = Decimal(int(qty * price / 10_000))
+        fill = self.books.fill(key, qty, price, self.books.time_ns, fee=fee, tax=tax)
+        if fill.last:
             self.books.ended[key] = self.books.step
         if told:
-            self._later(fill, rng.choice((0, 0, 0, 2)), again=rng.random() < 0.2)
-        self._write()
+            self._steps, self._again = rng.choice((0, 0, 0, 2)), rng.random() < 0.2
+            self._notify(fill)
+        self._changed()
 
-    def _end(self, key: str, state: BrokerOrderState, *, told: bool) -> None:
-        order = self.books.orders[key]
-        self.books.orders[key] = replace(order, state=state)
+    def _end(self, key: str, *, told: bool, rejected: bool = False) -> None:
         self.books.ended[key] = self.books.step
-        kind = OrderRejected if state is BrokerOrderState.REJECTED else OrderCancelled
-        if told:
-            self._later(kind(NAME, key, order.symbol, self.books.now_ns, "as the seed says"), 0)
-        self._write()
-
-    def _trade_by_hand(self, symbol: str, rng: random.Random) -> None:
-        number = sum(key.startswith("app") for key in self.books.orders) + 1
-        key, qty = f"app{number}", Decimal(rng.randint(1, 5))
-        ref = VenueRef(DAY, f"o{len(self.books.orders) + 1}", NAME)
-        order = BrokerOrder(key, ref, symbol, Side.BUY, qty, Decimal(0), BrokerOrderState.OPEN)
-        self.books.orders[key] = order
-        self._fill(key, rng, told=rng.random() < 0.7)
+        self.end(key, self.books.time_ns, rejected=rejected, told=told)
 
     def _take_back(self, rng: random.Random) -> None:
         fill = rng.choice(self.books.fills)
-        if self._is_taken_back(fill) or fill.side is Side.SELL or self.held().get(fill.symbol, 0) < fill.qty:
+        is_held = self.books.held.get(fill.symbol, 0) >= fill.qty
+        if fill.execution_id in self.books.busts or fill.side is Side.SELL or not is_held:
             return
-        self.books.busts.append(fill.execution_id)
-        ids = (NAME, fill.execution_id, fill.client_order_id, fill.symbol)
-        report = FillReversed(*ids, fill.ts_ns, self.books.now_ns, "price out of line")
-        self._later(report, 0, again=rng.random() < 0.2)
+        self._again = rng.random() < 0.2
+        self.take_back(fill, self.books.time_ns)
 
-    def _is_taken_back(self, fill: Fill) -> bool:
-        return fill.execution_id in self.books.busts
-
-    def _later(self, report: Report, steps: int, *, again: bool = False) -> None:
+    def _notify(self, report: Report) -> None:
+        """Write a report down, to be told in this step or a later one."""
+        steps, again = self._steps, self._again
+        self._steps, self._again = 0, False
         self.books.waiting.append(Told(self.books.step + steps, report, again))
+        self._changed()
 
-    def _tell(self, one: Told) -> None:
+    def _give(self, one: Told) -> None:
         """Give a report to the session; it is written off when the session has it on disk."""
         self._passes("report")
         self.publish(one.report)
@@ -315,13 +219,13 @@ class WorldBroker:
         self._passes("reported")
         self.books.waiting.remove(one)
         if one.again:
-            self._later(one.report, 1)
-        self._write()
+            self.books.waiting.append(Told(self.books.step + 1, one.report))
+        self._changed()
 
     def _random(self, what: str) -> random.Random:
         return random.Random(f"{self._seed} {what}")
 
-    def _write(self) -> None:
+    def _changed(self) -> None:
         beside = self._path.with_suffix(".new")
         beside.write_bytes(msgspec.json.encode(self.books))
         os.replace(beside, self._path)

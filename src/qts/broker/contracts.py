@@ -35,6 +35,10 @@ class BrokerOrder(msgspec.Struct, frozen=True):
 
     ``client_order_id`` is None when the broker does not say whose order it is: it keeps no ids of its clients, or
     the order came from elsewhere. ``qty`` is the whole quantity, ``filled`` what has been executed of it.
+    ``earlier``: the numbers that it had before replacements and cancels gave it a newer one, oldest first.
+    ``limit``: None for an order at the market, and where it is not told. ``amount``: quantity times price of all
+    that was executed, without fees; None where it is not told. ``ts_ns``: when the broker took it (ns since 1970,
+    UTC); 0 where it is not told.
     """
 
     client_order_id: str | None
@@ -44,6 +48,15 @@ class BrokerOrder(msgspec.Struct, frozen=True):
     qty: Decimal
     filled: Decimal
     state: BrokerOrderState
+    earlier: tuple[VenueRef, ...] = ()
+    limit: Decimal | None = None
+    amount: Decimal | None = None
+    ts_ns: int = 0
+
+    @property
+    def first_ref(self) -> VenueRef:
+        """Return the number with which it began."""
+        return self.earlier[0] if self.earlier else self.ref
 
     @property
     def is_open(self) -> bool:
@@ -83,7 +96,9 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     ``order_types`` and ``times_in_force``: what it takes; a request of another kind is answered REJECTED.
     ``client_order_ids``: it keeps the id that an order is placed with and names it in every answer and query;
-    without them at most one order of a symbol and side may be on its way. ``replaces``: it changes an open order.
+    without them at most one order of a symbol and side may be on its way. ``execution_ids``: it numbers executions
+    and lists them in ``fills_since``; without them that is empty, ``orders`` names the ended orders of the day too,
+    and what was executed of each is found in its ``filled`` and ``amount``. ``replaces``: it changes an open order.
     ``caps_cost``: it takes a buy at the market with ``max_cost`` and spends no more than that.
     ``exits_in_bars``: it takes an exit with ``armed_ns`` and executes it in the bar that has just ended.
     ``visibility_lag_ns``: time for which an order that it has taken may be absent from ``orders`` and
@@ -98,6 +113,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     requests_per_s: int | None
     caps_cost: bool = False
     exits_in_bars: bool = False
+    execution_ids: bool = True
 
     def lacks(self, request: OrderRequest) -> str:
         """Return a sentence on what ``request`` asks for and this broker does not do; "" when it does all of it."""
