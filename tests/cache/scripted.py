@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
-from qts.cache.contracts import CacheWrite, Fields, HashWrite, LevelsRead
+from qts.cache.contracts import CacheWrite, Fields, HashWrite, LevelsRead, PoolUse
 from qts.clock import NS_PER_MS, Clock
 from qts.errors import InputError, Unavailable
 
@@ -22,12 +22,15 @@ class ScriptedClient:
         """Whether every write is refused."""
         self.asked: Counter[str] = Counter()
         """How often each method was called."""
+        self.read_at_once: list[int] = []
+        """How many keys each read was of."""
         self.hashes: dict[str, Fields] = {}
         self.books: dict[str, LevelsRead] = {}
         self.sets: dict[str, set[str]] = {}
         self.locks: dict[str, tuple[str, int]] = {}
         self.lifetimes: dict[str, int] = {}
         self.server = ""
+        self.pool = PoolUse(2, 50)
 
     async def open(self) -> None:
         await self._call("open")
@@ -46,16 +49,19 @@ class ScriptedClient:
                 self.books[write.key] = LevelsRead(write.bids, write.asks, write.fields)
 
     async def get(self, key: str) -> Fields | None:
-        await self._call("get")
-        return self.hashes.get(key)
+        return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: Sequence[str]) -> Sequence[Fields | None]:
         await self._call("get_many")
+        self.read_at_once.append(len(keys))
         return [self.hashes.get(key) for key in keys]
 
     async def levels(self, key: str, most: int) -> LevelsRead | None:
-        await self._call("levels")
-        return self.books.get(key)
+        return (await self.levels_many([key], most))[0]
+
+    async def levels_many(self, keys: Sequence[str], most: int) -> Sequence[LevelsRead | None]:
+        await self._call("levels_many")
+        return [self.books.get(key) for key in keys]
 
     async def delete(self, keys: Sequence[str]) -> None:
         await self._call("delete", writes=True)

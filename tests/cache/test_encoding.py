@@ -116,9 +116,13 @@ def test_an_amount_that_is_none_is_not_written(amount: str) -> None:
         fields_of(PriceValue(at_ns=AT, timestamp_ms=1, last=Decimal(amount)))
 
 
-def test_a_text_that_is_no_unicode_is_not_written() -> None:
-    with pytest.raises(ContractError, match="json is no text that a cache can hold"):
-        fields_of(ViewValue(at_ns=AT, json="\ud800"))
+def test_a_text_that_was_no_unicode_is_damage() -> None:
+    strategy = {"at_ns": str(AT), "param.fast": "12"}
+
+    assert value_of(ViewValue, {"at_ns": str(AT), "json": "\udcff"}) is None
+    assert value_of(StrategyValue, strategy) is not None
+    assert value_of(StrategyValue, {**strategy, "param.fast": "\udcff"}) is None
+    assert value_of(StrategyValue, {**strategy, "param.\udcff": "12"}) is None
 
 
 def test_fields_that_are_not_known_are_ignored() -> None:

@@ -54,7 +54,7 @@ async def test_the_first_five_are_asked_and_answered_by_the_source_and_the_rest_
     outage = await Outage().begun()
 
     assert await outage.read(20) == [50] * 20
-    assert outage.client.asked["get"] == 5
+    assert outage.client.asked["get_many"] == 5
     assert outage.manager.breaker.state is BreakerState.OPEN
     assert outage.manager.stats.requests[Kind.POSITION][Result.AWAY] == 20
     assert outage.told.lines == [OPENED]
@@ -90,7 +90,7 @@ async def test_a_cache_that_is_still_away_is_tried_once_a_minute_and_told_once()
         outage.clock.advance(MINUTE)
         assert await outage.read(4) == [50] * 4
 
-    assert outage.client.asked["get"] == 5 + 3
+    assert outage.client.asked["get_many"] == 5 + 3
     assert outage.told.lines == [OPENED]
 
 
@@ -103,7 +103,7 @@ async def test_while_the_probe_is_under_way_the_others_go_to_the_source() -> Non
     found = await asyncio.gather(*(outage.manager.get(PositionValue, SYMBOL) for _ in range(10)))
 
     assert found == [position(50)] * 10
-    assert outage.client.asked["get"] == 1
+    assert outage.client.asked["get_many"] == 1
 
 
 async def test_a_probe_that_is_cancelled_is_followed_by_another_one() -> None:
@@ -190,5 +190,6 @@ async def test_the_status_counts_what_was_not_nothing() -> None:
     assert status.loads == {"position": {"LOADED": 6}}
     assert status.writes == {"WRITTEN": 1}
     assert (status.breaker, status.opened) == ("OPEN", 1)
+    assert (status.connections, status.most_connections) == (2, 50)
     assert 0 < status.read_p50_us <= status.read_p99_us
     assert 0 < status.write_p50_us <= status.write_p99_us

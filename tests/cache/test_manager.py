@@ -145,7 +145,7 @@ async def test_away_with_a_source_gives_the_source_s_and_asks_the_cache_nothing_
     case.client.down = True
 
     assert await case.manager.read(PositionValue, SYMBOL) == Reading(position(50), Result.AWAY, loaded=True)
-    assert dict(case.client.asked) == {"get": 1}
+    assert dict(case.client.asked) == {"get_many": 1}
     assert (counts(case.manager), loads(case.manager)) == ({Result.AWAY: 1}, {Load.LOADED: 1})
 
 
@@ -257,7 +257,7 @@ async def test_many_symbols_are_one_call_and_only_what_lacks_is_loaded() -> None
 
     assert [one.value for one in found] == [position(50), position(120), position(50)]
     assert [one.result for one in found] == [Result.MISS, Result.HIT, Result.MISS]
-    assert case.client.asked["get_many"] == 1
+    assert case.client.read_at_once == [3, 1, 1, 1, 1]  # then each that lacks, once locked and before it is written
     assert case.source is not None
     assert case.source.calls == 2
 
@@ -278,7 +278,7 @@ async def test_a_source_that_fails_for_one_of_many_is_asked_for_all_and_then_rai
     assert source.calls == 3
 
 
-async def test_many_books_are_read_and_judged_one_by_one() -> None:
+async def test_many_books_are_one_call_and_judged_one_by_one() -> None:
     case = Case(None)
     book = VALUES[BookValue][1]
     await case.manager.put([("000660", book), (SYMBOL, book)])
@@ -287,6 +287,7 @@ async def test_many_books_are_read_and_judged_one_by_one() -> None:
 
     assert [one.result for one in found] == [Result.DAMAGED, Result.HIT, Result.MISS]
     assert found[1].value == book
+    assert case.client.asked["levels_many"] == 1
 
 
 # Writing
@@ -344,6 +345,7 @@ async def test_a_value_that_no_cache_can_hold_is_left_out_and_told_once() -> Non
         "the cache cannot hold price '000660', which is left out: bid is no amount that a cache can hold: NaN"
     ]
     assert await manager.put([("000660", unfit)]) is False
+    assert await manager.put([("", ViewValue(at_ns=AT, json="\ud800"))]) is False
 
 
 async def test_nothing_to_write_asks_nothing() -> None:

@@ -131,6 +131,29 @@ class CacheTests:
             assert found is not None
             assert [price for price, _ in found.bids] == ["1E+2", "10", "9", "-3.5"]
 
+    async def test_many_books_are_read_in_the_order_of_their_keys(self, opens: Opens) -> None:
+        async with opens() as cache:
+            keys = [f"qts:A:book:{{{number:02}}}" for number in range(30)]
+            await cache.put([levels(key, bids=[(str(number), "1")]) for number, key in enumerate(keys)])
+            found = await cache.levels_many([keys[7], "qts:A:book:{none}", keys[3]], 10)
+            assert [read(one) and read(one)[0] for one in found] == [[("7", "1")], None, [("3", "1")]]  # type: ignore[index]
+            assert await cache.levels_many([], 10) == []
+
+    async def test_something_else_at_a_key_has_no_field_and_takes_no_other_value_with_it(
+        self, opens: Opens
+    ) -> None:
+        # Given a value, and a set where another program should have left a value
+        async with opens() as cache:
+            await cache.put([hashed()])
+            await cache.count("qts:A:price:{000660}", "x", LONG)
+            await cache.count("qts:A:book:{000660}", "x", LONG)
+            # Then each is read for itself, and a write replaces it
+            assert [*await cache.get_many(["qts:A:price:{000660}", PRICE])] == [{}, FIELDS]
+            assert read(await cache.levels("qts:A:book:{000660}", 2)) == ([], [], {})
+            await cache.put([hashed("qts:A:price:{000660}"), levels("qts:A:book:{000660}")])
+            assert await cache.get("qts:A:price:{000660}") == FIELDS
+            assert read(await cache.levels("qts:A:book:{000660}", 1)) is not None
+
     async def test_a_book_is_replaced_as_a_whole_also_by_an_empty_side(self, opens: Opens) -> None:
         async with opens() as cache:
             await cache.put([levels()])

@@ -206,7 +206,10 @@ class CacheClient(Protocol):
         ...
 
     async def get(self, key: str) -> Fields | None:
-        """Return the fields of a hash; None when there is none, or it has expired."""
+        """Return the fields of a hash; None when there is none, or it has expired.
+
+        No field at all: another program has put something there that is no hash.
+        """
         ...
 
     async def get_many(self, keys: Sequence[str]) -> Sequence[Fields | None]:
@@ -214,7 +217,14 @@ class CacheClient(Protocol):
         ...
 
     async def levels(self, key: str, most: int) -> LevelsRead | None:
-        """Return at most ``most`` levels of each side; None when there are none, or they have expired."""
+        """Return at most ``most`` levels of each side; None when there are none, or they have expired.
+
+        No field at all: as of :meth:`get`.
+        """
+        ...
+
+    async def levels_many(self, keys: Sequence[str], most: int) -> Sequence[LevelsRead | None]:
+        """Return :meth:`levels` of many keys in one round trip, in the order of ``keys``."""
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:

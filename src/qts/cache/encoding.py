@@ -52,8 +52,7 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,19}").fullmatch
 def fields_of(value: CacheValue) -> dict[str, str]:
     """Return the fields of a value; those of a book are without its levels, see :func:`levels_of`.
 
-    Raises ContractError for an amount that is not finite or is larger or finer than exact arithmetic makes them,
-    and for a text that is no Unicode.
+    Raises ContractError for an amount that is not finite, or larger or finer than exact arithmetic makes them.
     """
     found = {}
     for name in _FORMS[type(value)]:
@@ -64,17 +63,7 @@ def fields_of(value: CacheValue) -> dict[str, str]:
             found[name] = str(one)
     if isinstance(value, StrategyValue):
         found |= {PARAMETER + name: text for name, text in value.parameters.items()}
-    for name, text in found.items():
-        if not text.isascii():
-            _refuse_surrogates(name, text)
     return found
-
-
-def _refuse_surrogates(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ContractError(f"{name} is no text that a cache can hold: {error}") from None
 
 
 def levels_of(levels: tuple[Level, ...], most: int) -> list[tuple[str, str]]:
@@ -89,7 +78,10 @@ def value_of(of: type[V], fields: Fields) -> V | None:
         return None
     if of is StrategyValue:
         start = len(PARAMETER)
-        made["parameters"] = {name[start:]: text for name, text in fields.items() if name.startswith(PARAMETER)}
+        found = {name[start:]: text for name, text in fields.items() if name.startswith(PARAMETER)}
+        if any(_unicode(one) is None for pair in found.items() for one in pair):
+            return None
+        made["parameters"] = found
     return of(**made)
 
 
@@ -153,11 +145,21 @@ def _whole(text: str) -> int | None:
     return number if -NEVER_NS <= number <= NEVER_NS else None
 
 
+def _unicode(text: str) -> str | None:
+    """Return a text as it is; None for bytes that were none, which clients give as lone surrogates."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return None
+    return text
+
+
 def _form(of: type[CacheValue]) -> dict[str, tuple[Callable[[str], Any], bool]]:
     """Return how each field of a class is parsed, and whether it has to be there."""
     form: dict[str, tuple[Callable[[str], Any], bool]] = {}
     for field in msgspec.structs.fields(of):
-        for kind, parse in ((int, _whole), (Decimal, _number), (str, str)):
+        for kind, parse in ((int, _whole), (Decimal, _number), (str, _unicode)):
             if field.type in (kind, kind | None):
                 form[field.name] = (parse, field.required)
     return form

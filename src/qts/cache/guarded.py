@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from qts.cache.breaker import BreakerState, CircuitBreaker
 from qts.cache.config import CacheConfig
-from qts.cache.contracts import CacheClient
+from qts.cache.contracts import CacheClient, PoolUse
 from qts.cache.sharing import SharedWork
 from qts.clock import NS_PER_S, Clock, stopwatch_ns
 from qts.errors import InputError, Unavailable
@@ -45,6 +45,11 @@ class GuardedClient:
     def server(self) -> str:
         """Return name and version of the server; "" before it answered."""
         return self._client.server
+
+    @property
+    def pool(self) -> PoolUse:
+        """Return how many connections to the server are in use."""
+        return self._client.pool
 
     async def open(self) -> None:
         """Open the client, unless that was done.

@@ -30,7 +30,7 @@ from typing import Final, Generic, TypeAlias
 import msgspec
 
 from qts.cache.config import CacheConfig
-from qts.cache.contracts import BookValue, CacheClient, CacheValue, Fields, Kind, LevelsRead
+from qts.cache.contracts import BookValue, CacheClient, CacheValue, Kind
 from qts.cache.encoding import KIND_OF, V, book_of, value_of
 from qts.cache.stats import Load, Result
 from qts.cache.writer import CacheWriter
@@ -47,7 +47,7 @@ LOCK_MS: Final = 500
 """How long a lock lives that no one lets go of, and so the longest that a load of another process is waited for."""
 POLL_S: Final = 0.01
 _AT_ONCE: Final = 16
-"""Loads of one read of many, and reads of books, that are under way at once."""
+"""Loads of one read of many that are under way at once."""
 
 
 class Reading(msgspec.Struct, Generic[V], frozen=True):
@@ -111,7 +111,7 @@ class CacheManager(CacheWriter):
         return (await self.read_many(of, [name]))[0]
 
     async def read_many(self, of: type[V], names: Sequence[str]) -> Sequence[Reading[V]]:
-        """Return :meth:`read` of many names in their order, in one round trip; books in one each."""
+        """Return :meth:`read` of many names in their order, in one round trip."""
         if not names:
             return []
         kind = KIND_OF[of]
@@ -141,9 +141,11 @@ class CacheManager(CacheWriter):
         """Return what the cache has, without asking a source or counting a request."""
         try:
             if of is BookValue:
-                made = await self._books(keys)
+                most = self._config.book_levels
+                levels = await self._guarded.ask(lambda client: client.levels_many(keys, most), self.stats.reads)
+                made = [(one is not None, None if one is None else book_of(one)) for one in levels]
             else:
-                texts = await self._guarded.ask(lambda client: self._fields(client, keys), self.stats.reads)
+                texts = await self._guarded.ask(lambda client: client.get_many(keys), self.stats.reads)
                 made = [(one is not None, None if one is None else value_of(of, one)) for one in texts]
         except (Unavailable, InputError):
             return [Reading(None, Result.AWAY) for _ in keys]
@@ -161,20 +163,6 @@ class CacheManager(CacheWriter):
             else:
                 found.append(Reading(None, Result.STALE, age_ms))
         return found
-
-    async def _fields(self, client: CacheClient, keys: Sequence[str]) -> Sequence[Fields | None]:
-        return [await client.get(keys[0])] if len(keys) == 1 else await client.get_many(keys)
-
-    async def _books(self, keys: Sequence[str]) -> list[tuple[bool, BookValue | None]]:
-        room = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(key: str) -> LevelsRead | None:
-            async with room:
-                most = self._config.book_levels
-                return await self._guarded.ask(lambda client: client.levels(key, most), self.stats.reads)
-
-        found = await asyncio.gather(*map(one, keys))
-        return [(levels is not None, None if levels is None else book_of(levels)) for levels in found]
 
     # -- the source --------------------------------------------------------------------------------------------
 

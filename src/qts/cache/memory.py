@@ -68,7 +68,7 @@ class MemoryCache:
         if entry[0] <= self._now():
             del self._entries[key]
             return None
-        return entry[1]
+        return {} if entry[1] is None else entry[1]
 
     async def get_many(self, keys: Sequence[str]) -> Sequence[Fields | None]:
         return [await self.get(key) for key in keys]
@@ -78,6 +78,9 @@ class MemoryCache:
         if fields is None:
             return None
         return LevelsRead(self._side(key + BID)[:most], self._side(key + ASK)[:most], fields)
+
+    async def levels_many(self, keys: Sequence[str], most: int) -> Sequence[LevelsRead | None]:
+        return [await self.levels(key, most) for key in keys]
 
     async def delete(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -42,6 +42,15 @@ class CacheMetrics:
             written.add_metric([end.value.lower()], count)
         yield written
         yield self._latency()
+        status = self._cache.status()
+        connections = self._core.GaugeMetricFamily(
+            "qts_cache_connections",
+            "Connections to the server in use, and how many there may be.",
+            labels=["state"],
+        )
+        connections.add_metric(["in_use"], status.connections)
+        connections.add_metric(["most"], status.most_connections)
+        yield connections
         yield from self._breaker()
 
     def _by_kind(self, name: str, text: str, label: str, counts: Mapping[Any, Mapping[Any, int]]) -> Any:

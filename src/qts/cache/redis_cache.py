@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from decimal import InvalidOperation
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from qts.cache.access import Access
 from qts.cache.contracts import CacheWrite, Fields, LevelsRead, LevelsWrite, PoolUse
-from qts.cache.server.commands import Command, Word
+from qts.cache.server.commands import FOREIGN, Command, Word
 from qts.cache.server.connecting import Connector
 from qts.cache.server.limits import Limits
 from qts.cache.server.opening import open_nodes
@@ -18,6 +19,7 @@ from qts.cache.server.scripts import COUNT, LEVELS, PUT, PUT_LEVELS, UNLOCK
 from qts.cache.writing import ASK, BID, best_first, check_prefix, check_texts, check_ttl, check_write
 from qts.errors import StateError
 
+_NO_BOOK: Final = LevelsRead((), (), {})
 _SCANNED: Final = 500
 """Keys that a server looks at in one step of a scan; it answers others in between."""
 _SPECIAL: Final = str.maketrans({one: f"\\{one}" for one in "\\*?[]^"})
@@ -65,25 +67,24 @@ class RedisCache:
             await self._nodes.run([_put(write) for write in writes], "write")
 
     async def get(self, key: str) -> Fields | None:
-        [found] = await self._nodes.run((Command(key, ("HGETALL", key)),), "read")
-        return found or None
+        return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: Sequence[str]) -> Sequence[Fields | None]:
         if not keys:
             return []
-        found = await self._nodes.run([Command(key, ("HGETALL", key)) for key in keys], "read")
-        return [fields or None for fields in found]
+        found = await self._nodes.run([Command(key, ("HGETALL", key), reads=True) for key in keys], "read")
+        return [{} if fields is FOREIGN else fields or None for fields in found]
 
     async def levels(self, key: str, most: int) -> LevelsRead | None:
-        command = Command(key, (3, key, key + BID, key + ASK, most), LEVELS)
-        [(flat, bids, more_bids, asks, more_asks)] = await self._nodes.run((command,), "read")
-        if not flat:
-            return None
-        return LevelsRead(
-            best_first(map(_level, chain(bids, more_bids)), are_bids=True)[:most],
-            best_first(map(_level, chain(asks, more_asks)), are_bids=False)[:most],
-            dict(zip(flat[::2], flat[1::2], strict=True)),
+        return (await self.levels_many([key], most))[0]
+
+    async def levels_many(self, keys: Sequence[str], most: int) -> Sequence[LevelsRead | None]:
+        if not keys:
+            return []
+        found = await self._nodes.run(
+            [Command(key, (3, key, key + BID, key + ASK, most), LEVELS, reads=True) for key in keys], "read"
         )
+        return [_NO_BOOK if one is FOREIGN else _levels(one, most) for one in found]
 
     async def delete(self, keys: Sequence[str]) -> None:
         names = [name for key in keys for name in (key, key + BID, key + ASK)]
@@ -141,6 +142,20 @@ class RedisCache:
         if self._opened is None:
             raise StateError("the cache is not open; await its open() first")
         return self._opened
+
+
+def _levels(reply: Any, most: int) -> LevelsRead | None:
+    flat, bids, more_bids, asks, more_asks = reply
+    if not flat:
+        return None
+    try:
+        return LevelsRead(
+            best_first(map(_level, chain(bids, more_bids)), are_bids=True)[:most],
+            best_first(map(_level, chain(asks, more_asks)), are_bids=False)[:most],
+            dict(zip(flat[::2], flat[1::2], strict=True)),
+        )
+    except InvalidOperation:  # another program has put a level there whose price is no number
+        return _NO_BOOK
 
 
 def _put(write: CacheWrite) -> Command:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from qts.cache.breaker import BreakerState
-from qts.cache.contracts import Kind
+from qts.cache.contracts import Kind, PoolUse
 from qts.clock import NS_PER_US
 from qts.histogram import Histogram
 
@@ -52,12 +52,15 @@ class CacheStatus(msgspec.Struct, frozen=True):
     """Counts of a cache so far. ``requests``, ``loads``: those other than 0 by kind and then by answer.
 
     Latencies are those of the calls, in µs and within 5 %; 0.0 before the first. ``opened``: how often the breaker
-    opened. ``server``: name and version, "" before it answered.
+    opened. ``server``: name and version, "" before it answered. ``connections``: those in use, of at most
+    ``most_connections``; 0 of 0 where there are none.
     """
 
     server: str
     breaker: str
     opened: int
+    connections: int
+    most_connections: int
     requests: Mapping[str, Mapping[str, int]]
     loads: Mapping[str, Mapping[str, int]]
     writes: Mapping[str, int]
@@ -82,13 +85,15 @@ class CacheStats:
         self.writes: Final = Histogram()
         """The same of all other calls."""
 
-    def status(self, server: str, breaker: BreakerState, opened: int) -> CacheStatus:
-        """Return a copy of the counts with what ``server`` and breaker are."""
+    def status(self, server: str, pool: PoolUse, breaker: BreakerState, opened: int) -> CacheStatus:
+        """Return a copy of the counts with what server, connections and breaker are."""
         reads, writes = self.reads.percentiles_ns((0.5, 0.99)), self.writes.percentiles_ns((0.5, 0.99))
         return CacheStatus(
             server=server,
             breaker=breaker.value,
             opened=opened,
+            connections=pool.in_use,
+            most_connections=pool.most,
             requests=_by_name(self.requests),
             loads=_by_name(self.loads),
             writes={end.value: count for end, count in self.written.items() if count},

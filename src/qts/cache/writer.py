@@ -17,6 +17,7 @@ from qts.cache.guarded import GuardedClient
 from qts.cache.keys import Keys, encoded
 from qts.cache.sharing import SharedWork
 from qts.cache.stats import CacheStats, CacheStatus, Written
+from qts.cache.writing import check_write
 from qts.clock import Clock
 from qts.errors import InputError, Unavailable
 
@@ -73,8 +74,9 @@ class CacheWriter:
         return self._guarded.breaker
 
     def status(self) -> CacheStatus:
-        """Return counts, latencies and the state of the breaker."""
-        return self.stats.status(self._guarded.server, self.breaker.state, self.breaker.opened)
+        """Return counts, latencies, connections and the state of the breaker."""
+        guarded = self._guarded
+        return self.stats.status(guarded.server, guarded.pool, self.breaker.state, self.breaker.opened)
 
     async def open(self) -> None:
         """Connect and look who answers. Without it the first call does.
@@ -141,13 +143,15 @@ class CacheWriter:
         kind = KIND_OF[type(value)]
         try:
             key, fields, ttl_ms = self.keys.of(kind, name), fields_of(value), self._lifetimes[kind]
+            write: CacheWrite = HashWrite(key, fields, ttl_ms)
             if isinstance(value, BookValue):
                 most = self._config.book_levels
-                return LevelsWrite(key, levels_of(value.bids, most), levels_of(value.asks, most), fields, ttl_ms)
+                write = LevelsWrite(key, levels_of(value.bids, most), levels_of(value.asks, most), fields, ttl_ms)
+            check_write(write)  # one that the client would refuse would take all others with it
         except InputError as error:  # also ContractError
             self.stats.written[Written.REFUSED] += 1
             if not self._unfit_told:
                 self._unfit_told = True
                 self._tell(f"the cache cannot hold {kind.name.lower()} {name!r}, which is left out: {error}")
             return None
-        return HashWrite(key, fields, ttl_ms)
+        return write

@@ -13,16 +13,21 @@ from qts.errors import InputError
 
 Word: TypeAlias = str | int
 
+FOREIGN: Final = object()
+"""The answer to a reading command about a key that holds another kind of value."""
+
 
 class Command(msgspec.Struct, frozen=True):
     """A command that may be sent again, since a repeat changes nothing more.
 
-    ``words``: name and arguments; of a script the number of its keys, the keys and its words.
+    ``words``: name and arguments; of a script the number of its keys, the keys and its words. ``reads``: where
+    another program has put something else at the key, the answer is :data:`FOREIGN` and no refusal.
     """
 
     key: str
     words: tuple[Word, ...]
     script: Script | None = None
+    reads: bool = False
 
 
 _pack: Final[Callable[[tuple[Word | bytes, ...]], bytes]] = hiredis.pack_command  # type: ignore[assignment]

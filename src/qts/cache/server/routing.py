@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, ResponseError
 
-from qts.cache.server.commands import Command, pack, packed
+from qts.cache.server.commands import FOREIGN, Command, pack, packed
 from qts.cache.server.connecting import Connector
 from qts.cache.server.failures import Failure, explained, is_passing, late
 from qts.cache.server.limits import deadline
@@ -231,6 +231,8 @@ class _Round:
         for place, reply in zip(places, replies[each - 1 :: each], strict=True):
             if not isinstance(reply, ResponseError):
                 self.replies[place] = reply
+            elif self.commands[place].reads and str(reply).startswith("WRONGTYPE"):
+                self.replies[place] = FOREIGN
             elif isinstance(reply, AskError):
                 again.append(place)
                 self._redirect(place, reply)
