@@ -30,7 +30,9 @@ MAY_THREAD = {"clock.py", "event/"}
 """Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
 MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapter.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
-MAY_FOLLOW = {"db/follower.py", "db/ages.py", "db/ticks/on_thread.py", "runtime/recording/"}
+MAY_FOLLOW = {
+    "db/follower.py", "db/ages.py", "db/sheets/call_thread.py", "db/ticks/on_thread.py", "runtime/recording/",
+}  # fmt: skip
 """What waits for a server must not wait on the loop: it has a thread, and a loop, of its own."""
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""

@@ -35,7 +35,6 @@ _PLAIN: Final = re.compile(r"[a-z][a-z0-9_+.-]{0,40}", re.IGNORECASE)
 """Text that is short and plain enough to be shown: a scheme or the name of a parameter."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _OTHERS_MAY_READ: Final = 0o077
-_MOST_BYTES: Final = 4_096
 
 
 class UrlKind(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,16 +202,16 @@ def password_of(environ: Mapping[str, str], kind: UrlKind) -> str:
     password, file = environ.get(kind.password, ""), environ.get(kind.password_file, "")
     if password and file:
         raise InputError(f"{kind.password} and {kind.password_file} are both set; set one of them")
-    return _private_text(Path(file), kind.password_file) if file else password
+    return private_text(Path(file), kind.password_file, "the password") if file else password
 
 
-def _places(kind: UrlKind) -> str:
-    if kind.elsewhere:
-        return f"{kind.password}, in a file named by {kind.password_file}, or {kind.elsewhere}"
-    return f"{kind.password}, or in a file named by {kind.password_file}"
+def private_text(path: Path, variable: str, content: str, most: int = 4_096) -> str:
+    """Return the text of a file that is its owner's alone, without the ends of lines behind it.
 
-
-def _private_text(path: Path, variable: str) -> str:
+    Raises InputError, which names the ``variable`` that names the file, the ``content`` that it should have and
+    nothing that is in it: for no regular file, one that others may use, an empty one, and one that is no text or
+    longer than ``most`` bytes.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(handle, "rb") as file:
@@ -224,10 +223,19 @@ def _private_text(path: Path, variable: str) -> str:
                     f"{variable} names {path}, which others than its owner may use (mode "
                     f"{stat.S_IMODE(found.st_mode):04o}); allow it to its owner alone: chmod 600 {path}"
                 )
-            text = file.read(_MOST_BYTES).decode().rstrip("\r\n")
+            data = file.read(most + 1)
+            if len(data) > most:
+                raise InputError(f"{variable} names {path}, which is longer than {most} bytes; it holds {content}")
+            text = data.decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(f"{variable} names {path}, which cannot be read: {reason}") from None
     if not text:
-        raise InputError(f"{variable} names {path}, which is empty; write the password into it")
+        raise InputError(f"{variable} names {path}, which is empty; write {content} into it")
     return text
+
+
+def _places(kind: UrlKind) -> str:
+    if kind.elsewhere:
+        return f"{kind.password}, in a file named by {kind.password_file}, or {kind.elsewhere}"
+    return f"{kind.password}, or in a file named by {kind.password_file}"

@@ -16,6 +16,7 @@ from tests.effort import EVERY_CALL
 from tests.servers import sql
 from tests.servers.fixtures import VERSIONS, Database, MakeDatabase
 from tests.servers.pglite import PGlite
+from tests.servers.sheets import Sheets, adapter_of
 
 EMPTY = """
 DO $$ DECLARE name text; BEGIN
@@ -53,6 +54,16 @@ class TestSqlite(AdapterTests):
         path = tmp_path / "copies.sqlite"
         migrate_file(path)
         return lambda: opened(SqliteAdapter(path))
+
+
+class TestSheets(AdapterTests):
+    @pytest.fixture
+    def opens(self, tmp_path: Path) -> Iterator[Opens]:
+        pytest.importorskip("google.auth", reason="needs the extra sheets: pip install 'qts-runtime[sheets]'")
+        with Sheets() as sheets:
+            sheets.per_minute = 1_000_000
+            sheets.write_credentials(tmp_path / "key.json")
+            yield lambda: opened(adapter_of(sheets, tmp_path / "key.json", calls_per_minute=300))
 
 
 class TestPostgres(AdapterTests):

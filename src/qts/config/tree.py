@@ -21,7 +21,9 @@ from qts.config.instruments import InstrumentsConfig
 from qts.config.runtime_config import RuntimeConfig
 from qts.config.shape import Shape, shape_of
 from qts.db import config as store_config
+from qts.db import sheets_config
 from qts.db.config import StoreConfig
+from qts.db.sheets_config import SheetsConfig
 from qts.event import config as event_config
 from qts.event.config import EventConfig
 from qts.pipeline import config as pipeline_config
@@ -58,6 +60,10 @@ class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     store: Annotated[StoreConfig, Meta(description="Servers that follow the local book: who waits for them.")] = (
         StoreConfig()
     )
+    sheets: Annotated[
+        SheetsConfig,
+        Meta(description="The spreadsheet that follows the local book: where it is, how often it is called."),
+    ] = SheetsConfig()
     cache: Annotated[
         CacheConfig, Meta(description="The cache for other programs and machines: keys, lifetimes, breaker.")
     ] = CacheConfig()
@@ -114,6 +120,7 @@ QTS: Final = Layout(
         "instruments": instruments_config.RELOADABLE,
         "data": data_config.RELOADABLE,
         "store": store_config.RELOADABLE,
+        "sheets": sheets_config.RELOADABLE,
         "cache": cache_config.RELOADABLE,
         "event": event_config.RELOADABLE,
         "safety": safety_config.RELOADABLE,

@@ -12,9 +12,9 @@ from qts.db.tables import Table
 
 PAGE: Final = 1_000
 """Rows of a page; even, so that the two legs of a transfer are on the same one."""
-_SYMBOLS: Final = ("symbol",)
-_STRATEGIES: Final = ("strategy", "strategy_tag")
-_TIMES: Final = ("timestamp", "updated_at")
+SYMBOLS: Final = ("symbol",)
+STRATEGIES: Final = ("strategy", "strategy_tag")
+TIMES: Final = ("timestamp", "updated_at")
 
 
 class Dialect(NamedTuple):
@@ -48,11 +48,11 @@ class Choice:
         elif where.account:
             runs = f"SELECT r.run_id FROM {dialect.schema}runs AS r"  # noqa: S608 - our own names
             self._add(f"run_id IN ({runs} WHERE r.account = ", where.account, ")")
-        for wanted, names in ((where.symbol, _SYMBOLS), (where.strategy, _STRATEGIES)):
+        for wanted, names in ((where.symbol, SYMBOLS), (where.strategy, STRATEGIES)):
             name = next((name for name in names if name in known), None)
             if wanted and name:
                 self._add(f"{name} = ", wanted)
-        time = next(name for name in _TIMES if name in known)
+        time = next(name for name in TIMES if name in known)
         if where.since_ns > 0:
             self._add(f"{time} >= ", min(where.since_ns, END_NS))
         if where.until_ns < END_NS:

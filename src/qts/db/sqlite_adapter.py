@@ -23,8 +23,9 @@ from qts.db import sqlite_pages, sqlite_runs, sqlite_values, tables
 from qts.db.adapter import Capabilities, DayPnl, Query, RunCopy, TickBlock
 from qts.db.batch import Batch
 from qts.db.connections import BUSY_S, open_to_read
-from qts.db.contracts import ConfigRow, LedgerRow, Record, RunRow, StrategyFile
+from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
 from qts.db.datadir import LOCK_NAME, DataDir
+from qts.db.day_results import results_of
 from qts.db.failures import explanation
 from qts.db.migrate import is_behind, migrate, refuse_drift
 from qts.db.migrations import migrations_of
@@ -196,20 +197,7 @@ class SqliteAdapter:
 
     async def daily_pnl(self, where: Query) -> Sequence[DayPnl]:
         """Return what was realised, by account, run, day, pool and strategy."""
-        found: list[DayPnl] = []
-        for run in await self.runs(where.account):
-            if where.run_id in ("", run.run_id):
-                of_run = Query(
-                    run_id=run.run_id,
-                    symbol=where.symbol,
-                    strategy=where.strategy,
-                    since_ns=where.since_ns,
-                    until_ns=where.until_ns,
-                )
-                found += sqlite_values.results_of_days(
-                    run.run_id, [row async for row in self.read(LedgerRow, of_run)]
-                )
-        return sorted(found, key=lambda row: (row.account, row.run_id, row.day, row.pool, row.strategy))
+        return await results_of(self, where)
 
     # -- market values -----------------------------------------------------------------------------------------
 

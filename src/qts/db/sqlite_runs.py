@@ -9,15 +9,16 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from qts.db import tables
 from qts.db.adapter import RunCopy
-from qts.db.batch import Batch, body_columns, has_digest, rows_of
+from qts.db.batch import Batch, has_digest, rows_of
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
-from qts.db.decoding import RUN_COLUMNS, UNFIT, check_record
+from qts.db.decoding import RUN_COLUMNS
+from qts.db.unfit_rows import refuse_unfit
 from qts.errors import BatchRefused, ContractError, Fenced, Gap, StateError
 
 _TABLES: Final[Mapping[str, tables.Table]] = {
@@ -202,7 +203,7 @@ def _write(connection: sqlite3.Connection, run_id: str, account: str, body: byte
         table = _TABLES.get(name)
         if table is None:
             raise BatchRefused(f"table {name!r} is not known: the batch is of another version of QTS")
-        _refuse_unfit(table, rows, account)
+        refuse_unfit(table, rows, account)
         owner = tuple(of[column] for column in table.owner)
         sql = _replace(table) if table.key else _insert(table, again=again)
         try:
@@ -223,29 +224,6 @@ def _replace(table: tables.Table) -> str:
         f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
         f"ON CONFLICT (run_id, {', '.join(table.key)}) DO UPDATE SET {changed}"
     )
-
-
-def _refuse_unfit(table: tables.Table, rows: Sequence[Sequence[Any]], account: str) -> None:
-    """Raise BatchRefused, naming table and row, for one that could not be read back as what it was."""
-    start = 0 if table.key else 1
-    width = len(body_columns(table))
-    step = 2 if table is tables.TRANSFERS else 1  # a transfer is two rows
-    place = table.columns.index("account") if "account" in table.columns else -1
-    for number in range(0, len(rows), step):
-        some = rows[number : number + step]
-        name = " ".join(str(value) for value in some[0][: len(table.key) or 1])
-        try:
-            if [len(row) for row in some] != [width] * step:
-                raise ValueError(f"it has {len(some[0])} values instead of {width}, or lacks its other leg")
-            values = [row[start : start + len(table.columns)] for row in some]
-            if place >= 0 and any(row[place] != account for row in values):
-                raise ValueError(f"it is of account {values[0][place]!r}, the batch of {account!r}")
-            for record in table.decode(values) if step == 2 else map(table.decode, values):
-                check_record(record)
-        except UNFIT as error:
-            raise BatchRefused(
-                f"table {table.name}, row {name}: {error}; nothing of the batch was written"
-            ) from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Market values in a file of many runs, the bars that are made of them, and the results of days.
+"""Market values in a file of many runs, and the bars that are made of them.
 
 All run on the thread of the :class:`~qts.db.sqlite_adapter.SqliteAdapter`, on its connection.
 """
@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from qts.clock import from_ns
-from qts.db.adapter import END_NS, DayPnl, TickBlock
-from qts.db.contracts import LedgerRow
+from qts.db.adapter import END_NS, TickBlock
 from qts.db.market_values import MOST_DECIMALS, MOST_DIGITS, bar_of, length_of
 from qts.errors import BatchRefused, ContractError
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.series.intervals import DAY_NS
-from qts.money import sum_of, volume_and_value
+from qts.money import volume_and_value
 
 VALUES: Final = 4_096
 """Values that are read at once."""
@@ -81,28 +79,6 @@ def bars(connection: sqlite3.Connection, symbol: str, interval: timedelta, start
         if price is not None and size is not None and size > 0 and start_ns <= begin < end_ns:
             trades.setdefault(begin, []).append((seq, price, size))
     return [_bar(symbol, begin, length, sorted(rows)) for begin, rows in sorted(trades.items())]
-
-
-def results_of_days(run_id: str, rows: Iterable[LedgerRow]) -> list[DayPnl]:
-    """Return what the fills of one run realised, by day, pool and strategy."""
-    fills: dict[tuple[str, date, str, str], list[LedgerRow]] = {}
-    for row in rows:
-        day = date.fromisoformat(row.trade_date) if row.trade_date else from_ns(row.ts_ns).date()
-        fills.setdefault((row.account, day, row.pool.value, row.strategy), []).append(row)
-    return [
-        DayPnl(
-            account,
-            run_id,
-            day,
-            pool,
-            strategy,
-            sum_of(row.realized_pnl for row in of_day),
-            sum_of(row.fee for row in of_day),
-            sum_of(row.tax for row in of_day),
-            len(of_day),
-        )
-        for (account, day, pool, strategy), of_day in sorted(fills.items())
-    ]
 
 
 def _row(seq: int, value: MarketValue) -> tuple[str, int, int, bytes]:

@@ -1,0 +1,86 @@
+"""When the API may be called: never more often than allowed in a minute, and not while it has asked for a pause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from random import Random
+from typing import Final, TypeAlias
+
+from qts.clock import NS_PER_S, Clock
+from qts.errors import QtsError
+
+Pause: TypeAlias = Callable[[float], Awaitable[None]]
+"""Waits so many seconds of the clock."""
+
+MINUTE_S: Final = 60
+_LONGEST_S: Final = 64
+"""The longest pause of our own behind a failure, in s."""
+_LONGEST_ASKED_S: Final = 3_600
+"""The longest pause that is kept because the API asked for it, in s."""
+REFUSED_S: Final = 60
+"""How long is waited behind a refusal that only a person can end, in s."""
+
+
+async def real_pause(seconds: float) -> None:
+    """Wait so many real seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+
+
+class Pace:
+    """At most ``most`` calls in any minute of ``clock``; ``pause`` waits."""
+
+    def __init__(self, most: int, clock: Clock, pause: Pause) -> None:
+        self._clock, self._pause = clock, pause
+        self._begun: deque[int] = deque(maxlen=most)
+
+    async def turn(self) -> None:
+        """Wait until one more call may begin, and count it."""
+        while len(self._begun) == self._begun.maxlen:
+            left_ns = self._begun[0] + MINUTE_S * NS_PER_S - self._clock.monotonic_ns()
+            if left_ns <= 0:
+                break
+            await self._pause(left_ns / NS_PER_S)
+        self._begun.append(self._clock.monotonic_ns())
+
+
+class Backoff:
+    """A pause behind each failure, during which no call is made: the error of the failure is raised again at once.
+
+    It doubles from one failure in a row to the next, up to 64 s, and has up to a second of ``jitter`` on top, so
+    that many clients do not come back together.
+    """
+
+    def __init__(self, clock: Clock, jitter: Random) -> None:
+        self._clock, self._jitter = clock, jitter
+        self._failures = 0
+        self._until_ns = 0
+        self._error: QtsError | None = None
+
+    def require_over(self) -> None:
+        """Raise the error of the last failure again while its pause lasts."""
+        left_ns = self._until_ns - self._clock.monotonic_ns()
+        if self._error is not None and left_ns > 0:
+            raise type(self._error)(f"{self._error}; asked again in {-(-left_ns // NS_PER_S)} s")
+
+    def failed(self, error: QtsError, asked_s: float = 0) -> None:
+        """Begin a pause behind a failure; the API has asked for at least ``asked_s``, in s."""
+        own_s = min(2**self._failures, _LONGEST_S) + self._jitter.random()
+        self._failures = min(self._failures + 1, 30)
+        self._begin(error, max(own_s, min(asked_s, _LONGEST_ASKED_S)))
+
+    def refused(self, error: QtsError) -> None:
+        """Begin a pause behind a refusal: it would be the same again until a person changes something."""
+        self._begin(error, REFUSED_S)
+
+    def worked(self) -> None:
+        """Begin from the start: a call was answered."""
+        self._failures, self._error = 0, None
+
+    def _begin(self, error: QtsError, pause_s: float) -> None:
+        self._error = error
+        self._until_ns = self._clock.monotonic_ns() + round(pause_s * NS_PER_S)

@@ -1,0 +1,51 @@
+"""Makes tabs and gives them more rows."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from qts.db.sheets.client import SheetsClient
+from qts.db.sheets.tabs import Layout
+
+ROWS: Final = 1_000
+"""Rows that a tab is made with, and that it is given at least when it has too few."""
+
+
+async def make_tab(client: SheetsClient, title: str, layout: Layout) -> None:
+    """Make a tab with its header, all or nothing. Raises TabExists.
+
+    Its number follows from its title, and all of its cells are plain text: what a person types into one again, or
+    opens and leaves, stays the text that it is.
+    """
+    number = _number(title)
+    grid = {"rowCount": ROWS, "columnCount": layout.width, "frozenRowCount": 1}
+    requests: list[dict[str, Any]] = [
+        {"addSheet": {"properties": {"sheetId": number, "title": title, "gridProperties": grid}}},
+        {
+            "repeatCell": {
+                "range": {"sheetId": number},
+                "cell": {"userEnteredFormat": {"numberFormat": {"type": "TEXT"}}},
+                "fields": "userEnteredFormat.numberFormat",
+            }
+        },
+        {
+            "updateCells": {
+                "start": {"sheetId": number, "rowIndex": 0, "columnIndex": 0},
+                "rows": [{"values": [{"userEnteredValue": {"stringValue": name}} for name in layout.header]}],
+                "fields": "userEnteredValue",
+            }
+        },
+    ]
+    await client.change(requests, f"make the tab {title}")
+
+
+async def give_rows(client: SheetsClient, title: str, count: int) -> None:
+    """Give a tab of ours so many more rows at its end, which a repeat does again: they are empty."""
+    request = {"appendDimension": {"sheetId": _number(title), "dimension": "ROWS", "length": max(count, ROWS)}}
+    await client.change([request], f"give the tab {title} more rows")
+
+
+def _number(title: str) -> int:
+    """Return the number that our tab of a title has: 31 bits, not 0, which is that of the first tab."""
+    return int.from_bytes(hashlib.sha256(title.encode()).digest()[:4], "big") % ((1 << 31) - 1) + 1
