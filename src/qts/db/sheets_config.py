@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from qts.access import is_near
-
 RELOADABLE: Final[frozenset[str]] = frozenset()
 _DISPLAY: Final = {"display": True}
 GOOGLE: Final = "https://sheets.googleapis.com/v4/spreadsheets"
@@ -51,13 +49,15 @@ class SheetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def problems(self) -> list[tuple[str, str]]:
         """Return combinations that contradict each other, as (dotted field, message)."""
-        return (
-            [] if is_safe(self.base_url) else [("base_url", "has to be https://HOST/…, or http:// on this machine")]
-        )
+        if self.base_url == GOOGLE or is_safe(self.base_url):
+            return []
+        return [("base_url", "has to be https://HOST/…, or http:// on this machine")]
 
 
 def is_safe(url: str) -> bool:
     """Return whether what is sent to ``url`` is read by no one on the way: it is encrypted, or stays here."""
+    from qts.access import is_near  # it brings encryption along, which reading the default settings does not need
+
     try:
         parts = urlsplit(url)
         _ = parts.port

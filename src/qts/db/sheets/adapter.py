@@ -184,7 +184,7 @@ class GoogleSheetsAdapter:
             progress = await sheet.settle()
             if progress is None or not progress.is_known:
                 raise Gap(first.run_id, 1, first.seq)  # what has no run yet needs its whole copy
-            self._refuse_other(progress, first.run_id, first.account, first.epoch)
+            progress = self._admitted(progress, first.run_id, first.account, first.epoch)
             newest = progress.applied
             rows: dict[Layout, list[list[Any]]] = {}
             for batch in batches:
@@ -223,7 +223,7 @@ class GoogleSheetsAdapter:
             sheet = self._sheet(run.run_id)
             progress = await sheet.settle()
             if progress is not None:
-                self._refuse_other(progress, run.run_id, run.account, epoch)
+                progress = self._admitted(progress, run.run_id, run.account, epoch)
                 if progress.is_known and progress.applied >= copy.seq:
                     return progress.applied
             replaced = sheet.replaced
@@ -234,6 +234,8 @@ class GoogleSheetsAdapter:
                 if rows:
                     await sheet.write(await self._still(sheet, run, epoch, replaced), rows)
             progress = await self._still(sheet, run, epoch, replaced)
+            if not copy.is_whole:
+                return progress.applied
             newest = max(progress.applied, copy.seq)
             loading = progress.loading if progress.loading > newest else 0
             await sheet.write(msgspec.structs.replace(progress, applied=newest, loading=loading), {})
@@ -267,16 +269,19 @@ class GoogleSheetsAdapter:
                 if reading.is_chosen(table, values, where):
                     yield reading.record(progress, layout, table, values)
 
-    async def bodies(self, run_id: str) -> AsyncIterator[bytes]:
-        """Iterate over the fills and positions of a run. Raises StateError when they are not whole."""
+    async def bodies(self, run_id: str, *, as_is: bool = False) -> AsyncIterator[bytes]:
+        """Iterate over the fills and positions of a run.
+
+        Raises StateError when they are not whole, StorageError for a row that someone changed, but not ``as_is``.
+        """
         for progress in await self._known(Query(run_id=run_id)):
-            if not progress.is_whole:
+            if not (progress.is_whole or as_is):
                 raise StateError(
                     f"{self._name}: run {run_id} is not whole: a copy of it up to batch {progress.loading} was "
                     f"begun, and {progress.applied} are applied; resume its session, which goes on with it"
                 )
             for layout in (LEDGER, POSITIONS):
-                async for body in reading.bodies(self._client, progress, layout):
+                async for body in reading.bodies(self._client, progress, layout, whole=not as_is):
                     yield body
 
     async def daily_pnl(self, where: Query) -> Sequence[DayPnl]:
@@ -338,15 +343,20 @@ class GoogleSheetsAdapter:
             self._sheets[run_id] = sheet
         return sheet
 
-    def _refuse_other(self, progress: Progress, run_id: str, account: str, epoch: int) -> None:
-        """Raise BatchRefused for another account, Fenced for another epoch than that of the newest claim."""
+    def _admitted(self, progress: Progress, run_id: str, account: str, epoch: int) -> Progress:
+        """Return the progress with the epoch of the writer, which is that of the newest claim.
+
+        A later one goes on: the row of the run was written again from what was known before. Raises BatchRefused
+        for another account, Fenced for an earlier epoch.
+        """
         self._refuse_account(progress, account)
         epoch = epoch or self._epochs.get(run_id, 0)
-        if epoch != progress.epoch:
+        if epoch < progress.epoch:
             raise Fenced(
                 f"run {run_id}: another process has taken it over (epoch {progress.epoch}, this one has {epoch}); "
                 "nothing was written"
             )
+        return msgspec.structs.replace(progress, epoch=epoch)
 
     def _refuse_account(self, progress: Progress, account: str) -> None:
         found = progress.run.account
@@ -360,8 +370,7 @@ class GoogleSheetsAdapter:
         progress = await sheet.settle()
         if progress is None or sheet.replaced != replaced:
             raise Unavailable(f"{self._name}: someone changed a tab of run {run.run_id} while it was being copied")
-        self._refuse_other(progress, run.run_id, run.account, epoch)
-        return progress
+        return self._admitted(progress, run.run_id, run.account, epoch)
 
     async def _put_run(
         self,

@@ -79,10 +79,10 @@ def record(progress: Progress, layout: Layout, table: Table, values: Sequence[An
     return made
 
 
-async def bodies(client: SheetsClient, progress: Progress, layout: Layout) -> AsyncIterator[bytes]:
-    """Iterate over the rows of a tab as bodies. Raises StorageError for a row that is not as it was written."""
+async def bodies(client: SheetsClient, progress: Progress, layout: Layout, *, whole: bool) -> AsyncIterator[bytes]:
+    """Iterate over the rows of a tab as bodies; ``whole`` and what is raised as with :func:`rows`."""
     part: list[list[Any]] = []
-    async for values in rows(client, progress, layout, whole=True):
+    async for values in rows(client, progress, layout, whole=whole):
         part.append(values)
         if len(part) == PAGE:
             yield body_of({layout.name: part})
