@@ -101,7 +101,7 @@ class GoogleSheetsAdapter:
         return tuple(self._told)
 
     async def open(self) -> None:
-        """Sign in and look for the runs; changes nothing there."""
+        """Open the spreadsheet and look for the runs; changes nothing there."""
         if self._is_open:
             raise StateError(f"{self._name} is open already")
         try:
@@ -114,7 +114,7 @@ class GoogleSheetsAdapter:
             raise
 
     async def close(self) -> None:
-        """Give up what was claimed and let go of the connections; may be called twice."""
+        """Let go of what was claimed and of the connections; may be called twice."""
         if self._is_open and self._epochs:
             with suppress(StorageError, InputError, TimeoutError):
                 async with asyncio.timeout(_RELEASE_S):

@@ -1,4 +1,4 @@
-"""Who writes a run to a spreadsheet, as far as that can be told: a spreadsheet keeps no one out."""
+"""The writers of runs, as far as a spreadsheet can tell them: it keeps no one out."""
 
 from __future__ import annotations
 

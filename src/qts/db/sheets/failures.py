@@ -1,4 +1,4 @@
-"""What an answer of the API means that is no success: whose affair it is, and what to do about it."""
+"""The errors that answers of the API mean: whose affair each is, and what to do about it."""
 
 from __future__ import annotations
 

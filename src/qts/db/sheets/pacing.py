@@ -1,4 +1,4 @@
-"""When the API may be called: never more often than allowed in a minute, and not while it has asked for a pause."""
+"""The pace of calls: never more than allowed in a minute, and none in the pause behind a failure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def real_pause(seconds: float) -> None:
 
 
 class Pace:
-    """At most ``most`` calls in any minute of ``clock``; ``pause`` waits."""
+    """A pace of at most ``most`` calls in any minute of ``clock``; ``pause`` waits."""
 
     def __init__(self, most: int, clock: Clock, pause: Pause) -> None:
         self._clock, self._pause = clock, pause

@@ -244,7 +244,7 @@ class RunSheet:
         return progress
 
     def _allot(self, layout: Layout, tab: _Tab, key: str) -> None:
-        """Give a row its place: that of its number, or the next one at the first sight of its key."""
+        """Set the place of a row: that of its number, or the next one at the first sight of its key."""
         if key not in tab.places:
             tab.places[key] = int(key) + 1 if layout.is_numbered else tab.end + 1
             tab.end = max(tab.end, tab.places[key])
@@ -276,7 +276,7 @@ class RunSheet:
         raise Unavailable(f"run {self._run_id}: the tabs are being made shorter by others meanwhile")
 
     async def _grow_short(self, progress: Progress, ends: Mapping[Layout, int], rows: int) -> None:
-        """Give rows to those tabs whose size is not known, which are ``rows`` long; else to the tab of all runs."""
+        """Add rows to those tabs whose size is not known, which are ``rows`` long; else to the tab of all runs."""
         unknown = [layout for layout in ends if not self._tabs[layout].grid and ends[layout] > rows]
         if not unknown:
             await give_rows(self._client, self._runs.title, ROWS)

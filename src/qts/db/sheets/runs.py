@@ -19,7 +19,7 @@ _NUMBER: Final = re.compile(r" \((\d)\)$")
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the copy of a run is, who writes it, and where its rows are.
+    """A run's progress in the spreadsheet: how far it is, who writes it, and where its rows are.
 
     ``applied``: the newest batch. ``loading``: the batch up to which a copy is being written; until it is applied
     rows may be missing. ``epoch``: the number of the newest claim, 0 for none; ``holder``: who made it, "" once it

@@ -41,7 +41,7 @@ async def make_tab(client: SheetsClient, title: str, layout: Layout) -> None:
 
 
 async def give_rows(client: SheetsClient, title: str, count: int) -> None:
-    """Give a tab of ours so many more rows at its end, which a repeat does again: they are empty."""
+    """Add so many empty rows at the end of a tab of ours; a repeat adds them again."""
     request = {"appendDimension": {"sheetId": _number(title), "dimension": "ROWS", "length": max(count, ROWS)}}
     await client.change([request], f"give the tab {title} more rows")
 
