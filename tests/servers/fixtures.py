@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ import pytest
 
 from tests.servers import sql
 from tests.servers.pglite import PGlite
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import UNPRIVILEGED, Postgres, fresh_directory
 from tests.servers.process import ServerUnavailable
 from tests.servers.proxy import Proxy
 from tests.servers.valkey import Cluster, Valkey
@@ -209,6 +211,25 @@ def pglite() -> Iterator[PGlite]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def certificate() -> Iterator[Path]:
+    """A certificate for 127.0.0.1 that signs itself, with its key beside it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the program openssl to make a certificate")
+    directory = fresh_directory()
+    made, key = directory / "server.crt", directory / "server.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=qts tests",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", made],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    key.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(key, UNPRIVILEGED, UNPRIVILEGED)
+    yield made
+    shutil.rmtree(directory)
+
+
 # -- cache servers ---------------------------------------------------------------------------------------------
 
 
@@ -248,6 +269,13 @@ def valkey_cluster(shared_valkey_cluster: Cluster) -> Cluster:
 def own_valkey() -> Iterator[Valkey]:
     """A Valkey for this test alone, which may kill it and change its settings."""
     yield from _valkey()
+
+
+@pytest.fixture
+def valkey_proxy(valkey: Valkey) -> Iterator[Proxy]:
+    """A proxy before ``valkey``; ``valkey.url(port=valkey_proxy.port)`` is the URL that passes it."""
+    with Proxy(valkey.port, is_postgres=False) as made:
+        yield made
 
 
 def _valkey() -> Iterator[Valkey]:

@@ -1,6 +1,7 @@
-"""A TCP proxy before a PostgreSQL server that delays, cuts, swallows, and counts round trips.
+"""A TCP proxy before a server that delays, cuts, swallows, and counts round trips.
 
-It reads the messages of the protocol that pass, so a fault can be put at a statement: "lose the answer to COMMIT".
+It reads the messages of PostgreSQL that pass, so a fault can be put at a statement: "lose the answer to COMMIT". Of
+another protocol whatever passes in one piece counts as a statement, and the next piece as its answer.
 It runs on a thread of its own. Its methods are called from the thread of the test, and hold from the next message
 on.
 """
@@ -26,9 +27,10 @@ Fate = Literal["pass", "swallow", "end"]
 class Proxy:
     """Connections from a port of the loopback interface to another one. ``with`` starts and stops it."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, is_postgres: bool = True) -> None:
         """Pass connections on to the port ``target``."""
         self.target = target
+        self.is_postgres = is_postgres
         self.port = 0
         """The port that clients connect to, from the start on."""
         self.statements: list[str] = []
@@ -192,7 +194,9 @@ class _Link:
         self._client, self._server = client, server
         self._asked = False  # the client sent something that no message of the server followed yet
         self._losing = False
-        self._statements = _Statements(self._executed)
+        self._statements: _Statements | _Pieces = (
+            _Statements(self._executed) if proxy.is_postgres else _Pieces(self._executed)
+        )
 
     async def run(self) -> None:
         """Pass on until one of the ends is gone."""
@@ -355,6 +359,25 @@ class _Statements:
             self._portals[portal] = self._prepared.get(name, "")
         elif kind == b"E":
             self._executed(self._portals.get(body.split(b"\0", 1)[0], ""))
+
+
+class _Pieces:
+    """Whatever a client sends at once, of a protocol that is not read."""
+
+    def __init__(self, executed: Callable[[str], None]) -> None:
+        self.answers = _AnyAnswer()
+        self._executed = executed
+
+    def take(self, data: bytes) -> None:
+        self._executed(_text(data))
+
+
+class _AnyAnswer:
+    """Whatever a server sends at once."""
+
+    def take(self, data: bytes) -> bool:
+        """Return that an answer is complete."""
+        return bool(data)
 
 
 def _text(statement: bytes) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,30 +9,11 @@ import pytest
 
 from qts.errors import InputError
 from tests.db.timescale.adapters import adapter_at
-from tests.servers.postgres import UNPRIVILEGED, Postgres, fresh_directory
+from tests.servers.postgres import Postgres
 from tests.servers.process import ServerUnavailable
 
 CONNECTED = "run qts db migrate"
 """What an adapter says when it could connect: the database is empty."""
-
-
-@pytest.fixture(scope="module")
-def certificate() -> Iterator[Path]:
-    """A certificate for 127.0.0.1 that signs itself, with its key beside it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the program openssl to make a certificate")
-    directory = fresh_directory()
-    made, key = directory / "server.crt", directory / "server.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=qts tests",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", made],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    key.chmod(0o600)
-    if os.geteuid() == 0:
-        os.chown(key, UNPRIVILEGED, UNPRIVILEGED)
-    yield made
-    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")

@@ -133,9 +133,7 @@ class Pool:
             and len(self._connecting) < len(self._waiters)
             and self._used + len(self._connecting) < self._connector.limits.most
         ):
-            task = asyncio.ensure_future(self._connect())
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            self._connecting.add(asyncio.ensure_future(self._connect()))
 
     async def _connect(self) -> None:
         """Make a connection for the call that has waited longest; it is kept if that one gave up."""
@@ -145,6 +143,9 @@ class Pool:
             self._fail_a_waiter(error)
         else:
             self._offer(connection)
+        finally:
+            # Not by a callback, which comes only after a call that was told of the failure has looked here again.
+            self._connecting.discard(asyncio.current_task())
 
     def _fail_a_waiter(self, error: Exception) -> None:
         while self._waiters:
