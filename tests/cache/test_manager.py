@@ -110,6 +110,7 @@ async def test_stale_with_a_source_gives_the_source_s_and_leaves_the_cache_alone
 
     assert await case.manager.read(PositionValue, SYMBOL) == Reading(fresh, Result.STALE, 1_101, loaded=True)
     assert case.in_the_cache == "120"
+    assert dict(case.client.asked) == {"get_many": 1}
     assert (counts(case.manager), loads(case.manager)) == ({Result.STALE: 1}, {Load.LOADED: 1})
 
 

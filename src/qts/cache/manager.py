@@ -197,7 +197,7 @@ class CacheManager(CacheWriter):
                 if locked:
                     await self._unlock(lock, token)
                 return there.value
-            if locked is not False or there.result is Result.AWAY:
+            if locked is not False:
                 break
             await self._loads.pause(POLL_S)
         try:
