@@ -29,6 +29,7 @@ _PASSING: Final = (
 _PASSING_CODES: Final = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "UNBLOCKED"})
 """States of a server in which it refuses what it takes at other times."""
 _NUMBERS: Final = re.compile(r"\[Errno (\d+)\]|\bError (\d+) ")
+_ENDED: Final = ("Connection closed by server", "Connection lost")
 _CERTIFICATE: Final = (
     "give the server a certificate that its authorities have signed for this host, name the file of the authority "
     "with tlsrootcert=, or choose less with tls="
@@ -99,10 +100,8 @@ def _one_line(error: BaseException) -> str:
         return printable(_joined(network.reason or str(network)).lower().replace("_", " "))
     if network is not None:
         return _of_the_network(network)
-    text = printable(_joined(str(error)))
-    if isinstance(error, of_redis.ConnectionError) and text == "Connection closed by server.":
-        return "the connection was ended"
-    return text.removesuffix(".") or "the connection was ended"
+    text = printable(_joined(str(error))).removesuffix(".")
+    return text if text and text not in _ENDED else "the connection was ended"
 
 
 def _of_the_network(error: OSError) -> str:
@@ -113,7 +112,8 @@ def _of_the_network(error: OSError) -> str:
         return "no answer in time"
     numbers = [error.errno] if error.errno else [int(a or b) for a, b in _NUMBERS.findall(str(error))]
     text = " and ".join(dict.fromkeys(os.strerror(number).lower() for number in numbers))
-    return text or printable(_joined(str(error))) or "the connection was ended"
+    text = text or printable(_joined(str(error)))
+    return text if text and text not in _ENDED else "the connection was ended"
 
 
 def _joined(text: str) -> str:

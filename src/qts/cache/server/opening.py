@@ -72,24 +72,26 @@ async def _greeted(nodes: Nodes, connector: Connector) -> Mapping[str, Any]:
         async with deadline(seconds):
             [reply] = await nodes.first.send(pack(("HELLO",)), 1)
     except TimeoutError as error:
-        raise late(place, "connect", seconds) from error
+        raise _with_a_hint(late(place, "connect", seconds), connector.access) from error
     except Failure as error:
         if not isinstance(error, AuthenticationError | ResponseError) and await _is_postgres(connector):
             raise InputError(
                 f"{place}: PostgreSQL answers there, which is no cache; give the URL of a Redis or Valkey server, "
                 "and that of a database to --db"
             ) from error
-        raise _of_opening(error, place, connector) from error
+        raise _with_a_hint(explained(error, place, "connect"), connector.access) from error
     if not isinstance(reply, Mapping):
         raise InputError(f"{place}: cannot connect: what answers is no Redis; {_ALLOWED}")
     return reply
 
 
-def _of_opening(error: BaseException, place: str, connector: Connector) -> QtsError:
-    failed = explained(error, place, "connect")
-    is_plain = connector.access.tls == "disable"
-    if is_plain and not isinstance(failed, InputError) and "was ended" in str(failed):
-        return type(failed)(f"{failed}; where the server wants encryption give rediss://")
+def _with_a_hint(failed: QtsError, access: Access) -> QtsError:
+    """Return an error that also says what else it may be where one side alone encrypts."""
+    text = str(failed)
+    if access.tls == "disable" and ("was ended" in text or "reset" in text):
+        return type(failed)(f"{text}; where the server wants encryption give rediss://")
+    if access.tls != "disable" and "no answer" in text:
+        return type(failed)(f"{text}; where the server has no encryption give redis:// with tls=disable")
     return failed
 
 
@@ -157,7 +159,7 @@ async def _is_postgres(connector: Connector) -> bool:
             reader, writer = await asyncio.open_connection(access.host, access.port)
             try:
                 writer.write(_SSL_REQUEST)
-                return await reader.read(1) in (b"S", b"N")
+                return await reader.read(16) in (b"S", b"N")
             finally:
                 writer.transport.abort()
     return False
