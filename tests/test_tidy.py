@@ -32,6 +32,7 @@ MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapt
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_FOLLOW = {
     "db/follower.py", "db/ages.py", "db/sheets/call_thread.py", "db/ticks/on_thread.py", "runtime/recording/",
+    "runtime/caching/publisher.py",
 }  # fmt: skip
 """What waits for a server must not wait on the loop: it has a thread, and a loop, of its own."""
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}

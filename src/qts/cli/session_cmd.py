@@ -222,6 +222,14 @@ def _server(parser: argparse.ArgumentParser) -> None:
         help="a spreadsheet of Google Sheets that follows the book: its ID, or sheets://ID; credentials from "
         "the file named by QTS_SHEETS_CREDENTIALS (default: QTS_SHEETS_ID, else none)",
     )
+    parser.add_argument(
+        "--cache",
+        default="",
+        metavar="URL",
+        help="a Redis or Valkey server where prices, positions, orders, risk and status are for other machines to "
+        "read: redis://user@host:port, over TLS rediss://…; its password from QTS_CACHE_PASSWORD or "
+        "QTS_CACHE_PASSWORD_FILE (default: QTS_CACHE_URL, else none)",
+    )
 
 
 def add_reading(parser: argparse.ArgumentParser, of: str = "FILE") -> None:
@@ -352,6 +360,7 @@ def options_of(args: argparse.Namespace) -> Any:
         sheets=getattr(args, "sheets", ""),
         record=getattr(args, "record", False),
         recording=getattr(args, "recording", None),
+        cache=getattr(args, "cache", ""),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

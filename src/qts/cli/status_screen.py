@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
 from qts.db.config import DATABASE
+from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.persistence.server_copy import ServerView
@@ -74,8 +75,12 @@ def status_values(status: RunStatus) -> dict[str, Any]:
 
 def facts_of(status: RunStatus) -> tuple[list[Column], list[list[str]]]:
     """Return the head and the one row of ``--csv``; what is unknown is empty."""
-    values: dict[str, Any] = run_values(status)
-    view = status.view
+    return row_of(run_values(status), status.view)
+
+
+def row_of(known: Mapping[str, Any], view: SessionView | None) -> tuple[list[Column], list[list[str]]]:
+    """Return the head and the one row of ``--csv`` of a run that so much is ``known`` of; unknown is empty."""
+    values = dict(known)
     if view is not None:
         values |= {
             "clock": iso(view.clock_ns),
@@ -121,8 +126,13 @@ def status_lines(status: RunStatus, width: int) -> list[str]:
                 [*facts, ("state", "not shown by the session; see qts orders, qts trades and qts positions")], width
             ),
         ]
-    view = status.view
-    lines += facts_lines([*facts, *_facts(view, time)], width)
+    return [*lines, *view_lines(status.view, facts, width)]
+
+
+def view_lines(view: SessionView, facts: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Return the screen of a view in a terminal of ``width`` cells, behind ``facts`` about where it comes from."""
+    time = MarketTime(view.time_zone)
+    lines = facts_lines([*facts, *_facts(view, time)], width)
     for title, part in (
         ("Pools", _pool_lines(view, width)),
         ("Positions", _position_lines(view, time, width)),
@@ -142,6 +152,17 @@ def _recording(one: RecordingView) -> str:
     parts += [f"{one.refused:,} refused"] if one.refused else []
     parts += [f"{one.state}: {one.why}"] if one.state in ("away", "failed") else []
     return ", ".join(parts)
+
+
+def _cache(one: CacheView) -> str:
+    """Return what became of the values for the cache that the session writes to."""
+    parts = [one.state + (f": {one.why}" if one.why else ""), f"{one.written:,} written"]
+    parts += [f"{one.waiting:,} waiting"] if one.waiting else []
+    lost = ", ".join(f"{kind} {count:,}" for kind, count in one.dropped.items())
+    parts += [f"{sum(one.dropped.values()):,} dropped ({lost})"] if lost else []
+    parts += [counted(one.failures, "failure")] if one.failures else []
+    parts += [f"breaker {one.breaker}"] if one.breaker not in ("", "CLOSED") else []
+    return ", ".join(parts) + (f"; {one.server}" if one.server else "")
 
 
 def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
@@ -180,6 +201,8 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
     facts += [("server" if one.name == DATABASE else one.name, _server(one)) for one in view.servers]
     if view.recording is not None:
         facts.append(("recording", _recording(view.recording)))
+    if view.cache is not None:
+        facts.append(("cache", _cache(view.cache)))
     if counts.refusals:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))

@@ -85,6 +85,9 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "input-trades-missing": "input: {symbol}: {count:trade is|trades are} missing from the recording",
     "values-recorded": "{count:market value|market values} recorded on the server, {waiting} waiting for it",
+    "values-not-cached": (
+        "cache: {count:value|values} not written to it: too many waited, or it did not answer in time ({kinds})"
+    ),
     "values-not-recorded": (
         "{count:market value was|market values were} not recorded on the server, because too many waited for it "
         "({symbols})"

@@ -85,6 +85,9 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "input-trades-missing": "입력: 기록에서 {symbol}의 체결 {count}건이 빠져 있습니다.",
     "values-recorded": "시세 {count}건을 서버에 기록했고, {waiting}건이 기록을 기다리고 있습니다.",
+    "values-not-cached": (
+        "캐시: 대기한 값이 너무 많았거나 캐시가 제때 응답하지 않아 {count}건을 쓰지 못했습니다({kinds})."
+    ),
     "values-not-recorded": "서버 기록을 기다리는 시세가 너무 많아 {count}건을 기록하지 못했습니다({symbols}).",
     "values-refused-by-server": "시세 {count}건은 서버에 저장할 수 없습니다. 첫 번째 이유: {why}",
     "input-ended-early": "입력: {damage}({line}행 뒤).",

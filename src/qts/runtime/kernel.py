@@ -6,12 +6,13 @@ Everything else happens in handlers, one at a time, P0 first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 from qts.clock import NEVER_NS, ManualClock, from_ns
 from qts.config.tree import QtsConfig
+from qts.db.contracts import Record
 from qts.db.session import SessionStore
 from qts.errors import StateError
 from qts.event.contracts import EventType
@@ -69,13 +70,19 @@ class Kernel:
                 journal.commit(store.checkpoint_number)
             closes.on_stored()
 
+        servers, cache = c.shared.servers, c.shared.cache
+
+        def on_committed(records: Sequence[Record]) -> None:
+            servers.committed()
+            cache.committed(records)
+
         c.shared.record.connect(
             self._checkpoint,
             checkpoint_soon,
             on_stored,
             journal,
             on_full=checkpoint_soon,
-            on_committed=c.shared.servers.committed,
+            on_committed=on_committed,
             take_rows=closes.take_rows if bar_rows is None else lambda: [*bar_rows.take_new(), *closes.take_rows()],
         )
 

@@ -15,6 +15,7 @@ from qts.market.contracts import Calendar, Feed, IndexLevel, LiveFeed, MarketVal
 from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
+from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.checks.price_bands import PriceBands
 from qts.runtime.control.kill_switch import KillSwitch
 from qts.runtime.metrics.account_metrics import MetricsSource
@@ -62,6 +63,8 @@ class SharedComponents:
     record: StoreWriter
     servers: ServerCopies
     """The copies of the book on servers; without one it does nothing."""
+    cache: SessionCache
+    """The cache that the session is made known in; without one it does nothing."""
     extremes: Extremes
     forced_exit_reasons: dict[tuple[str, str], str]
     """Reason of each open forced exit, by (strategy, symbol)."""

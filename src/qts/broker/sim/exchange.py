@@ -52,6 +52,7 @@ from qts.execution.splits import rescaled
 from qts.ledger.contracts import Charges
 from qts.market.actions import Split
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
+from qts.market.depth_book import DepthBook
 from qts.market.last_values import LastValues
 from qts.market.series.intervals import whole_second
 from qts.money import ZERO, minus, plus, sum_of, times
@@ -262,6 +263,12 @@ class SimExchange:
             self._match_bar(book, value, before, holds_limits=holds_limits)  # type: ignore[arg-type]
         if self._outbox:
             self._deliver()
+
+    def depth_of(self, symbol: str) -> DepthBook | None:
+        """Return the order book of a symbol, to look at; None where the market shows none, or it is broken."""
+        book = self._books.get(symbol)
+        depth = None if book is None else book.depth
+        return None if depth is None or depth.broken else depth
 
     def finish_bar(self, symbol: str) -> None:
         """Execute the limits that were held back of the newest bar, and end the orders that live no longer."""

@@ -94,7 +94,7 @@ class StoreWriter(Protocol):
         journal: Journal | None = None,
         on_full: Callable[[], None] | None = None,
         take_rows: Callable[[], Sequence[Record]] | None = None,
-        on_committed: Callable[[], None] | None = None,
+        on_committed: Callable[[Sequence[Record]], None] | None = None,
     ) -> None:
         """Connect the writer with the session; called once, before the first write.
 
@@ -104,9 +104,9 @@ class StoreWriter(Protocol):
         input can be read again). ``on_full`` is called there for every row from the 1,000th that waits (None: no
         call), inside a handler: the session has to begin a checkpoint when that handler has ended. ``take_rows`` is
         called there right before ``make_checkpoint`` and returns rows that are written with that checkpoint alone
-        (None: no call). ``on_committed`` is called there for every transaction that is on disk (None: no call), and
-        raises nothing. An exception from ``make_checkpoint``, ``take_rows``, ``on_failure`` or ``on_stored``
-        counts as a failed transaction; ``on_full`` raises none.
+        (None: no call). ``on_committed`` is called there with the rows of every transaction that is on disk (None:
+        no call), before ``on_stored``, and raises nothing. An exception from ``make_checkpoint``, ``take_rows``,
+        ``on_failure`` or ``on_stored`` counts as a failed transaction; ``on_full`` raises none.
         """
         ...
 
@@ -218,7 +218,7 @@ class _PendingRows:
         self._on_failure: Callable[[], None] = _ignore
         self._on_stored: Callable[[], None] = _ignore
         self._on_full: Callable[[], None] = _ignore
-        self._on_committed: Callable[[], None] = _ignore
+        self._on_committed: Callable[[Sequence[Record]], None] = _ignore_rows
         self._take_rows: Callable[[], Sequence[Record]] = tuple
         self._failure: StorageError | None = None
         self._requests = self._intent_requests = self._stored = self._stored_checkpoint = 0
@@ -237,9 +237,9 @@ class _PendingRows:
         journal: Journal | None = None,
         on_full: Callable[[], None] | None = None,
         take_rows: Callable[[], Sequence[Record]] | None = None,
-        on_committed: Callable[[], None] | None = None,
+        on_committed: Callable[[Sequence[Record]], None] | None = None,
     ) -> None:
-        self._on_committed = on_committed or _ignore
+        self._on_committed = on_committed or _ignore_rows
         self._make_checkpoint = make_checkpoint
         self._on_failure = on_failure
         self._on_stored = on_stored or _ignore
@@ -345,9 +345,10 @@ class _PendingRows:
 
     def _on_batch_stored(self, batch: _Batch) -> None:
         self._stored = batch.request
-        self._on_committed()
         if batch.checkpoint is not None:
             self._stored_checkpoint, self._stored_book = batch.request, batch.book
+        self._on_committed(batch.records)
+        if batch.checkpoint is not None:
             self._on_stored()
 
     @contextmanager
@@ -573,6 +574,10 @@ def _not_connected() -> bytes:
 
 def _ignore() -> None:
     """Do nothing: stands in for callbacks that were not given."""
+
+
+def _ignore_rows(records: Sequence[Record]) -> None:
+    """Do nothing: stands in for a callback that was not given."""
 
 
 def _call_on(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

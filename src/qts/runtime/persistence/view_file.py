@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -44,7 +45,8 @@ def replace_view(directory: Path, data: bytes) -> None:
 class ViewFile:
     """The view of ``kernel``'s session in ``directory``, replaced as a whole and readable by its owner alone.
 
-    ``machine`` stamps it. A file that cannot be written is tried again with the next view: nothing depends on it.
+    ``machine`` stamps it. ``show`` is given each view as well, on the session's thread. A file that cannot be
+    written is tried again with the next view: nothing depends on it.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class ViewFile:
         mode: str,
         machine: Clock,
         profile: Profile = Profile.RULES,
+        show: Callable[[bytes], None] = lambda data: None,
     ) -> None:
         self._directory = directory
         self._kernel = kernel
         self._run = run
         self._mode = mode
         self._profile = profile
+        self._show = show
         self._machine = machine
         self._encode = msgspec.json.Encoder().encode
         self._due_ns = 0
@@ -76,6 +80,7 @@ class ViewFile:
             return
         self._due_ns = stopwatch_ns() + EVERY_NS
         data = self._encode(self._view(""))
+        self._show(data)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # on the virtual clock no handler waits
@@ -101,7 +106,9 @@ class ViewFile:
         if self._writing is not None:
             await asyncio.wait((self._writing,))
         view = self._view(ended)
-        self._write(self._encode(view))
+        data = self._encode(view)
+        self._show(data)
+        self._write(data)
         return view
 
     def _view(self, ended: str) -> SessionView:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qts.exposition import prometheus_core
 from qts.risk.contracts import Refusal
+from qts.runtime.caching.cache_view import BREAKER_STATES, CACHE_STATES
 from qts.runtime.persistence.server_copy import SERVER_STATES
 from qts.runtime.session.session_view import SessionView
 from qts.safety.contracts import SafetyState
@@ -78,6 +79,25 @@ class SessionMetrics:
         yield self._by("qts_invariant_holds", "0 for an invariant that was broken.", "invariant", known)
 
         yield from self._server(view)
+        yield from self._cache(view)
+
+    def _cache(self, view: SessionView) -> Iterator[Any]:
+        """Yield what became of the values for the cache; nothing without one."""
+        one = view.cache
+        if one is None:
+            return
+        states = ((state, float(state == one.state)) for state in CACHE_STATES)
+        yield self._by("qts_cache_state", "1 for the state of the cache, as the session sees it.", "state", states)
+        yield self._gauge("qts_cache_waiting", "Values that wait to be written to the cache.", one.waiting)
+        breakers = ((state, float(state == one.breaker)) for state in BREAKER_STATES)
+        yield self._by("qts_cache_breaker", "1 for the state of the breaker before the cache.", "state", breakers)
+        for name, text, value in (
+            ("written", "Values written to the cache.", one.written),
+            ("failures", "Calls of the cache that did not succeed.", one.failures),
+        ):
+            yield self._core.CounterMetricFamily(f"qts_cache_{name}", text, value=value)
+        text = "Values not written to the cache, because too many waited or they were too old."
+        yield self._counts("qts_cache_dropped", text, "kind", one.dropped.items())
 
     def _server(self, view: SessionView) -> Iterator[Any]:
         """Yield how far the servers are that follow the book; nothing without one."""

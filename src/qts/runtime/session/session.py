@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
 from qts.market.feed_view import reread, source_of
 from qts.money import standard_context
+from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.config_reload import ConfigReloader
@@ -59,6 +60,12 @@ from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.persistence.session_log import LogPosition, SessionLog
 from qts.runtime.persistence.view_file import ViewFile
 from qts.runtime.session.assessment import Assessment, Books, assess
+from qts.runtime.session.cache_publishing import (
+    begin_publishing,
+    end_publisher,
+    session_cache,
+    started_publisher,
+)
 from qts.runtime.session.defect import record_defect
 from qts.runtime.session.outputs import require_distinct_files
 from qts.runtime.session.progress import Progress
@@ -81,6 +88,7 @@ from qts.strategy.unavailable import restore_names
 
 if TYPE_CHECKING:  # without a server nothing of it is imported
     from qts.db.follower import Follower
+    from qts.runtime.caching.publisher import CachePublisher
     from qts.runtime.recording.tick_recorder import TickRecorder
 
 _RESERVED_NAMES: Final = frozenset(
@@ -135,12 +143,15 @@ async def _run_session(
     _require_same_files(plan, config, feed, run, machine)
     followers = connected(plan, config.tree.store, run, directory, machine)
     recorder: TickRecorder | None = None
+    publisher: CachePublisher | None = None
     try:
+        publisher = started_publisher(plan, run.account, config.tree.cache, machine)
         recorder = started_recorder(options, config.tree, feed, os.environ)
         with DataDir(directory) as place:
-            given = place, run, plan, config, feed, strategies, followers, recorder
+            given = place, run, plan, config, feed, strategies, followers, recorder, publisher
             return await _run_in(*given, progress, stop, machine, watchdog)
     finally:
+        end_publisher(publisher)
         end_recorder(recorder, config.tree.store.drain_s)
         for follower in followers:
             follower.stop()
@@ -155,6 +166,7 @@ async def _run_in(
     strategies: Sequence[Strategy],
     followers: Sequence[Follower],
     recorder: TickRecorder | None,
+    publisher: CachePublisher | None,
     progress: Progress,
     stop: StopFlag,
     machine: Clock,
@@ -180,7 +192,7 @@ async def _run_in(
             result = stored
         else:
             given = plan, config, feed, strategies, previous or run, place, store
-            session = Session(*given, watchdog, followers, recorder)
+            session = Session(*given, watchdog, followers, recorder, publisher)
             result = await session.run(progress, stop, machine, resumed=previous is not None)
         for note in await drained(followers, place.path, config.tree.store.drain_s, stop):
             result = result.with_note(note)
@@ -206,6 +218,7 @@ class Session:
         watchdog: Watchdog,
         followers: Sequence[Follower] = (),
         recorder: TickRecorder | None = None,
+        publisher: CachePublisher | None = None,
     ) -> None:
         self._plan = plan
         self._watchdog = watchdog
@@ -218,6 +231,7 @@ class Session:
         self._history_note = ""
         self._followers = followers
         self._recorder = recorder
+        self._publisher = publisher
         self._broker: Broker | None = None
 
     async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
@@ -258,10 +272,14 @@ class Session:
         try:
             if self._history_note:
                 log.record(LogWrite("WARNING", self._history_note, start_ns))
-            servers = self._servers(log, clock)
+            tell = self._teller(log, clock)
+            servers = ServerCopies(
+                self._followers, self._config.tree.store, in_real_time=self._plan.paced, tell=tell
+            )
+            cache = session_cache(self._publisher, self._config.tree.cache, machine, tell)
             self._record_config(log, start_ns, "resume" if resumed else "start")
             servers.run_changed()
-            kernel = self._kernel(clock, log, journal, stop, servers, resumed=checkpoint is not None)
+            kernel = self._kernel(clock, log, journal, stop, servers, cache, resumed=checkpoint is not None)
             if self._plan.paced:
                 kernel.components.closes.on_closed = partial(write_soon, self._place.path)
                 if resumed:
@@ -293,9 +311,12 @@ class Session:
                     "paper" if self._plan.paced else "replay",
                     machine,
                     self._plan.options.profile,
+                    cache.show,
                 )
+                begin_publishing(cache, self._publisher, kernel)
                 view.write_if_due()
-                finished = await self._drive(kernel, clock, log, values, servers.along(view.along(progress)), stop)
+                along = cache.along(servers.along(view.along(progress)))
+                finished = await self._drive(kernel, clock, log, values, along, stop)
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
                 last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
@@ -326,8 +347,8 @@ class Session:
             finally:
                 log.close()
 
-    def _servers(self, log: SessionLog, clock: Clock) -> ServerCopies:
-        """Return what the session knows of the servers that follow its book."""
+    def _teller(self, log: SessionLog, clock: Clock) -> Callable[[str], None]:
+        """Return what tells an operator of a server or a cache that is away."""
 
         def tell(text: str) -> None:
             if self._plan.paced:
@@ -335,7 +356,7 @@ class Session:
             else:  # the log of a replay depends on its input alone
                 say(text)
 
-        return ServerCopies(self._followers, self._config.tree.store, in_real_time=self._plan.paced, tell=tell)
+        return tell
 
     def _record_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
         """Store the configuration that is in force from now on, unless it was in force already."""
@@ -402,6 +423,7 @@ class Session:
         journal: Journal | None,
         stop: StopFlag,
         servers: ServerCopies,
+        cache: SessionCache,
         *,
         resumed: bool,
     ) -> Kernel:
@@ -436,6 +458,7 @@ class Session:
             on_strategy_error=on_strategy_error,
             observer=self._plan.observer,
             servers=servers,
+            cache=cache,
         )
         return Kernel(components)
 
@@ -481,6 +504,7 @@ class Session:
             kernel.reconfigure(config.tree, config.hash)
             log.set_level(config.tree.runtime.log_level)
             kernel.shared.servers.run_changed()
+            kernel.shared.cache.strategies_changed()
 
         reloader = ConfigReloader(manager, self._store, kernel.shared.record, clock, put_in_force)
         handler = CommandHandler(kernel, reloader)

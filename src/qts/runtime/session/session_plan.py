@@ -21,6 +21,7 @@ from qts.strategy.contracts import Strategy
 
 if TYPE_CHECKING:
     from qts.db.follower import OpenAdapter
+    from qts.runtime.caching.publisher import OpenCache
 
 FindRows: TypeAlias = Callable[[Sequence[WantedBars], Feed], StoredRows | None]
 SEEDS: Final = (-(2**63), 2**63 - 1)
@@ -49,7 +50,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     from before the session warm up strategies that declare bars. ``db``: the URL of the database that follows the
     book, ``sheets``: the spreadsheet; "" for those of the environment, or none. ``record`` stores the market values
     of the session in the database; ``recording`` is the number of the one that is replayed from there, None where
-    there is only one.
+    there is only one. ``cache``: the URL of the cache that the session is made known in; "" for that of the
+    environment, or none.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -74,6 +76,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     sheets: str = ""
     record: bool = False
     recording: int | None = None
+    cache: str = ""
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:
@@ -101,6 +104,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``reads_again``: after the session its input is read again, for what the report draws of prices.
     ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
     ``servers``: those that are named to follow the book.
+    ``open_cache`` makes the client of the cache that the session is made known in; None: there is none.
     ``stored_rows`` finds the rows of a server from before the first value of a feed, which it uses up, for the bars
     that are wanted; it returns None, and has told why, where there are none. None: there is no such server.
     ``observer`` sees the calls of strategies and what they want; None: none does.
@@ -118,4 +122,5 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     recordings: tuple[Path, ...] = ()
     observer: StrategyObserver | None = None
     servers: NamedServers = NamedServers()
+    open_cache: OpenCache | None = None
     stored_rows: FindRows | None = None

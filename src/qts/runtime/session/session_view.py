@@ -19,6 +19,7 @@ from qts.errors import StorageError
 from qts.ledger.contracts import DEFAULT_ACCOUNT
 from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
+from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.recording.recording_view import RecordingView
@@ -364,6 +365,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """The copies of the book on servers."""
     recording: RecordingView | None = None
     """The market values that are recorded on a server; None: none are."""
+    cache: CacheView | None = None
+    """The cache that the session is made known in; None: there is none."""
     notes: tuple[str, ...]
     """The English texts of what a reader must know to judge the rest."""
     note_values: tuple[Note, ...] = ()

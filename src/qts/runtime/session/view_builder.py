@@ -22,6 +22,7 @@ from qts.market.files.refusals import ALLOWED, RefusalExample
 from qts.market.files.remedies import sentence_of
 from qts.money import minus, times
 from qts.notes import Note, in_english
+from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
@@ -96,8 +97,8 @@ def view_of(
     pools = shared.account.pools(shared.last.mark, {})
     safety = shared.safety.snapshot()
     stated = shared.state.history
-    recording = shared.recording()
-    notes = (*notes_of(kernel), *_recorded(recording))
+    recording, cache = shared.recording(), shared.cache.view()
+    notes = (*notes_of(kernel), *_recorded(recording), *_cached(cache))
     return SessionView(
         run_id=run.run_id,
         command=run.command,
@@ -177,6 +178,7 @@ def view_of(
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
         servers=shared.servers.views(),
         recording=recording,
+        cache=cache,
         notes=tuple(map(in_english, notes)),
         note_values=notes,
     )
@@ -386,6 +388,15 @@ def _recorded(recording: RecordingView | None) -> list[Note]:
 
 
 _SYMBOLS_NAMED: Final = 5
+
+
+def _cached(cache: CacheView | None) -> list[Note]:
+    """Return what a reader must know of the cache: that readers of it have missed something."""
+    lost = 0 if cache is None else sum(cache.dropped.values())
+    if cache is None or not lost:
+        return []
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in cache.dropped.items())
+    return [Note.of("values-not-cached", count=lost, kinds=kinds)]
 
 
 def notes_of(kernel: Kernel) -> tuple[Note, ...]:

@@ -25,6 +25,7 @@ from qts.market.contracts import (
 )
 from qts.market.last_values import LastValues
 from qts.market.series.history import RowHistory
+from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.checks.auditor import Auditor
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.risk_monitor import RiskMonitor
@@ -112,6 +113,7 @@ def make_components(
     on_strategy_error: Callable[[str], None] = lambda text: None,
     observer: StrategyObserver | None = None,
     servers: ServerCopies | None = None,
+    cache: SessionCache | None = None,
 ) -> Components:
     """Make and connect everything of one session.
 
@@ -120,7 +122,8 @@ def make_components(
     it is cut when the session is resumed; None: it is not cut. ``on_strategy_error`` is called with the text of a
     strategy's failure, "" for one reported before. ``observer`` sees calls and intents of strategies; None: none
     does. ``history`` holds the bars of a new session from before its first value; None: there are none.
-    ``servers``: the copies of the book on servers; None: there are none. Raises InputError when the strategies need
+    ``servers``: the copies of the book on servers; None: there are none. ``cache``: what the session is made known
+    in; None: nothing. Raises InputError when the strategies need
     too many processes.
     """
     servers = servers or ServerCopies()
@@ -142,6 +145,7 @@ def make_components(
         notices=lambda publish: Notices(log, flush_log, publish, clock, log_position),
         history=history,
         servers=servers,
+        cache=cache or SessionCache(),
         offers_intents=servers.is_waited_for and connection.venue.is_simulated,
     )
     components = _make_components(
@@ -191,6 +195,7 @@ def _make_base(
     notices: Callable[[Publish], Notices],
     history: RowHistory | None,
     servers: ServerCopies,
+    cache: SessionCache,
     offers_intents: bool,
 ) -> _Base:
     shared = make_shared_components(
@@ -204,6 +209,7 @@ def _make_base(
         groups_records=groups_records,
         approval_ids=ids["a"],
         servers=servers,
+        cache=cache,
         offers_intents=offers_intents,
     )
     counters = SessionCounters(first_session_day(shared.calendar, clock).isoformat())

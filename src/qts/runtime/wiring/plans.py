@@ -27,6 +27,7 @@ from qts.market.with_history import WithHistory
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import Options, SessionPlan
+from qts.runtime.wiring.cache import cache_of
 from qts.runtime.wiring.profiles import settings_of
 from qts.runtime.wiring.server import servers_of
 from qts.runtime.wiring.stored_values import finder_of, open_stored
@@ -55,6 +56,7 @@ def demo_plan(options: Options) -> SessionPlan:
         judged_by_index=True,
         reads_again=bool(options.outputs),
         servers=servers_of(options, os.environ),
+        open_cache=cache_of(options, os.environ),
     )
 
 
@@ -71,6 +73,7 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
         reads_again=bool(options.outputs),
         recordings=(*paths, *options.history),
         servers=servers_of(options, os.environ),
+        open_cache=cache_of(options, os.environ),
         stored_rows=finder_of(options, os.environ),
     )
 
@@ -115,6 +118,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         paced=True,
         recordings=(*(() if feed == "synthetic" else (Path(feed),)), *options.history),
         servers=servers_of(options, os.environ),
+        open_cache=cache_of(options, os.environ),
         stored_rows=finder_of(options, os.environ),
     )
 

@@ -23,6 +23,7 @@ from qts.market.contracts import (
 from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
+from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.checks.price_bands import PriceBands
 from qts.runtime.control.kill_switch import KillSwitch
 from qts.runtime.metrics.account_metrics import AccountMetrics, MetricsSource
@@ -53,13 +54,14 @@ def make_shared_components(
     groups_records: bool,
     approval_ids: IdSource,
     servers: ServerCopies,
+    cache: SessionCache,
     offers_intents: bool,
 ) -> SharedComponents:
     """Make the shared components of a fresh session at ``clock``'s moment.
 
     ``groups_records``: intents and fills may wait for a checkpoint of many records, because the venue and the clock
-    are taken back to it with the store. ``servers``: the copies of the book on servers; with
-    ``offers_intents`` an intent is written so that followers are shown it at once.
+    are taken back to it with the store. ``servers``: the copies of the book on servers, ``cache``: what the session
+    is made known in; with ``offers_intents`` an intent is written so that followers are shown it at once.
     """
     instrument = next(iter(feed.instruments.values()))
     state = OperatingStateManager(config.state, clock=clock)
@@ -99,6 +101,7 @@ def make_shared_components(
         day=day,
         record=InlineWriter(store) if groups_records else GroupCommitWriter(store, offers_intents=offers_intents),
         servers=servers,
+        cache=cache,
         extremes=extremes,
         forced_exit_reasons={},
         stops=ScopedStops(),

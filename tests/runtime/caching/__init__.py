@@ -1,0 +1,1 @@
+"""Tests of what a session makes known in a cache."""
