@@ -13,7 +13,6 @@ from qts.cli.market_time import MarketTime
 from qts.clock import NS_PER_S, from_ns
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
-from qts.runtime.persistence.run_lookup import RunStatus
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_view import PositionView
 
@@ -26,7 +25,7 @@ class Listing(msgspec.Struct, frozen=True):
 
     columns: tuple[Column, ...]
     needs: Mapping[str, bool]
-    records: Callable[[RunStatus], Sequence[Any]]
+    records: Callable[[Any], Sequence[Any]]
     values: Callable[[Any], tuple[Any, ...]]
 
     def titled(self, time: MarketTime) -> list[Column]:
