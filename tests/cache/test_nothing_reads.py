@@ -9,7 +9,8 @@ from pathlib import Path
 SRC = Path(__file__).parents[2] / "src" / "qts"
 READERS = ("qts.cache.manager", "qts.cache.encoding")
 """Modules that turn what a cache holds into values."""
-MAY_READ = ("cache/", "cli/")
+MAY_READ = ("cache/", "cli/", "runtime/caching/cache_reading.py")
+"""The cache itself, and commands with the one module that reads for them."""
 KNOW_NO_CACHE = (
     "pipeline/",
     "event/",
@@ -44,6 +45,10 @@ def test_only_commands_import_what_reads_a_cache() -> None:
 
     assert offences(MAY_READ, modules, inside=False) == []
     assert offences(("cache/",), modules, inside=True) != []  # the search finds what there is
+
+
+def test_a_session_does_not_import_the_module_that_reads_for_commands() -> None:
+    assert offences(MAY_READ, ("qts.runtime.caching.cache_reading.",), inside=False) == []
 
 
 def test_what_decides_about_an_order_knows_no_cache() -> None:
