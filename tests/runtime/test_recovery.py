@@ -439,11 +439,14 @@ def without_ids(session: Session) -> None:
     broker.capabilities = replace(broker.capabilities, client_order_ids=False)
 
 
-def test_an_unknown_order_that_may_be_a_nameless_one_at_the_broker_stays_unknown(session: Session) -> None:
+def test_an_unknown_order_that_may_be_one_of_two_nameless_ones_at_the_broker_stays_unknown(
+    session: Session,
+) -> None:
     first = session.restart()
     session.broker.answers.append(AckStatus.UNKNOWN)
     first.buys()
     without_ids(session)
+    session.broker.order_by_hand(SYMBOL, Side.BUY, 10, kst(10, 0, 1))
 
     first.resolves()
 

@@ -36,13 +36,14 @@ class OrderState(str, Enum):
     FILLED_LATE = "FILLED_LATE"
 
 
-class Fill(msgspec.Struct, frozen=True, tag=True):
+class Fill(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """One execution as the broker reports it; applied exactly once.
 
     Its identity is account, broker, the market's date of ``ts_ns``, order and execution id: an exchange's number
     can come back on another order or another day.
 
-    ``fee`` and ``tax`` in the instrument's currency. ``last`` says that the order has nothing left to fill.
+    ``fee`` and ``tax`` in the instrument's currency. ``last``: the broker says that nothing is left to fill.
+    ``inferred``: no notice told it; it follows from the quantity executed in all, at an average price.
     """
 
     broker: str
@@ -56,6 +57,7 @@ class Fill(msgspec.Struct, frozen=True, tag=True):
     tax: Decimal
     ts_ns: int
     last: bool
+    inferred: bool = False
 
 
 class OrderCancelled(msgspec.Struct, frozen=True, tag=True):

@@ -105,7 +105,7 @@ def _of_price(
     if price in shown or price == limit:
         return
     known = [one for one in (order.decision_price, limit, *shown) if one is not None and one > 0]
-    if not ticks.is_valid(price, day) and all(ticks.is_valid(one, day) for one in known):
+    if not fill.inferred and not ticks.is_valid(price, day) and all(ticks.is_valid(one, day) for one in known):
         yield f"price {price} is not on the grid of {ticks.tick(price, day)}"
     band = None if base is None else ticks.band(base, day)
     if band is not None and not band[0] <= price <= band[1]:

@@ -121,10 +121,13 @@ class WorkingOrders:
         """Return whether an open order of ``strategy`` carries ``tag``."""
         return any(o.request.tag == tag and o.strategy == strategy for o in self._open.values())
 
-    def refs(self) -> set[VenueRef]:
-        """Return every number under which venues know an order that is remembered."""
-        orders = (*self._open.values(), *self._final.values())
-        return {ref for order in orders for ref in order.venue_refs}
+    def by_ref(self) -> dict[VenueRef, Order]:
+        """Return the remembered orders, open and final, by each number under which venues know them."""
+        return {ref: order for order in self.remembered() for ref in order.venue_refs}
+
+    def remembered(self) -> tuple[Order, ...]:
+        """Return the orders that are in memory, open and final."""
+        return (*self._final.values(), *self._open.values())
 
     def export_state(self) -> list[str]:
         """Return the ids of the open orders in their order, for a checkpoint; the orders are in the store."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -98,6 +98,15 @@ MAX_EARLY = 1_000
 """Reversals that may wait for their fills."""
 _POOL_NAMES = tuple(pool.value for pool in Pool)
 """In the order in which every dictionary by pool is made."""
+
+
+class Execution(NamedTuple):
+    """A booked execution of one order: quantity above 0, price, and when it was traded (ns since 1970, UTC)."""
+
+    execution_id: str
+    ts_ns: int
+    qty: Decimal
+    price: Decimal
 
 
 class Account:
@@ -558,6 +567,21 @@ class Account:
     def has_booked(self, fill: Fill) -> bool:
         """Return whether this execution, whatever else the notice has, is in the book."""
         return self._is_booked(self._id_of(fill))
+
+    def executions(self, strategy: str, symbol: str, order_id: str, since_ns: int) -> list[Execution]:
+        """Return what is booked of an order and was not taken back, by time; none is older than ``since_ns``.
+
+        Raises StorageError when an earlier day has to be read and cannot be.
+        """
+        held = self._holdings.get((strategy, symbol))
+        if held is None:
+            return []
+        if held.opening is not None and held.opening.key[0] >= since_ns:
+            self._recall(strategy, symbol, held)
+        return [
+            Execution(step.key[3], step.key[0], magnitude(step.signed), step.price)
+            for step in held.steps_of(order_id)
+        ]
 
     def identity_of(self, report: object) -> FillId | None:
         """Return the identity of the execution that ``report`` is; None when it is no readable fill. Any thread."""

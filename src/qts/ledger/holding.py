@@ -118,6 +118,10 @@ class Holding:
         sought = (broker, len(execution_id), execution_id, order_id)
         return [step for step in self._steps if step.kept is None and step.key[1:] == sought]
 
+    def steps_of(self, order_id: str) -> list[Step]:
+        """Return the fills of an order that are in memory, by time."""
+        return [step for step in self._steps if step.kept is None and step.key[4] == order_id]
+
     def was_split_after(self, step: Step) -> bool:
         """Return whether the holding was split behind ``step``: its shares are not those of ``step`` now."""
         return any(one.is_split for one in self._steps[self._steps.index(step) :])

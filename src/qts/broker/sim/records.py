@@ -124,8 +124,8 @@ class KeptFills:
 
 
 def pack_fill(fill: Fill, day: date) -> bytes:
-    """Return a fill and its session day as bytes."""
-    return _pack((*msgspec.structs.astuple(fill), day))
+    """Return a fill of an exchange, which infers none, and its session day as bytes."""
+    return _pack((*msgspec.structs.astuple(fill)[:11], day))
 
 
 def unpack_fill(packed: bytes) -> tuple[Fill, date]:

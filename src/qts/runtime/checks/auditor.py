@@ -33,7 +33,7 @@ from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.proven_book import NO_ROWS, ProvenBook, StoredRows
 from qts.runtime.orders.broker_queries import answered
-from qts.runtime.orders.reconciliation import is_known, is_same
+from qts.runtime.orders.order_matching import is_known, is_same
 from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord

@@ -42,13 +42,15 @@ class LoopSession:
         self._share = share_of(kernel.shared.feed)
         self._begun_ns = clock.time_ns()
         self._slice_ns = kernel.shared.config.event.slice_us * NS_PER_US
-        self._slice_ends_ns = self._audit_ns = 0
+        self._slice_ends_ns = self._audit_ns = self._compared_ns = 0
         self.stop_task: asyncio.Task[None] | None = None
         """The task that begins stops while the kill switch is pressed; it ends only by an error."""
 
     async def run_periodic_work(self) -> None:
-        """Report the progress, execute operators' commands, and every 5 s ask for an audit of the whole book.
+        """Report the progress, execute operators' commands, and request comparisons and audits that are due.
 
+        Every 5 s an audit of the whole book; a comparison with a real broker's books as often as
+        :attr:`~qts.runtime.orders.reconciliation.OrderReconciler.interval_ns` says.
         Raises what stopped the task that begins stops, and StorageError when the store has failed.
         """
         if self.stop_task is not None and self.stop_task.done():
@@ -59,6 +61,10 @@ class LoopSession:
         if stopwatch_ns() >= self._audit_ns:
             self._audit_ns = stopwatch_ns() + _AUDIT_NS
             self._kernel.due.audit = self._kernel.due.pending = True
+        kernel = self._kernel
+        if not kernel.venue.is_simulated and stopwatch_ns() - self._compared_ns >= kernel.unresolved.interval_ns:
+            self._compared_ns = stopwatch_ns()
+            kernel.due.resolve_soon()
 
     async def run_scheduled_tasks(self, now_ns: int) -> None:
         """Run the tasks due by ``now_ns`` (ns of the session's clock) one after the other, and due work."""

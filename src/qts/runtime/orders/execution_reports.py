@@ -60,7 +60,8 @@ class ExecutionReportHandler:
     are compared with the broker's. An exception while a report is applied ends the session: applied again, the
     report would meet its own half-done effect.
 
-    ``order_prefix``: what the ids of this run's orders begin with, up to the last "-".
+    ``order_prefix``: what the ids of this run's orders begin with, up to the last "-". ``is_covered``: whether what
+    a fill of an order tells is booked already, under another id; None where the broker's ids are its own.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class ExecutionReportHandler:
         order_prefix: str,
         news: StrategyNews,
         log: Callable[[str, str], None],
+        is_covered: Callable[[Fill, Order], bool] | None = None,
     ) -> None:
         self._shared = shared
+        self._is_covered = is_covered
         self._account = shared.account
         self._orders = shared.orders
         self._host = host
@@ -141,6 +144,9 @@ class ExecutionReportHandler:
                 self.duplicates += 1
                 return
             order = self._orders.recall(fill.client_order_id)
+            if order is not None and self._is_covered is not None and self._is_covered(fill, order):
+                self.duplicates += 1
+                return
         except StorageError as error:
             self._keep_unknown(fill, error)
             return

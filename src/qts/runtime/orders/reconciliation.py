@@ -1,17 +1,20 @@
-"""Reconciles orders whose fate is unknown with the broker's books; nothing is sent again before the fate is known.
+"""Reconciles our orders with the broker's books; nothing is sent again before the fate of an order is known.
 
-An order present at the broker is adopted. One that is absent in two answers at least two seconds apart, both
-requested when the broker had to show it (``visibility_lag_ns``), without a fill and without an order there that
-might be it, was never sent. Any other stays unknown, and its key stays closed for new orders.
+An order of unknown fate that is present at the broker is adopted; where the broker keeps no ids, the only one there
+that is just what was asked for. One that is absent in two answers at least two seconds apart, both requested when
+the broker had to show it (``visibility_lag_ns``), without a fill and without an order there that might be it, was
+never sent. Any other stays unknown, its key stays closed for new orders, and a person is told why.
 
 An order that was accepted and that the broker does not show is in doubt: absent in two answers in the same way,
-what is left of it has ended.
+what is left of it has ended. What the broker says of an order ends it only when all that it has executed is known,
+and when it speaks of the quantity that was ordered. An answer is older than what has happened to an order since it
+was requested: then it says nothing of that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from qts.broker.contracts import Broker, BrokerOrder, BrokerOrderState
 from qts.clock import NS_PER_S
@@ -32,8 +35,12 @@ from qts.execution.lifecycle import apply_absent, apply_ack
 from qts.execution.texts import kept_ack
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
+from qts.ledger.contracts import BookingRow
+from qts.money import plus, sum_of
 from qts.pipeline.act import withdraw
 from qts.runtime.orders.broker_queries import answered
+from qts.runtime.orders.cumulative_fills import CumulativeFills
+from qts.runtime.orders.order_matching import claimable, known, sole_match
 from qts.runtime.persistence.store_writer import StoreWriter
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
@@ -42,13 +49,34 @@ _ENDS: Final[Mapping[BrokerOrderState, type[OrderCancelled | OrderRejected]]] = 
     BrokerOrderState.REJECTED: OrderRejected,
 }
 _MAY_BE_SENT = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
+_MOST_WARNED: Final = 1_000
+_FAST: Final = 4
+"""Requests in a second from which on a broker is asked often."""
+_INTERVALS_NS: Final = (3 * NS_PER_S, NS_PER_S)
+_SLOW_INTERVALS_NS: Final = (30 * NS_PER_S, 3 * NS_PER_S)
+
+
+class _Answer(NamedTuple):
+    """An answer of the broker: executions that are not booked, our orders by id, and all others.
+
+    ``asked_ns``: when it was requested. ``executed``: the orders that have executions there. ``is_settled``: no
+    report waited to be handled when it came.
+    """
+
+    asked_ns: int
+    fills: Sequence[Fill]
+    executed: Container[str]
+    ours: Mapping[str, BrokerOrder]
+    others: Sequence[BrokerOrder]
+    is_settled: bool
 
 
 class OrderReconciler:
     """Resolves UNKNOWN orders, and finds what was never told, in the broker's own books.
 
     Fills and ends that the books show are given to ``on_report`` as if they came now, an order that was never sent
-    to ``on_absent``, and open orders that are not ours in words to ``on_foreign``.
+    to ``on_absent``, open orders that are not ours and fills that no notice told in words to ``warn``, and what a
+    person has to look at to ``on_code``. ``is_settled``: whether no report waits to be handled.
     """
 
     def __init__(
@@ -60,7 +88,9 @@ class OrderReconciler:
         record: StoreWriter,
         on_report: Callable[[ExecutionReport], None],
         on_absent: Callable[[Order], None],
-        on_foreign: Callable[[str], None],
+        warn: Callable[[str], object],
+        on_code: Callable[[str, str], object],
+        is_settled: Callable[[], bool],
         is_simulated: bool,
     ) -> None:
         self._account = account
@@ -69,11 +99,19 @@ class OrderReconciler:
         self._record = record
         self._on_report = on_report
         self._on_absent = on_absent
-        self._on_foreign = on_foreign
+        self._say = warn
+        self._on_code = on_code
+        self._is_settled = is_settled
         self._is_simulated = is_simulated
+        lag_ns = broker.capabilities.visibility_lag_ns
+        self._cumulative = CumulativeFills(account, broker.name, lag_ns)
         self._absent_since: dict[str, int] = {}
         self._doubted: dict[str, None] = {}
-        """Orders that are open here and that the broker does not show."""
+        """Orders that are open here and that the broker does not show, or of which it shows too little."""
+        self._differs_since: dict[str, int] = {}
+        """Since when an order differs from the broker's books in a way that nothing explains."""
+        self._warned: dict[str, str] = {}
+        """What was said last of an order that a person has to look at."""
         self._is_asking = False
         """Whether a question of :meth:`resolve` is under way."""
         self._told: set[str] = set()
@@ -103,6 +141,16 @@ class OrderReconciler:
     def _is_asked_about(self, order: Order) -> bool:
         return order.state is OrderState.UNKNOWN or order.client_order_id in self._doubted
 
+    @property
+    def interval_ns(self) -> int:
+        """Return the real time between two comparisons with the broker's books in a session on the loop.
+
+        A fill that was never told is found within it; what is not certain is asked for sooner.
+        """
+        rate = self._broker.capabilities.requests_per_s
+        usual_ns, soon_ns = _INTERVALS_NS if rate is None or rate >= _FAST else _SLOW_INTERVALS_NS
+        return soon_ns if self.any() else usual_ns
+
     async def resolve(self, now_ns: int) -> bool:
         """Ask the broker about what is not certain; return whether there was news. Without an answer it stays so.
 
@@ -121,61 +169,154 @@ class OrderReconciler:
     async def catch_up(self, now_ns: int) -> bool:
         """Take over what the broker's books show and ours lack; return whether there was anything.
 
-        Fills of its day, of whatever order, and the ends of orders that are open here. Raises BrokerUnavailable.
+        Executions of its day, of whatever order, and the ends of orders that are open here. Raises
+        BrokerUnavailable.
         """
+        before = {order.client_order_id: order for order in self._orders.remembered()}
         fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
         theirs = await answered(self._broker.orders())
-        new = self._untold(fills)
+        answer = self._read(fills, theirs, now_ns)
         open_here = {order.client_order_id: order for order in self._orders}
+        self._differs_since = {key: ns for key, ns in self._differs_since.items() if key in answer.ours}
         self._doubted = {key: None for key in self._doubted if key in open_here}
         self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in open_here}
-        executed = {fill.client_order_id for fill in fills}
-        has_ended = False
+        has_news, sure = False, {key for key, order in open_here.items() if before.get(key) is order}
         for key, order in open_here.items():
             if self._is_asked_about(order) or not (self._is_simulated or order.state in _MAY_BE_SENT):
-                mine = [fill for fill in new if fill.client_order_id == key]
-                has_ended |= self._compare(order, theirs, executed, mine, now_ns)
+                if key in sure:
+                    has_news |= self._compare(order, answer)
+                else:
+                    self._doubted[key] = None  # something has happened to it since: the answer is older, ask again
         if not self._is_simulated:
-            for fill in new:
+            if answer.fills and answer.is_settled:
+                self._say(f"{len(answer.fills)} fills in the books of {self._broker.name} were told by no notice")
+            for fill in answer.fills:
                 if fill.client_order_id not in open_here:  # of one that has ended here, or is not ours
                     self._on_report(fill)
-            self._tell_foreign(theirs)
-        return bool(new) or has_ended
+            for key, found in answer.ours.items():
+                ended = self._orders.get(key)
+                if key not in open_here and ended is not None and before.get(key) is ended:
+                    has_news |= self._compare_ended(ended, found, answer)
+            self._tell_foreign(answer.others)
+        return bool(answer.fills) or has_news
 
-    def _compare(
-        self,
-        order: Order,
-        theirs: Sequence[BrokerOrder],
-        executed: Container[str],
-        new: Sequence[Fill],
-        now_ns: int,
-    ) -> bool:
-        """Compare an order that is open here with the broker's books; return whether they show its end.
+    def _read(self, fills: Sequence[Fill], theirs: Sequence[BrokerOrder], asked_ns: int) -> _Answer:
+        by_ref = self._orders.by_ref()
+        ours: dict[str, BrokerOrder] = {}
+        others = []
+        for one in theirs:
+            order = known(one, self._orders, by_ref)
+            if order is None:
+                others.append(one)
+            else:
+                ours[order.client_order_id] = one
+        executed = {fill.client_order_id for fill in fills}
+        return _Answer(asked_ns, self._untold(fills), executed, ours, others, self._is_settled())
 
-        ``executed``: the orders that have fills there; ``new``: those of this one that are not booked.
-        """
-        key, is_unknown = order.client_order_id, order.state is OrderState.UNKNOWN
-        found = next((one for one in theirs if is_same(one, order)), None)
-        if is_unknown and (found is not None or key in executed):
+    def _compare(self, order: Order, answer: _Answer) -> bool:
+        """Compare an order that is open here with the broker's books; return whether they show something new."""
+        key, now_ns, is_unknown = order.client_order_id, answer.asked_ns, order.state is OrderState.UNKNOWN
+        found, is_executed = answer.ours.get(key), key in answer.executed
+        may_be: Sequence[BrokerOrder] = ()
+        if found is None:
+            may_be = claimable(order, answer.others)
+            found = sole_match(order, may_be, self._orders) if is_unknown and not is_executed else None
+        if is_unknown and (found is not None or is_executed):
             ref = None if found is None else found.ref
             ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
-            self._put(apply_ack(order, ack, now_ns))
-        for fill in new:
+            order = apply_ack(order, ack, now_ns)
+            self._put(order)
+        fills = [fill for fill in answer.fills if fill.client_order_id == key]
+        for fill in fills:
             self._on_report(fill)
         if found is not None:
             self._absent_since.pop(key, None)
             self._doubted.pop(key, None)
-            end = end_of(found, order, self._broker.name, now_ns)
-            if end is not None:
-                self._on_report(end)  # the broker does not report it again
-            return end is not None
-        if not is_unknown or key in executed:
+            return self._compare_with(order, found, fills, answer)
+        if not is_unknown or is_executed:
             self._doubted[key] = None  # what is left of it may have ended: a broker need not show that
-        if self._may_be_one_of(order, theirs) or (is_unknown and key in executed):
+        if may_be or (is_unknown and is_executed):
             self._absent_since.pop(key, None)
+            if is_unknown and may_be:
+                self._warn(
+                    key, f"order {key} may be one of {_names(may_be)} at {self._broker.name}, or none of them"
+                )
         elif now_ns - order.ts_update_ns >= self._broker.capabilities.visibility_lag_ns:
             return self._count_absence(order, now_ns)
         return False
+
+    def _compare_with(self, order: Order, found: BrokerOrder, fills: Sequence[Fill], answer: _Answer) -> bool:
+        """Compare an order that is open here with ``found``, its row; return whether that shows something new.
+
+        ``fills``: its executions in the same ``answer`` that were not booked.
+        """
+        key, now_ns = order.client_order_id, answer.asked_ns
+        if (
+            found.qty != order.qty and not self._is_simulated
+        ):  # of another quantity than was ordered it proves nothing
+            self._doubted[key] = None
+            said = f"{found.filled} of {found.qty} {found.state.value}"
+            self._warn(key, f"{self._broker.name} shows order {key} as {said}, ordered were {order.qty}")
+            return False
+        inferred = self._infer(order, found, answer)
+        filled = plus(order.filled, sum_of(fill.qty for fill in fills))
+        if found.filled > filled or inferred:
+            self._doubted[key] = None  # an execution is not listed yet: it ends when all of them are known
+            if not inferred and answer.is_settled and self._has_differed(key, order, now_ns):
+                name, shown = self._broker.name, f"{found.filled} of order {key} executed"
+                self._warn(key, f"{name} shows {shown} and has told of {filled}", "FS070")
+            return inferred
+        self._differs_since.pop(key, None)
+        end = end_of(found, order, self._broker.name, now_ns)
+        if end is not None:
+            self._on_report(end)  # the broker does not report it again
+        return end is not None
+
+    def _compare_ended(self, order: Order, found: BrokerOrder, answer: _Answer) -> bool:
+        """Compare an order that has ended here with its row; return whether that shows something new."""
+        key, now_ns = order.client_order_id, answer.asked_ns
+        if found.qty == order.qty and self._infer(order, found, answer):
+            return True
+        if not found.is_open:
+            self._differs_since.pop(key, None)
+        elif self._has_differed(key, order, now_ns):
+            what = (
+                f"order {key} is {order.state.value} here, {self._broker.name} still works {found.remaining} of it"
+            )
+            self._warn(key, what, "FS070")
+        return False
+
+    def _infer(self, order: Order, found: BrokerOrder, answer: _Answer) -> bool:
+        """Book what the row shows of an order where executions have no numbers; return whether there was anything.
+
+        Not while a notice waits to be handled: it may be just that execution.
+        """
+        if self._is_simulated or self._broker.capabilities.execution_ids or not answer.is_settled:
+            return False
+        reports = self._cumulative.reports(order, found, answer.asked_ns)
+        for report in reports:
+            self._on_report(report)
+        if reports:
+            key, name = order.client_order_id, self._broker.name
+            code = "AN030" if isinstance(reports[0], Fill) else "FS041"
+            self._on_code(code, f"{name} shows {found.filled} of order {key} executed, its notices told otherwise")
+        return bool(reports)
+
+    def _has_differed(self, key: str, order: Order, now_ns: int) -> bool:
+        """Return whether an order differs from its row for so long that no lag of the broker explains it."""
+        patience_ns = max(BETWEEN_ANSWERS_NS, self._broker.capabilities.visibility_lag_ns)
+        return now_ns - max(self._differs_since.setdefault(key, now_ns), order.ts_update_ns) >= patience_ns
+
+    def _warn(self, key: str, what: str, code: str = "AN030") -> None:
+        """Raise ``code`` for an order that a person has to look at, once for each ``what``."""
+        if self._warned.get(key) == what:
+            return
+        self._warned[key] = what
+        while len(self._warned) > _MOST_WARNED:
+            del self._warned[next(iter(self._warned))]
+        self._on_code(code, what)
+        if code == "AN030":  # which safety does not log
+            self._say(what)
 
     def _untold(self, fills: Sequence[Fill]) -> list[Fill]:
         """Return the fills that are not booked and were not given on before; those that were may still wait."""
@@ -183,23 +324,23 @@ class OrderReconciler:
         told, self._told = self._told, set(unbooked)
         return [fill for key, fill in unbooked.items() if key not in told]
 
-    def _tell_foreign(self, theirs: Sequence[BrokerOrder]) -> None:
+    def _tell_foreign(self, others: Sequence[BrokerOrder]) -> None:
         """Report each open order at the broker that is not ours, once."""
         told = self._foreign
-        foreign = [one for one in theirs if one.is_open and one.ref not in told and not is_known(one, self._orders)]
+        foreign = [one for one in others if one.is_open and one.ref not in told]
         for one in foreign:
             what = f"{one.side.value} {one.remaining} {one.symbol}"
-            self._on_foreign(f"order {one.ref.number} at {self._broker.name} is not ours: {what}")
-        self._foreign = {one.ref for one in theirs if one.ref in told} | {one.ref for one in foreign}
+            self._say(f"order {one.ref.number} at {self._broker.name} is not ours: {what}")
+        self._foreign = {one.ref for one in others if one.ref in told} | {one.ref for one in foreign}
 
-    def _may_be_one_of(self, order: Order, theirs: Sequence[BrokerOrder]) -> bool:
-        """Return whether the broker shows an order of the same symbol and side that belongs to none of ours."""
-        nameless = {
-            one.ref
-            for one in theirs
-            if one.client_order_id is None and (one.symbol, one.side) == (order.symbol, order.side)
-        }
-        return bool(nameless) and bool(nameless - self._orders.refs())
+    @property
+    def is_covered(self) -> Callable[[Fill, Order], bool] | None:
+        """Return what tells whether a notice's part of an order is booked; None where executions have numbers."""
+        return None if self._broker.capabilities.execution_ids else self._cumulative.is_covered
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Note an execution that was taken back."""
+        self._cumulative.on_booking(row)
 
     def _count_absence(self, order: Order, now_ns: int) -> bool:
         """Count one answer in which ``order`` is absent; return whether it has ended thereby."""
@@ -227,25 +368,13 @@ class OrderReconciler:
     def export_state(self) -> dict[str, Any]:
         """Return since when which order was absent, and the orders in doubt, for a checkpoint."""
         doubted = {"doubted": list(self._doubted)} if self._doubted else {}
-        return {"absent_since": self._absent_since, **doubted}
+        return {"absent_since": self._absent_since, **doubted, **self._cumulative.export_state()}
 
     def import_state(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""
         self._absent_since = dict(saved["absent_since"])
         self._doubted = dict.fromkeys(saved.get("doubted", ()))
-
-
-def is_same(theirs: BrokerOrder, ours: Order) -> bool:
-    """Return whether ``theirs`` is ``ours``: by client order id, or by venue reference where there is no id."""
-    if theirs.client_order_id is None:
-        return theirs.ref in ours.venue_refs
-    return theirs.client_order_id == ours.client_order_id
-
-
-def is_known(theirs: BrokerOrder, orders: WorkingOrders) -> bool:
-    """Return whether ``theirs`` is one of ours, open or ended; the last that have ended are remembered."""
-    key = theirs.client_order_id
-    return theirs.ref in orders.refs() if key is None else orders.get(key) is not None
+        self._cumulative.import_state(saved)
 
 
 def is_new(fill: Fill, account: Account) -> bool:
@@ -258,3 +387,7 @@ def end_of(theirs: BrokerOrder, ours: Order, broker: str, now_ns: int) -> OrderC
     kind = _ENDS.get(theirs.state)
     key = ours.client_order_id
     return None if kind is None else kind(broker, key, ours.symbol, now_ns, "so the broker's books say")
+
+
+def _names(theirs: Sequence[BrokerOrder]) -> str:
+    return ", ".join(f"{one.ref.number} ({one.side.value} {one.qty} {one.symbol})" for one in theirs[:5])

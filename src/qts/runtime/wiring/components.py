@@ -11,7 +11,7 @@ from qts.capital.contracts import Pool
 from qts.clock import Clock
 from qts.config.tree import QtsConfig
 from qts.db.session import SessionStore
-from qts.event.contracts import EventType
+from qts.event.contracts import EventPriority, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.gc_control import collect_when_worth
 from qts.event.journal import Journal
@@ -288,7 +288,9 @@ def _make_components(
         record=p.record,
         on_report=report_relay,
         on_absent=lambda order: on_absent(order),
-        on_foreign=lambda text: say("WARNING", text),
+        warn=partial(say, "WARNING"),
+        on_code=report,
+        is_settled=lambda: not base.dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL),
         is_simulated=venue.is_simulated,
     )
     exits = ForcedExits(
@@ -391,7 +393,7 @@ def _make_components(
     intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report, triggers, moments)
     monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
     capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
-    reports = _make_execution_reports(base, host, listeners, news)
+    reports = _make_execution_reports(base, host, listeners, news, unresolved)
     missed = MissedFacts(
         listeners=listeners,
         reports=reports,
@@ -494,7 +496,7 @@ def _cancel(
 
 
 def _make_execution_reports(
-    base: _Base, host: StrategyHost, listeners: Listeners, news: StrategyNews
+    base: _Base, host: StrategyHost, listeners: Listeners, news: StrategyNews, unresolved: OrderReconciler
 ) -> ExecutionReportHandler:
     return ExecutionReportHandler(
         base.shared,
@@ -507,6 +509,7 @@ def _make_execution_reports(
         order_prefix=base.ids["o"].prefix,
         news=news,
         log=base.notices.say,
+        is_covered=unresolved.is_covered,
     )
 
 
@@ -531,7 +534,7 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
     charges = () if c.venue.is_simulated else (c.charges,)  # a fill of a simulated venue has its exact charges
     c.listeners.fills = (*fills, *charges)
-    c.listeners.bookings = (c.auditor, counts, c.triggers, *charges)
+    c.listeners.bookings = (c.auditor, counts, c.triggers, c.unresolved, *charges)
     c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
     c.listeners.states = (
         StateHistory(p, c.counters, say),

@@ -1,0 +1,69 @@
+"""Finds out which of our orders an order in the broker's books is. Pure functions.
+
+Where the broker keeps no ids of its clients, an order is known by its number, and one whose answer is missing, so
+that we have no number, by what was asked for: symbol, side, quantity, limit and time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from qts.broker.contracts import BrokerOrder
+from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.execution.fit import CLOCKS_APART_NS
+from qts.execution.working import WorkingOrders
+
+WITHOUT_ANSWER = frozenset({OrderState.INTENT, OrderState.PENDING_NEW, OrderState.UNKNOWN})
+
+
+def is_same(theirs: BrokerOrder, ours: Order) -> bool:
+    """Return whether ``theirs`` is ``ours``: by client order id, or by venue reference where there is no id."""
+    if theirs.client_order_id is None:
+        return any(ref in ours.venue_refs for ref in (theirs.ref, *theirs.earlier))
+    return theirs.client_order_id == ours.client_order_id
+
+
+def is_known(theirs: BrokerOrder, orders: WorkingOrders) -> bool:
+    """Return whether ``theirs`` is one of ours, open or ended; the last that have ended are remembered."""
+    return known(theirs, orders, orders.by_ref()) is not None
+
+
+def known(theirs: BrokerOrder, orders: WorkingOrders, by_ref: Mapping[VenueRef, Order]) -> Order | None:
+    """Return the remembered order that ``theirs`` is; None for none. ``by_ref``: all of them by their numbers."""
+    if theirs.client_order_id is not None:
+        return orders.get(theirs.client_order_id)
+    return next((by_ref[ref] for ref in (theirs.ref, *theirs.earlier) if ref in by_ref), None)
+
+
+def claimable(order: Order, foreign: Iterable[BrokerOrder]) -> list[BrokerOrder]:
+    """Return the orders at the broker without a name that ``order``, which was not answered, may be.
+
+    ``foreign``: those that are known to be none of ours are not among them. The quantity does not decide: a list
+    may show it wrong.
+    """
+    return [
+        one
+        for one in foreign
+        if one.client_order_id is None
+        and (one.symbol, one.side) == (order.symbol, order.side)
+        and (not one.ts_ns or one.ts_ns >= order.ts_intent_ns - CLOCKS_APART_NS)
+    ]
+
+
+def is_alike(theirs: BrokerOrder, ours: Order) -> bool:
+    """Return whether ``theirs`` is just what ``ours`` asked for, as far as it is told."""
+    return theirs.qty == ours.qty and (theirs.limit is None or theirs.limit == ours.limit)
+
+
+def sole_match(order: Order, may_be: Sequence[BrokerOrder], others: Iterable[Order]) -> BrokerOrder | None:
+    """Return the only one of ``may_be`` that is like ``order``; None where there are more, or none.
+
+    None as well where another of ``others``, our open orders, was not answered either and may be it.
+    """
+    alike = [one for one in may_be if is_alike(one, order)]
+    rivals = [
+        one
+        for one in others
+        if one is not order and one.state in WITHOUT_ANSWER and (one.symbol, one.side) == (order.symbol, order.side)
+    ]
+    return alike[0] if len(alike) == 1 and not rivals else None
