@@ -24,6 +24,7 @@ from qts.cli.session import HALTED
 from qts.config.loader import LoadedConfig, examine
 from qts.config.tree import QTS
 from qts.db.datadir import DATABASE_NAME, LOCK_NAME
+from qts.db.hybrid import DataSourceMode
 from qts.errors import QtsError
 from qts.event.contracts import EventType
 from qts.event.payloads import PAYLOAD_TYPES
@@ -251,10 +252,10 @@ def test_every_code_refusal_event_and_order_state_named_in_the_text_exists(path:
     text = prose_of(path)
     assert set(re.findall(r"\b(?:FS|GR|AN)\d{3}\b", text)) <= CATALOGUE.keys()
     words = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text))
-    of_servers = {"PG_BINDIR", "TIMESCALE_DSN"}  # which the tests start or are given
+    of_servers = {"PG_BINDIR", "TIMESCALE_DSN", "DATA_SOURCE_MODE"}  # variables of the environment
     shouted = {word for word in words - of_servers if not word.startswith("QTS_")}  # variables of the environment
     rules = {"ENTRY_RULES", "EXIT_RULES", "FORCED_EXIT_RULES"}
-    named = (Refusal, EventType, OrderState, OrderStatus, BookingKind)
+    named = (Refusal, EventType, OrderState, OrderStatus, BookingKind, DataSourceMode)
     known = {name for kind in named for name in kind.__members__} | rules
     assert shouted <= known, name_of(path)
 

@@ -13,6 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from qts.cli.db_sheets_cmd import (
+    add_sheets,
+    compare_both,
+    config_of,
+    move_all,
+    one_url,
+    show_comparison,
+)
 from qts.cli.settings import add_settings, overrides_of
 from qts.errors import InvariantBreach
 from qts.wording import counted, printable
@@ -63,6 +71,8 @@ def add_parser(subparsers: Any) -> None:
         "--data-dir", metavar="DIR", type=Path, help="also how far the server is behind the run in this directory"
     )
     status.add_argument("--json", action="store_true", help="print one JSON object")
+    add_sheets(status)
+    add_settings(status)
     verify = _command(
         commands,
         "verify",
@@ -70,10 +80,27 @@ def add_parser(subparsers: Any) -> None:
         "compare a run in a data directory with the server, row by row",
         "Compares every row of the run with the server, in both directions, and names what differs. Batches that "
         "the server lacks are named; the run of a session that is running is compared as far as the server has "
-        "it. Exit code 4 when anything differs.",
+        "it. Without --data-dir every run of the spreadsheet is compared with the database. Exit code 4 when "
+        "anything differs.",
     )
-    verify.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="the run's directory")
+    verify.add_argument(
+        "--data-dir", metavar="DIR", type=Path, help="the run's directory; without it spreadsheet and database"
+    )
     verify.add_argument("--json", action="store_true", help="print one JSON object")
+    add_sheets(verify)
+    add_settings(verify)
+    moved = _command(
+        commands,
+        "migrate-from-sheets",
+        run_move,
+        "copy every run of a spreadsheet into the database",
+        "Copies the fills, the positions, the files of strategies and the configurations that a spreadsheet has "
+        "into the database, run by run, and says what was copied. A second time it changes nothing. All else of a "
+        "run comes from its own book, when its session runs with --db or by qts db import. Exit code 4 when the "
+        "database has rows that differ; they are left as they are.",
+    )
+    add_sheets(moved)
+    add_settings(moved)
     imported = _command(
         commands,
         "import",
@@ -189,15 +216,18 @@ def run_status(args: argparse.Namespace) -> int:
     import msgspec
 
     from qts.db.access import parse
-    from qts.db.servers import file_of, require_driver
-    from qts.db.tools.open_server import adapter_for, chosen_url
+    from qts.db.servers import SPREADSHEET, file_of, require_driver
+    from qts.db.tools.open_server import adapter_for
 
-    url = chosen_url(args.db, os.environ)
+    config = config_of(args)
+    url = one_url(args, os.environ, config)
     path = file_of(url)
-    if path is not None:
-        from qts.db.tools.statuses import file_status
+    if path is not None or url.startswith(SPREADSHEET):
+        from qts.db.tools.statuses import status_of
 
-        status = _run(_with(adapter_for(url, os.environ), lambda adapter: file_status(adapter, str(path))))
+        adapter = adapter_for(url, os.environ, sheets=config.sheets)
+        place = url if path is None else str(path)
+        status = _run(_with(adapter, lambda adapter: status_of(adapter, place)))
     else:
         access = parse(url, os.environ)
         require_driver()
@@ -224,10 +254,14 @@ def run_verify(args: argparse.Namespace) -> int:
     import msgspec
 
     from qts.db.find_run import run_in
-    from qts.db.tools.open_server import adapter_for, chosen_url
+    from qts.db.tools.open_server import adapter_for
     from qts.db.tools.verify import verify
 
-    adapter, found = adapter_for(chosen_url(args.db, os.environ), os.environ), run_in(args.data_dir)
+    if args.data_dir is None:
+        return show_comparison(_run(compare_both(args)), as_json=args.json)
+    config = config_of(args)
+    adapter = adapter_for(one_url(args, os.environ, config), os.environ, sheets=config.sheets)
+    found = run_in(args.data_dir)
     with _progress("compared") as told:
         done = _run(_with(adapter, lambda opened: verify(opened, found, told)))
     if args.json:
@@ -240,9 +274,17 @@ def run_verify(args: argparse.Namespace) -> int:
     return 0 if done.is_equal else InvariantBreach.exit_code
 
 
+def run_move(args: argparse.Namespace) -> int:
+    """Run ``qts db migrate-from-sheets``: exit code 0; 2 when a server cannot be used, 4 when rows differ."""
+    return _run(move_all(args))
+
+
 def _verification_lines(done: Verification, directory: Path) -> Iterator[str]:
     yield f"run    {done.run_id} in {directory} ({'running' if done.is_live else 'as it was stored last'})"
-    yield f"rows   {done.rows:,} compared, up to batch {done.applied:,}"
+    from qts.db.tools.differences import ALL
+
+    of = "" if done.tables == ALL else f" of {', '.join(done.tables)}"
+    yield f"rows   {done.rows:,}{of} compared, up to batch {done.applied:,}"
     if done.missing is not None:
         first, last = done.missing
         where = (
@@ -393,7 +435,7 @@ def _status_lines(status: ServerStatus) -> Iterator[str]:
         yield f"roles      {', '.join(status.roles) or 'none'}"
     for run in status.runs:
         state = "finished" if run.finished else "not finished"
-        whole = "" if run.is_whole else ", not whole: a copy was interrupted"
+        whole = "" if run.is_whole else ", not whole: a copy was interrupted, or it came from a spreadsheet"
         yield printable(
             f"run        {run.run_id} (qts {run.command}, account {run.account}, {state}): "
             f"{counted(run.applied, 'batch', 'batches')}{whole}"

@@ -21,6 +21,7 @@ from qts.db.adapter import DataSourceAdapter, RunCopy
 from qts.db.ages import Ages
 from qts.db.batch import Batch
 from qts.db.contracts import RunRow
+from qts.db.lives import other_life
 from qts.db.resolving_loop import ResolvingLoop
 from qts.errors import (
     BatchRefused,
@@ -41,7 +42,7 @@ OpenAdapter: TypeAlias = Callable[[], Awaitable[DataSourceAdapter]]
 
 _MOST_BATCHES: Final = 1_000
 _MOST_BYTES: Final = 1 << 20
-_GATHER_S: Final = 0.05
+GATHER_S: Final = 0.05
 """How long a batch waits for others that go with it."""
 _CLAIM_TRIES: Final = 5
 _CLAIM_PAUSE_S: Final = 0.1
@@ -132,8 +133,9 @@ class Follower:
     process away from its account. ``repeats``: begun again, the run does the same again, as a replay does.
     ``clock`` is the machine's: a lag is real time. ``pauses_s`` are the pauses before a server that is away is
     tried again, of which the last repeats; ``idle_s``: a server that was sent nothing for so long is asked whether
-    it is there. ``is_needed`` False: the session goes on whatever is wrong with the server, which is tried again.
-    Every ``check_s`` seconds of ``clock`` the server is asked what someone changed there; 0: never.
+    it is there. ``gather_s``: how long a batch waits for others that go with it. ``is_needed`` False: the session
+    goes on whatever is wrong with the server, which is tried again. Every ``check_s`` seconds of ``clock``
+    the server is asked what someone changed there; 0: never.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class Follower:
         repeats: bool = False,
         pauses_s: Sequence[float] = PAUSES_S,
         idle_s: float = IDLE_S,
+        gather_s: float = GATHER_S,
         is_needed: bool = True,
         check_s: float = 0,
     ) -> None:
@@ -154,7 +157,7 @@ class Follower:
         self._run, self._open_adapter, self._clock = run, open_adapter, clock
         self._repeats = repeats
         self._whole_account, self._pauses_s, self._idle_s = whole_account, pauses_s, idle_s
-        self._is_needed = is_needed
+        self._gather_s, self._is_needed = gather_s, is_needed
         self._check_ns, self._is_checked = round(check_s * NS_PER_S), False
         self._check_due_ns = 0
         self._altered: tuple[str, ...] = ()
@@ -369,7 +372,7 @@ class Follower:
                 return
             self._clear()
             await self._event.wait()
-        if applied and not self._repeats:
+        if not self._repeats:
             await self._require_same_life(adapter, self._store)
         await self._put_run(adapter, self._store)
         await self._settle(adapter, self._store, applied)
@@ -378,13 +381,12 @@ class Follower:
         """Raise BatchRefused when the server has another life of the run, which has done other things."""
         with store.copy() as copy:
             ours = copy.run
-        for run in await adapter.runs(ours.account):
-            if run.run_id == ours.run_id and run.started_at != ours.started_at:
-                raise BatchRefused(
-                    f"the server has run {run.run_id} as it was begun at {run.started_at}, and this one was begun "
-                    f"at {ours.started_at}: a session in real time does not do the same again; begin it with "
-                    "--seed N or other settings"
-                )
+        if (theirs := await other_life(adapter, ours)) is not None:
+            raise BatchRefused(
+                f"the server has run {ours.run_id} as it was begun at {theirs.started_at}, and this one was begun "
+                f"at {ours.started_at}: a session in real time does not do the same again; begin it with "
+                "--seed N or other settings"
+            )
 
     async def _claimed(self, adapter: DataSourceAdapter) -> int:
         """Take the run over and return the epoch; of a process that just died the server lets go in a moment."""
@@ -430,7 +432,7 @@ class Follower:
             if self._stop.is_set():
                 return
             if await _within(self._event.wait(), self._idle_s):
-                await _within(self._hurry.wait(), _GATHER_S)
+                await _within(self._hurry.wait(), self._gather_s)
             elif await adapter.applied(self._run.run_id) != self._applied:
                 # Opened again, it is given what it lacks.
                 raise Unavailable("the server was restored from a backup, or someone changed what it had")

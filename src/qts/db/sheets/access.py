@@ -43,21 +43,27 @@ class SheetsAccess(msgspec.Struct, frozen=True, kw_only=True):
         return f"SheetsAccess({self.spreadsheet_id!r}, account={self.account!r})"
 
 
+def spreadsheet_of(url: str) -> str:
+    """Return the id that a URL names. Raises InputError."""
+    found = _ID.fullmatch(url)
+    if found is None:
+        raise InputError(f"the URL of the spreadsheet names no id; {_ALLOWED}")
+    return found[1]
+
+
 def access_of(url: str, environ: Mapping[str, str]) -> SheetsAccess:
     """Return the way to the spreadsheet that ``url`` names, with the credentials that ``environ`` names.
 
     Raises InputError, which shows nothing of the key file.
     """
-    found = _ID.fullmatch(url)
-    if found is None:
-        raise InputError(f"the URL of the spreadsheet names no id; {_ALLOWED}")
+    spreadsheet_id = spreadsheet_of(url)
     named = environ.get(CREDENTIALS, "")
     if not named:
         raise InputError(
             f"the spreadsheet needs credentials, and {CREDENTIALS} is not set; set it to the path of {_KEY_FILE}"
         )
     path = Path(named)
-    return SheetsAccess(spreadsheet_id=found[1], path=path, info=_info(path))
+    return SheetsAccess(spreadsheet_id=spreadsheet_id, path=path, info=_info(path))
 
 
 def _info(path: Path) -> Mapping[str, Any]:

@@ -8,24 +8,35 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
 from qts.db.batch import has_digest, rows_of, without_nul
-from qts.db.run_copy import RunRows
 from qts.db.tables import APPEND_ONLY, BATCHES, REPLACED, Table, inbox_ids
 from qts.db.timescale.bodies import is_form, plain
 from qts.errors import StorageError
 from qts.wording import printable
 
 TABLES: Final[dict[str, Table]] = {table.name: table for table in (*APPEND_ONLY, *REPLACED)}
+ALL: Final = (*TABLES, BATCHES)
+"""The names of everything that is compared where both sides have every table."""
 INBOX: Final = "inbox"
 _NUMBERED: Final = ("id", INBOX)
 _EXCERPT: Final = 200
 _LINE: Final = 1_000
 _TOLD_EVERY: Final = 1_000
 """Rows between two reports of progress."""
+
+
+class Sides(NamedTuple):
+    """The names of the two sides of a comparison within a sentence."""
+
+    local: str
+    server: str
+
+
+HERE_AND_SERVER: Final = Sides("here", "on the server")
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -38,10 +49,16 @@ class Difference(msgspec.Struct, frozen=True):
     server: str | None
 
     def __str__(self) -> str:
+        return self.between(HERE_AND_SERVER)
+
+    def between(self, sides: Sides) -> str:
+        """Return the sentence that names the row and what each of the sides has."""
         row = f"{self.table}, row {self.key}"
         if self.column:
-            return printable(f"{row}, {self.column}: {self.local} here, {self.server} on the server", _LINE)
-        return f"{printable(row)} is {'not on the server' if self.server is None else 'only on the server'}"
+            return printable(
+                f"{row}, {self.column}: {self.local} {sides.local}, {self.server} {sides.server}", _LINE
+            )
+        return f"{printable(row)} is {'not' if self.server is None else 'only'} {sides.server}"
 
 
 class LeftOut:
@@ -86,19 +103,32 @@ def left_out(batches: Iterable[tuple[int, bytes]]) -> Iterator[LeftOut]:
         yield found
 
 
-class RowComparison:
-    """A comparison of all rows of a run; ``rows`` counts those that were compared."""
+class RowsByTable(Protocol):
+    """Rows of a run by table."""
 
-    def __init__(self, local: RunRows, omitted: LeftOut, progress: Callable[[int], None]) -> None:
+    def rows(self, name: str, /) -> Iterator[list[Any]]:
+        """Iterate over the rows of a table, in the order of their number or key."""
+        ...
+
+
+class RowComparison:
+    """A comparison of the rows of a run in the tables ``names``; ``rows`` counts those that were compared."""
+
+    def __init__(
+        self, local: RowsByTable, omitted: LeftOut, progress: Callable[[int], None], names: Sequence[str]
+    ) -> None:
         self._local, self._omitted, self._progress = local, omitted, progress
+        self._names = names
         self.rows = 0
 
     async def differences(self, server: AsyncIterator[bytes]) -> AsyncIterator[Difference]:
         """Iterate over the differences, table by table; ``server`` gives all rows, each table in one piece."""
-        left = dict.fromkeys((*TABLES, BATCHES))
+        left, passed = dict.fromkeys(self._names), {*TABLES, BATCHES} - set(self._names)
         merge: _Merge | None = None
         async for body in server:
             for name, rows in rows_of(body).items():
+                if name in passed:
+                    continue
                 if merge is None or merge.name != name:
                     for one in merge.end() if merge else ():
                         yield one

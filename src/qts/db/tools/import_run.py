@@ -10,6 +10,7 @@ from qts.db.adapter import DataSourceAdapter
 from qts.db.batch import rows_of
 from qts.db.contracts import RunRow
 from qts.db.find_run import FoundRun
+from qts.db.lives import other_life
 from qts.db.tools.local_runs import run_rows
 from qts.errors import Fenced, StateError
 
@@ -57,8 +58,7 @@ async def import_run(
             if before >= local.seq:
                 return Imported(run.run_id, run.account, before, before, 0)
             raise StateError(f"{error}: its session sends it already, so it needs no import") from error
-        if before:
-            await _require_same_life(adapter, run)
+        await require_same_life(adapter, run, "the directory")
         copy = local.copy()
         if before >= local.seq:
             await adapter.put_run(run, copy.files, copy.configs)
@@ -67,11 +67,10 @@ async def import_run(
         return Imported(run.run_id, run.account, before, applied, sent)
 
 
-async def _require_same_life(adapter: DataSourceAdapter, run: RunRow) -> None:
-    """Raise StateError when the server has the run as it was begun another time: rows of the two would be mixed."""
-    for there in await adapter.runs(run.account):
-        if there.run_id == run.run_id and there.started_at != run.started_at:
-            raise StateError(
-                f"the server has run {run.run_id} as begun at {there.started_at}, and the directory as "
-                f"begun at {run.started_at}: the two are not mixed; qts db verify names what differs"
-            )
+async def require_same_life(adapter: DataSourceAdapter, run: RunRow, holder: str) -> None:
+    """Raise StateError when the store has rows of another life of a run that ``holder`` has: they are not mixed."""
+    if (there := await other_life(adapter, run)) is not None:
+        raise StateError(
+            f"the server has run {run.run_id} as begun at {there.started_at}, and {holder} as begun at "
+            f"{run.started_at}: the two are not mixed; qts db verify names what differs"
+        )

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from qts.db.access import URL
 from qts.db.adapter import DataSourceAdapter
 from qts.db.servers import opener_of
+from qts.db.sheets_config import SheetsConfig
 from qts.errors import InputError, Unavailable
 
 
@@ -21,12 +22,16 @@ def chosen_url(given: str, environ: Mapping[str, str]) -> str:
     return url
 
 
-def adapter_for(url: str, environ: Mapping[str, str], *, live: bool = False) -> DataSourceAdapter:
+def adapter_for(
+    url: str, environ: Mapping[str, str], *, live: bool = False, sheets: SheetsConfig | None = None
+) -> DataSourceAdapter:
     """Return the adapter for a URL, not yet opened; ``live``: it is to hold what a real broker did.
+
+    ``sheets``: the settings of a spreadsheet, None: the defaults.
 
     Raises InputError for a URL that cannot be used, and MissingExtraError without the client of servers.
     """
-    return opener_of(url, environ, live=live)()
+    return opener_of(url, environ, live=live, sheets=sheets)()
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from qts.db.adapter import DataSourceAdapter
+from qts.db.tools.verify import require_whole
+from qts.errors import StateError
 
 
 class RunOnServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +39,8 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[RunOnServer, ...]
 
 
-async def file_status(adapter: DataSourceAdapter, place: str) -> ServerStatus:
-    """Return the state of a file of SQLite, which is open."""
+async def status_of(adapter: DataSourceAdapter, place: str) -> ServerStatus:
+    """Return the state of a file of SQLite or of a spreadsheet, which is open."""
     runs = [
         RunOnServer(
             run_id=run.run_id,
@@ -47,8 +49,18 @@ async def file_status(adapter: DataSourceAdapter, place: str) -> ServerStatus:
             started_at=run.started_at,
             finished=run.finished,
             applied=await adapter.applied(run.run_id),
+            is_whole=await _is_whole(adapter, run.run_id),
         )
         for run in await adapter.runs()
     ]
     found = adapter.capabilities
-    return ServerStatus(place=place, server=found.server, notes=found.lacks, schema={}, roles=(), runs=tuple(runs))
+    notes = (*found.lacks, *adapter.warnings)
+    return ServerStatus(place=place, server=found.server, notes=notes, schema={}, roles=(), runs=tuple(runs))
+
+
+async def _is_whole(adapter: DataSourceAdapter, run_id: str) -> bool:
+    try:
+        await require_whole(adapter, run_id)
+    except StateError:
+        return False
+    return True

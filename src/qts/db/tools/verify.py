@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import msgspec
@@ -11,9 +12,10 @@ from qts.db.adapter import DataSourceAdapter
 from qts.db.contracts import RunRow
 from qts.db.find_run import FoundRun
 from qts.db.run_copy import RunRows
-from qts.db.tools.differences import Difference, RowComparison, left_out, values_differ
+from qts.db.tools.differences import ALL, TABLES, Difference, RowComparison, left_out, values_differ
 from qts.db.tools.local_runs import run_rows
-from qts.errors import StateError
+from qts.db.tools.spooled_rows import spooled
+from qts.errors import StateError, StorageError, Unavailable
 
 KEPT: Final = 100
 """Differences that are kept; more are counted."""
@@ -27,7 +29,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     ``applied``: the newest batch on the server; ``newest``: the newest of the data directory, of a simulated run
     that of its checkpoint. ``waiting``: the batches between them are in the outbox, so exactly the rows up to
     ``applied`` were compared; else rows of those batches are differences. ``is_live``: a session runs. ``rows``
-    were compared; of ``count`` differences the first are in ``differences``.
+    of ``tables`` were compared; of ``count`` differences the first are in ``differences``.
     """
 
     run_id: str
@@ -38,6 +40,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     count: int
     differences: tuple[Difference, ...]
+    tables: tuple[str, ...] = ALL
 
     @property
     def missing(self) -> tuple[int, int] | None:
@@ -76,9 +79,33 @@ async def _verify_once(
     """
     with run_rows(found) as local:
         run_id = local.run.run_id
-    facts = await _facts_on(adapter, run_id)
+    facts = await facts_on(adapter, run_id)
+    if facts is None:
+        raise StateError(
+            f"the server has no run {run_id}; take it over with qts db import, or let its session follow: --db"
+        )
     applied = await adapter.applied(run_id)
-    bodies = aiter(adapter.bodies(run_id))
+    names = compared_in(adapter)
+    async with AsyncExitStack() as stack:
+        if names == ALL:
+            bodies = aiter(adapter.bodies(run_id))
+        else:
+            await require_whole(adapter, run_id)
+            rows = await stack.enter_async_context(spooled(adapter.bodies(run_id, as_is=True)))
+            bodies = _each(rows.bodies())
+        return await _compared(adapter, found, run_id, facts, applied, names, bodies, progress)
+
+
+async def _compared(
+    adapter: DataSourceAdapter,
+    found: FoundRun,
+    run_id: str,
+    facts: Facts,
+    applied: int,
+    names: tuple[str, ...],
+    bodies: AsyncIterator[bytes],
+    progress: Callable[[int], None],
+) -> Verification | None:
     first = await anext(bodies, None)
     with run_rows(found) as local:
         waiting = [seq for seq, _ in local.pending(applied)]
@@ -86,8 +113,8 @@ async def _verify_once(
         if not is_complete and await adapter.applied(run_id) != applied:
             return None
         with left_out(local.pending(applied) if is_complete else ()) as omitted:
-            comparison = RowComparison(local, omitted, progress)
-            kept = list(_of_facts(_facts_here(local), facts, is_live=found.live))
+            comparison = RowComparison(local, omitted, progress, names)
+            kept = list(facts_differ(_facts_here(local), facts, is_live=found.live))
             count = len(kept)
             async for one in comparison.differences(_with(first, bodies)):
                 count += 1
@@ -102,28 +129,45 @@ async def _verify_once(
             rows=comparison.rows,
             count=count,
             differences=tuple(kept[:KEPT]),
+            tables=names,
         )
 
 
-_Facts = Mapping[tuple[str, str], Mapping[str, Any]]
+def compared_in(adapter: DataSourceAdapter) -> tuple[str, ...]:
+    """Return the tables that can be compared with a store: all, or those that it has."""
+    tables = adapter.capabilities.tables
+    return ALL if len(tables) == len(TABLES) else tables
+
+
+async def require_whole(adapter: DataSourceAdapter, run_id: str) -> None:
+    """Raise StateError for a run that a store does not have wholly; rows that someone changed are no matter."""
+    bodies = adapter.bodies(run_id)
+    try:
+        await anext(aiter(bodies), None)
+    except Unavailable:
+        raise
+    except StorageError:  # they are what a comparison is to name
+        pass
+
+
+Facts = Mapping[tuple[str, str], Mapping[str, Any]]
 """The rows about a run, by table and key, each with its values by column."""
 
 
-async def _facts_on(adapter: DataSourceAdapter, run_id: str) -> _Facts:
+async def facts_on(adapter: DataSourceAdapter, run_id: str) -> Facts | None:
+    """Return what a store knows about a run; None when it does not have it."""
     run = next((run for run in await adapter.runs() if run.run_id == run_id), None)
     if run is None:
-        raise StateError(
-            f"the server has no run {run_id}; take it over with qts db import, or let its session follow: --db"
-        )
+        return None
     return _facts(run, await adapter.configs(run_id), await adapter.strategy_files(run_id))
 
 
-def _facts_here(local: RunRows) -> _Facts:
+def _facts_here(local: RunRows) -> Facts:
     copy = local.copy()
     return _facts(copy.run, copy.configs, copy.files)
 
 
-def _facts(run: RunRow, configs: Sequence[msgspec.Struct], files: Sequence[msgspec.Struct]) -> _Facts:
+def _facts(run: RunRow, configs: Sequence[msgspec.Struct], files: Sequence[msgspec.Struct]) -> Facts:
     found = {("runs", run.run_id): msgspec.structs.asdict(run)}
     for row in configs:
         values = msgspec.structs.asdict(row)
@@ -134,7 +178,7 @@ def _facts(run: RunRow, configs: Sequence[msgspec.Struct], files: Sequence[msgsp
     return found
 
 
-def _of_facts(here: _Facts, there: _Facts, *, is_live: bool) -> Iterator[Difference]:
+def facts_differ(here: Facts, there: Facts, *, is_live: bool = False) -> Iterator[Difference]:
     """Iterate over differences in what is known of the run; what a running session has just added is none."""
     for (table, key), values in here.items():
         if (table, key) not in there:
@@ -146,6 +190,11 @@ def _of_facts(here: _Facts, there: _Facts, *, is_live: bool) -> Iterator[Differe
                 yield one
     for table, key in there.keys() - here.keys():
         yield Difference(table, key, "", None, "a row")
+
+
+async def _each(bodies: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for body in bodies:
+        yield body
 
 
 async def _with(first: bytes | None, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -34,6 +34,8 @@ _SHEETS_WAIT_S: Final = 1.0
 """How long the begin of a session waits to say at once what is wrong with the spreadsheet."""
 _SHEETS_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _SHEETS_IDLE_S: Final = 60.0
+_SHEETS_GATHER_S: Final = 5.0
+"""How long a batch waits for others: each group takes two or three calls, of some fifty a minute."""
 
 
 def connected(
@@ -98,6 +100,7 @@ def _of_sheets(
         repeats=not plan.paced,
         pauses_s=_SHEETS_PAUSES_S,
         idle_s=_SHEETS_IDLE_S,
+        gather_s=_SHEETS_GATHER_S,
         is_needed=False,
         check_s=config.sheets_check_s,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from qts.config.loader import load_config
 from qts.db.config import DATABASE, SHEETS
 from qts.errors import InputError
 from qts.runtime.session.session_plan import NamedServers, Options
@@ -53,21 +54,41 @@ def servers_of(options: Options, environ: Mapping[str, str]) -> NamedServers:
     """
     found: dict[str, OpenAdapter] = {}
     if url := url_of(options, environ):
-        if url.lower().startswith(SHEETS_SCHEME):
-            raise InputError("--db names a spreadsheet; give it by --sheets ID, and a database by --db URL")
-        found[DATABASE] = _opening(url, environ)
+        refuse_sheets_as_database(url)
+        found[DATABASE] = _database(url, environ)
     if url := sheets_url_of(options.sheets, environ):
-        found[SHEETS] = _opening(url, environ)
+        found[SHEETS] = _spreadsheet(url, options, environ)
     return NamedServers(found, environ.get(MODE, ""))
 
 
-def _opening(url: str, environ: Mapping[str, str]) -> OpenAdapter:
+def refuse_sheets_as_database(url: str) -> None:
+    """Raise InputError when the URL of a database names a spreadsheet."""
+    if url.lower().startswith(SHEETS_SCHEME):
+        raise InputError("--db names a spreadsheet; give it by --sheets ID, and a database by --db URL")
+
+
+def _database(url: str, environ: Mapping[str, str]) -> OpenAdapter:
     from qts.db.servers import opener_of
 
-    opener: Callable[[], DataSourceAdapter] = opener_of(url, environ, live=False)  # brokers are simulated here
+    opener = opener_of(url, environ, live=False)  # brokers are simulated here
 
     async def make() -> DataSourceAdapter:
         """Make the adapter, on the thread of the follower."""
         return opener()
+
+    return make
+
+
+def _spreadsheet(url: str, options: Options, environ: Mapping[str, str]) -> OpenAdapter:
+    """Return what makes the adapter; credentials that are missing are no reason not to begin, so it reads them."""
+    from qts.db.servers import opener_of
+    from qts.db.sheets.access import spreadsheet_of
+
+    spreadsheet_of(url)
+
+    async def make() -> DataSourceAdapter:
+        """Make the adapter, on the thread of the follower."""
+        config = load_config(options.config_dir, options.overrides, environ).tree.sheets
+        return opener_of(url, environ, live=False, sheets=config)()
 
     return make
