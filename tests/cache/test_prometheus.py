@@ -43,8 +43,8 @@ async def test_a_scrape_shows_answers_by_kind_writes_latencies_and_the_breaker()
     assert shown("qts_cache_call_seconds_bucket", {"op": "read", "le": "+Inf"}) == 7
     assert [shown("qts_cache_connections", {"state": state}) for state in ("in_use", "most")] == [2, 50]
     states = {name: shown("qts_breaker_state", {"name": "cache", "state": name}) for name in STATES}
-    assert states == {"closed": 0, "open": 1, "half_open": 0}
+    assert states == {"CLOSED": 0, "OPEN": 1, "HALF_OPEN": 0}
     assert shown("qts_breaker_opened_total", {"name": "cache"}) == 1
 
 
-STATES = ("closed", "open", "half_open")
+STATES = ("CLOSED", "OPEN", "HALF_OPEN")

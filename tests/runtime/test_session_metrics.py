@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
 from qts.errors import MissingExtraError
+from qts.runtime.caching.cache_view import BREAKER_STATES, CacheView
 from qts.runtime.persistence.server_copy import SERVER_STATES, ServerView
 from qts.runtime.session.prometheus import SessionMetrics
 from qts.runtime.session.session_view import SessionView
@@ -112,6 +113,20 @@ def test_the_server_that_follows_is_there_when_there_is_one(rig_of: MakeRig) -> 
     of = {"server": "sheets"}
     assert [read(f"qts_store_follower_{name}", of) for name in names] == [12, 0, 0, 0, 1]
     assert read("qts_store_follower_state", of | {"state": "FOLLOWING"}) == 1
+
+
+def test_the_cache_is_there_when_there_is_one(rig_of: MakeRig) -> None:
+    # Given a session that writes to a cache, and one that writes to none
+    without = view_of(rig_of(ScriptedStrategy()).kernel, RUN, "paper", "", MACHINE)
+    cache = CacheView("", "AWAY", written=7, waiting=3, dropped={"price": 2}, failures=5, breaker="OPEN")
+    read = reader(msgspec.structs.replace(without, cache=cache))
+    # Then what became of its values and the breaker are there, and without a cache nothing of it
+    states = {state: read("qts_breaker_state", {"name": "cache", "state": state}) for state in BREAKER_STATES}
+    assert states == {"CLOSED": 0, "OPEN": 1, "HALF_OPEN": 0}
+    assert (read("qts_cache_state", {"state": "AWAY"}), read("qts_cache_state", {"state": "WRITING"})) == (1, 0)
+    assert (read("qts_cache_waiting"), read("qts_cache_written_total")) == (3, 7)
+    assert (read("qts_cache_failures_total"), read("qts_cache_dropped_total", {"kind": "price"})) == (5, 2)
+    assert reader(without)("qts_cache_waiting") is None
 
 
 def test_before_there_is_a_view_there_is_nothing() -> None:

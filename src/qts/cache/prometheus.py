@@ -76,7 +76,7 @@ class CacheMetrics:
             "qts_breaker_state", "1 for the state of the breaker.", labels=["name", "state"]
         )
         for one in BreakerState:
-            state.add_metric([self._name, one.value.lower()], float(one is self._cache.breaker.state))
+            state.add_metric([self._name, one.value], float(one is self._cache.breaker.state))
         yield state
         opened = self._core.CounterMetricFamily("qts_breaker_opened", "How often it opened.", labels=["name"])
         opened.add_metric([self._name], self._cache.breaker.opened)

@@ -89,8 +89,12 @@ class SessionMetrics:
         states = ((state, float(state == one.state)) for state in CACHE_STATES)
         yield self._by("qts_cache_state", "1 for the state of the cache, as the session sees it.", "state", states)
         yield self._gauge("qts_cache_waiting", "Values that wait to be written to the cache.", one.waiting)
-        breakers = ((state, float(state == one.breaker)) for state in BREAKER_STATES)
-        yield self._by("qts_cache_breaker", "1 for the state of the breaker before the cache.", "state", breakers)
+        breaker = self._core.GaugeMetricFamily(
+            "qts_breaker_state", "1 for the state of the breaker.", labels=["name", "state"]
+        )
+        for state in BREAKER_STATES:
+            breaker.add_metric(["cache", state], float(state == one.breaker))
+        yield breaker
         for name, text, value in (
             ("written", "Values written to the cache.", one.written),
             ("failures", "Calls of the cache that did not succeed.", one.failures),
