@@ -1,7 +1,6 @@
 """What judging and decoding a cache's values cost beside the client's own reads, in memory and on a server.
 
-``python -m bench.cache_manager [--quick] [--json]`` starts a Valkey of its own, so it needs the extras ``redis``
-and ``test``. Everything is measured by turns: a lookup in a dict, a read of the client, the manager's of the same
+Everything is measured by turns: a lookup in a dict, a read of the client, the manager's of the same
 value; on the server also the bare HGETALL of redis-py, alone and in a pipeline of many.
 """
 
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from time import perf_counter_ns
@@ -18,9 +16,8 @@ from typing import Any
 import redis.asyncio
 from tests.servers.valkey import Valkey
 
-from bench.figures import QUICK_RUNS, RUNS, about, latency_us, machine, median_ratio, percentile, targets_table
+from bench.figures import QUICK_RUNS, RUNS, latency_us, median_ratio, percentile
 from bench.store_book import target
-from bench.suite import run_suite
 from qts.cache.access import parse
 from qts.cache.config import CacheConfig
 from qts.cache.contracts import CacheClient, Kind, PriceValue
@@ -42,8 +39,7 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
     """Measure everything."""
     runs, reads, many = (QUICK_RUNS, QUICK_READS, QUICK_MANY) if quick else (RUNS, READS, MANY)
     symbols = [f"{number:06}" for number in range(SYMBOLS)]
-    report: dict[str, Any] = {"machine": machine(), "runs": runs, "reads": reads, "symbols": len(symbols)}
-    report["targets"] = []
+    report: dict[str, Any] = {"reads": reads, "symbols": len(symbols), "targets": []}
     with Valkey() as server:
         asyncio.run(_measure(report, server.url(), runs, reads, many, symbols))
     return report
@@ -158,8 +154,8 @@ _SHOWN = {"memory": "one value in memory", "server": "one value on the server", 
 
 
 def show(report: dict[str, Any]) -> str:
-    """The figures as a table, and what they are made of."""
-    lines = [about(report), "", targets_table(report["targets"]), ""]
+    """What the figures are made of."""
+    lines = []
     for where, text in _SHOWN.items():
         one = report[where]
         first, *_ = one["us"]
@@ -173,7 +169,3 @@ def show(report: dict[str, Any]) -> str:
             )
             lines.append(f"  {name:8} p50 {us['p50']:9.2f} µs  p99 {us['p99']:9.2f} µs{times}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.exit(run_suite("cache_manager", __doc__, "fewer runs and reads", sys.argv[1:], measure, show))

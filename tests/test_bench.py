@@ -71,6 +71,28 @@ def test_the_build_of_the_interpreter_is_what_it_tells(
     assert interpreter_build() == told
 
 
+def test_a_cache_is_timed_beside_the_least_that_could_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("redis", reason="needs the extra redis: pip install 'qts-runtime[redis]'")
+    from bench import cache, cache_clients
+
+    from tests.servers.process import ServerUnavailable
+    from tests.servers.valkey import find
+
+    try:
+        find()
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+    for name in ("QUICK_SAMPLES", "QUICK_READS", "QUICK_CALLS"):
+        monkeypatch.setattr(cache_clients, name, 2)
+
+    parts = {name: cache.PARTS[name] for name in ("memory", "read", "many")}
+    report = cache.measure(parts, quick=True)
+
+    assert [one["bar"] for one in report["targets"]] == [25, 1.3, 1.3, 1.3]
+    assert all(one["value"] > 0 for one in report["targets"])
+    assert "bare HGETALL" in cache.show(report)
+
+
 def test_every_indicator_is_timed_and_a_missing_peer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indicators, "VALUES", 60)
     monkeypatch.setitem(sys.modules, "talipp", None)

@@ -84,9 +84,10 @@ class Pool:
     async def _take(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
+            self._used += 1
             if await _is_fresh(connection):
-                self._used += 1
                 return connection
+            self._used -= 1
             await connection.disconnect(nowait=True)
         if self._is_closed:
             raise Disconnected("the cache was closed")
