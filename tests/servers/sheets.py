@@ -397,13 +397,13 @@ class Sheets:
 
 
 def adapter_of(sheets: Sheets, key: Path, **given: Any) -> DataSourceAdapter:
-    """The adapter of the spreadsheet; settings by name, and ``clock``, ``jitter`` and ``pause`` of its own."""
+    """The adapter of the spreadsheet; settings by name, and ``pacing``."""
     from qts.db.sheets import GoogleSheetsAdapter
     from qts.db.sheets.access import CREDENTIALS, access_of
 
-    seams = {name: given.pop(name) for name in ("clock", "jitter", "pause") if name in given}
+    pacing = given.pop("pacing", None)
     config = SheetsConfig(base_url=sheets.base_url, **given)
-    return GoogleSheetsAdapter(access_of(sheets.url, {CREDENTIALS: str(key)}), config, **seams)
+    return GoogleSheetsAdapter(access_of(sheets.url, {CREDENTIALS: str(key)}), config, pacing)
 
 
 def quota(message: str = "Quota exceeded", **headers: str) -> Refused:

@@ -78,8 +78,9 @@ def _opener_of_sheets(
     url: str, environ: Mapping[str, str], config: SheetsConfig
 ) -> Callable[[], DataSourceAdapter]:
     from qts.db.sheets.access import access_of
+    from qts.db.sheets.pacing import pacing_of
 
-    access = access_of(url, environ)
+    access, pacing = access_of(url, environ), pacing_of(config)
 
     def make() -> DataSourceAdapter:
         """Make the adapter of the spreadsheet."""
@@ -92,6 +93,6 @@ def _opener_of_sheets(
             raise MissingExtraError("Google Sheets", "sheets") from None
         from qts.db.sheets import GoogleSheetsAdapter
 
-        return GoogleSheetsAdapter(access, config)
+        return GoogleSheetsAdapter(access, config, pacing)
 
     return make

@@ -1,4 +1,4 @@
-"""A spreadsheet of Google Sheets that follows the local books, over google-auth and five calls of its API."""
+"""A spreadsheet of Google Sheets that follows the local books, over google-auth and four calls of its API."""
 
 from __future__ import annotations
 

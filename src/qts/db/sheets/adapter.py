@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from random import Random
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from qts.clock import NS_PER_S, Clock, SystemClock
+from qts.clock import NS_PER_S
 from qts.db import tables
 from qts.db.adapter import Capabilities, DayPnl, Query, RunCopy, TickBlock
 from qts.db.batch import Batch, rows_of
@@ -26,7 +25,7 @@ from qts.db.sheets.access import SheetsAccess
 from qts.db.sheets.claims import Claimant
 from qts.db.sheets.client import SheetsClient
 from qts.db.sheets.comparing import altered_rows
-from qts.db.sheets.pacing import Pause, real_pause
+from qts.db.sheets.pacing import Pacing, pacing_of
 from qts.db.sheets.run_sheet import RunSheet
 from qts.db.sheets.runs import Progress, begun
 from qts.db.sheets.runs_tab import RunsTab
@@ -35,7 +34,6 @@ from qts.db.sheets.tabs import BY_TABLE, CONFIG, LEDGER, POSITIONS, STRATEGIES, 
 from qts.db.sheets_config import SheetsConfig
 from qts.db.unfit_rows import refuse_unfit
 from qts.errors import BatchRefused, ContractError, Fenced, Gap, InputError, StateError, StorageError, Unavailable
-from qts.ids import random_prefix, seeded
 from qts.market.contracts import Bar
 
 SERVER: Final = "Google Sheets API v4"
@@ -56,28 +54,18 @@ _MOST_TOLD: Final = 100
 class GoogleSheetsAdapter:
     """The :class:`~qts.db.adapter.DataSourceAdapter` over the spreadsheet of ``access``.
 
-    ``clock`` and ``pause`` measure and wait for the pace of calls; ``jitter`` draws what is added to pauses.
+    ``pacing`` is shared by all adapters of the spreadsheet in this process; None: it has its own.
     """
 
     def __init__(
-        self,
-        access: SheetsAccess,
-        config: SheetsConfig | None = None,
-        *,
-        clock: Clock | None = None,
-        jitter: Random | None = None,
-        pause: Pause = real_pause,
+        self, access: SheetsAccess, config: SheetsConfig | None = None, pacing: Pacing | None = None
     ) -> None:
         config = config or SheetsConfig()
+        pacing = pacing or pacing_of(config)
         self._name = f"spreadsheet {access.spreadsheet_id}"
-        self._clock = clock or SystemClock()
+        self._clock = pacing.clock
         self._client = SheetsClient(
-            access,
-            config,
-            lambda: SignedSession(access, config.timeout_s),
-            self._clock,
-            jitter or seeded(int(random_prefix(), 16), "sheets"),
-            pause,
+            access, config, lambda: SignedSession(access, config.base_url, config.timeout_s), pacing
         )
         self._runs = RunsTab(self._client, self._tell)
         self._sheets: dict[str, RunSheet] = {}

@@ -69,9 +69,9 @@ def range_of(title: str, first_row: int, last_row: int, columns: int) -> str:
     return f"'{title}'!A{first_row}:{letters(columns)}{last_row}"
 
 
-def keys_range(title: str) -> str:
-    """Return the range of the first column below the header, to its end."""
-    return f"'{title}'!A2:A"
+def keys_range(title: str, first_row: int = 2) -> str:
+    """Return the range of the first column from a row below the header to its end."""
+    return f"'{title}'!A{first_row}:A"
 
 
 def letters(column: int) -> str:

@@ -1,4 +1,4 @@
-"""The five calls of the API of Google Sheets that are needed, with their pace, deadlines and pauses.
+"""The four calls of the API of Google Sheets that are needed, with their pace, deadlines and pauses.
 
 ``values:append`` is never called: an append whose answer is lost may have been made, and is made twice by a repeat.
 Texts are written RAW: nothing of them is ever read as a number, a date or a formula.
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from qts.clock import Clock
 from qts.db.sheets.access import SheetsAccess
 from qts.db.sheets.call_thread import CallThread
 from qts.db.sheets.failures import Answer, GridTooSmall, TabExists, TabMissing, asked_pause_s, error_of
-from qts.db.sheets.pacing import Backoff, Pace, Pause
+from qts.db.sheets.pacing import Pacing
 from qts.db.sheets.session import Sender
 from qts.db.sheets_config import SheetsConfig
 from qts.errors import InputError, QtsError, StateError, Unavailable
@@ -48,9 +46,9 @@ class _ManyValues(msgspec.Struct, frozen=True):
 class SheetsClient:
     """The calls to one spreadsheet. ``make_sender`` makes what sends them, on the client's own thread.
 
-    ``clock`` and ``pause`` measure and wait; ``jitter`` draws what is added to the pauses behind failures. Calls
-    are made one behind the other. They raise Unavailable (429, 5xx, no answer: whether a write happened is
-    unknown), InputError (what only a person can change), TabMissing, TabExists and GridTooSmall.
+    ``pacing`` is that of all clients of the spreadsheet in this process. Calls are made one behind the other. They
+    raise Unavailable (429, 5xx, no answer: whether a write happened is unknown), InputError (what only a person can
+    change), TabMissing, TabExists and GridTooSmall.
     """
 
     def __init__(
@@ -58,20 +56,18 @@ class SheetsClient:
         access: SheetsAccess,
         config: SheetsConfig,
         make_sender: Callable[[], Sender],
-        clock: Clock,
-        jitter: Random,
-        pause: Pause,
+        pacing: Pacing,
     ) -> None:
-        self._access, self._config, self._make_sender, self._clock = access, config, make_sender, clock
+        self._access, self._config, self._make_sender = access, config, make_sender
+        self._clock, self._pace, self._backoff = pacing.clock, pacing.pace, pacing.backoff
         self._base = f"{config.base_url.rstrip('/')}/{quote(access.spreadsheet_id, safe='')}"
-        self._pace = Pace(config.calls_per_minute, clock, pause)
-        self._backoff = Backoff(clock, jitter)
         self._one_by_one = asyncio.Lock()
         self._thread: CallThread | None = None
         self._sender: Sender | None = None
 
     async def open(self) -> None:
-        """Start the thread and make what sends. Raises InputError for a key that is none."""
+        """Start the thread and make what sends. Raises InputError for a key that is none, or what still holds."""
+        self._backoff.require_over()
         thread = CallThread("qts-sheets")
         thread.start()
         self._thread = thread
@@ -98,11 +94,6 @@ class SheetsClient:
         if len(found.valueRanges) != len(ranges):
             self._fail(Unavailable(f"{self._tried(what)}: the answer has {len(found.valueRanges)} ranges"))
         return [one.values for one in found.valueRanges]
-
-    async def put(self, cells: str, rows: Cells, what: str) -> None:
-        """Write one range."""
-        body = {"range": cells, "majorDimension": "ROWS", "values": rows}
-        await self._call("PUT", f"/values/{quote(cells, safe='')}?valueInputOption=RAW", body, what)
 
     async def put_many(self, ranges: Sequence[tuple[str, Cells]], what: str) -> None:
         """Write many ranges, all of them or none."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from qts.db.sheets.cells import keys_range, range_of
 from qts.db.sheets.client import SheetsClient
-from qts.db.sheets.failures import TabMissing
+from qts.db.sheets.failures import GridTooSmall, TabMissing
 from qts.db.sheets.reading import PAGE
 from qts.db.sheets.runs import Progress
 from qts.db.sheets.tabs import OF_A_RUN, Layout
@@ -38,6 +38,9 @@ async def altered_rows(
             rows = [] if head != [layout.header] else await _changed(client, progress, layout, looked_at)
         except TabMissing:
             found[title] = [f"the tab {title} is not there any more"]
+            continue
+        except GridTooSmall:
+            found[title] = [f"rows or columns of the tab {title} were deleted"]
             continue
         if head != [layout.header]:
             found[title] = [f"the header of the tab {title} was changed"]

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from qts.clock import NS_PER_S, Clock
+from qts.clock import NS_PER_S, Clock, SystemClock
+from qts.db.sheets_config import SheetsConfig
 from qts.errors import QtsError
+from qts.ids import random_prefix, seeded
 
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
 """Waits so many seconds of the clock."""
@@ -84,3 +86,24 @@ class Backoff:
     def _begin(self, error: QtsError, pause_s: float) -> None:
         self._error = error
         self._until_ns = self._clock.monotonic_ns() + round(pause_s * NS_PER_S)
+
+
+class Pacing(NamedTuple):
+    """The pace of all calls to a spreadsheet and the pauses behind its failures, on one clock.
+
+    It outlives the adapters of a follower, which are made again while the spreadsheet cannot be opened.
+    """
+
+    clock: Clock
+    pace: Pace
+    backoff: Backoff
+
+
+def pacing_of(
+    config: SheetsConfig, clock: Clock | None = None, jitter: Random | None = None, pause: Pause | None = None
+) -> Pacing:
+    """Return the pacing of the settings: of real time, with a jitter of its own, where nothing else is given."""
+    clock = clock or SystemClock()
+    jitter = jitter or seeded(int(random_prefix(), 16), "sheets")
+    pace = Pace(config.calls_per_minute, clock, pause or real_pause)
+    return Pacing(clock, pace, Backoff(clock, jitter))

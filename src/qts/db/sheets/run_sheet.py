@@ -11,7 +11,7 @@ from qts.clock import Clock
 from qts.db.sheets.cells import keys_range, range_of
 from qts.db.sheets.client import MOST_BYTES, Cells, Found, SheetsClient
 from qts.db.sheets.failures import GridTooSmall, TabExists, TabMissing
-from qts.db.sheets.runs import MOST_NUMBERS, Progress, next_title, progress_of
+from qts.db.sheets.runs import MOST_NUMBERS, Progress, begun, next_title, progress_of
 from qts.db.sheets.runs_tab import RunsTab
 from qts.db.sheets.tab_maker import ROWS, give_rows, make_tab
 from qts.db.sheets.tabs import OF_A_RUN, RUNS, Layout
@@ -22,6 +22,7 @@ Rows = Mapping[Layout, Sequence[Sequence[Any]]]
 _BLOCK_BYTES: Final = 400_000
 """Bytes of rows that are written as one range."""
 _LOOKS: Final = 4
+_PROBED: Final = 1_000
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -32,6 +33,11 @@ class _Tab:
         self.places = {key: place for place, key in enumerate(keys, 2)}
         self.end = len(keys) + 1
         self.grid = grid
+
+    @property
+    def probed(self) -> int:
+        """Return the first of the last rows, whose keys are looked at before each write."""
+        return max(2, self.end + 1 - _PROBED)
 
 
 class RunSheet:
@@ -70,7 +76,7 @@ class RunSheet:
                 ranges += [self._header(before, layout), self._probe(before, layout)]
             try:
                 header, own, *found = await self._client.get_many(ranges, "look at the tabs of the run")
-            except TabMissing:
+            except (TabMissing, GridTooSmall):
                 await self._replace_missing(before, layouts)
                 continue
             progress = progress_of(own[0]) if own else None
@@ -121,20 +127,20 @@ class RunSheet:
         return range_of(progress.title(layout), 1, 1, layout.width)
 
     def _probe(self, progress: Progress, layout: Layout) -> str:
-        """Return the keys that are looked at: all at first and where rows change, later the last one."""
+        """Return the keys that are looked at: all at first and where rows change, later the last ones."""
         tab = self._tabs.get(layout)
         title = progress.title(layout)
-        if tab is None or not layout.is_numbered:
+        if tab is None or not layout.is_numbered or tab.end == 1:
             return keys_range(title)
-        return range_of(title, tab.end, tab.end, 1)
+        return keys_range(title, tab.probed)
 
     def _fits(self, before: Progress, layout: Layout, found: Found) -> bool:
         """Return whether the keys of a tab are those that it was left with, and remember where they are."""
         if before.title(layout) in self._altered:
             return False
         tab = self._tabs.get(layout)
-        if tab is not None and layout.is_numbered:
-            return tab.end == 1 or found == [[str(tab.end - 1)]]
+        if tab is not None and layout.is_numbered and tab.end > 1:
+            return found == [[str(place - 1)] for place in range(tab.probed, tab.end + 1)]
         keys = _keys_of(found)
         if keys is None or len(keys) < before.count(layout) or not _are_keys(layout, keys):
             return False
@@ -144,7 +150,7 @@ class RunSheet:
         return True
 
     async def _replace_missing(self, before: Progress, layouts: Sequence[Layout]) -> None:
-        """Replace the tabs of the run that are not there; the tab of all runs is looked for again."""
+        """Replace the tabs of the run that are not there, or smaller; the tab of all runs is looked for again."""
         self._runs.forget()
         runs = await self._runs.read()
         self.progress = runs.get(self._run_id)
@@ -153,8 +159,9 @@ class RunSheet:
             return
         for layout in layouts:
             try:
-                await self._client.get(self._header(before, layout), "look for a tab")
-            except TabMissing:
+                ranges = [self._header(before, layout), self._probe(before, layout)]
+                await self._client.get_many(ranges, "look for a tab")
+            except (TabMissing, GridTooSmall):
                 await self._replace(layout)
 
     async def _replace(self, layout: Layout) -> None:
@@ -230,7 +237,7 @@ class RunSheet:
                 head, found = await self._client.get_many(
                     [self._header(progress, layout), keys_range(title)], f"look at the tab {title}"
                 )
-            except TabMissing:  # its number is taken by a tab of another title
+            except (TabMissing, GridTooSmall):  # it is another tab, or its number is that of another tab
                 head, found = [], []
             keys = _keys_of(found)
             if head == [layout.header] and keys is not None and _are_keys(layout, keys):
@@ -253,10 +260,10 @@ class RunSheet:
         return msgspec.structs.replace(progress, seen_ns=self._clock.time_ns()) if progress.holder else progress
 
     def _half(self, former: Progress | None, progress: Progress) -> Progress:
-        """Return the progress while only a part of the rows is written."""
-        applied = former.applied if former is not None else 0
-        loading = max(progress.loading, progress.applied if progress.applied > applied else 0)
-        return msgspec.structs.replace(progress, applied=applied, loading=loading)
+        """Return the progress while only a part of the rows is written: no batch and no row of it counts."""
+        before = former or begun(progress.run)
+        loading = max(progress.loading, progress.applied if progress.applied > before.applied else 0)
+        return msgspec.structs.replace(progress, applied=before.applied, loading=loading, counts=before.counts)
 
     async def _put(
         self, ranges: Sequence[tuple[str, Cells]], progress: Progress, ends: Mapping[Layout, int]

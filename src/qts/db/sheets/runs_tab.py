@@ -106,6 +106,8 @@ class RunsTab:
             except TabMissing:
                 self._is_there = False
                 return []
+            except GridTooSmall:
+                found = []
             if found and found[0] == RUNS.header:
                 self._is_there = True
                 return found

@@ -36,17 +36,18 @@ class Sender(Protocol):
 
 
 class SignedSession:
-    """A session of the service account of ``access``; a read of an answer may take ``timeout_s``.
+    """A session of the service account of ``access`` at ``base_url``; a read of an answer may take ``timeout_s``.
 
     Raises InputError for a key that is none.
     """
 
-    def __init__(self, access: SheetsAccess, timeout_s: float) -> None:
+    def __init__(self, access: SheetsAccess, base_url: str, timeout_s: float) -> None:
         self._access = access
         self._timeout = min(_CONNECT_S, timeout_s), timeout_s
-        signing = _session(access.info["token_uri"])
+        signing = requests.Session()
+        signing.trust_env = _may_pass_proxies(access.info["token_uri"])
         try:
-            credentials = Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+            self._credentials = Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
                 dict(access.info), scopes=[_SCOPE]
             )
         except (ValueError, auth.GoogleAuthError):
@@ -56,25 +57,19 @@ class SignedSession:
             ) from None
         self._signing = signing
         self._session: Any = AuthorizedSession(  # type: ignore[no-untyped-call]
-            credentials, max_refresh_attempts=1, auth_request=Request(signing)
+            self._credentials, refresh_status_codes=(), auth_request=Request(signing)
         )
-        self._session.trust_env = signing.trust_env
+        self._session.trust_env = _may_pass_proxies(base_url)
 
     def send(self, method: str, url: str, body: bytes | None, what: str) -> Answer:
         """Return the answer of one call. Raises Unavailable and InputError, see :class:`Sender`."""
         access = self._access
-        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            with self._session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return Answer(response.status_code, response.headers.get("Retry-After", ""), _content(response))
+            answer = self._answer(method, url, body)
+            if answer.status == requests.codes.unauthorized:
+                self._credentials.token = None  # the server has forgotten it: it is signed in again, once
+                answer = self._answer(method, url, body)
+            return answer
         except auth.RefreshError as error:
             if error.retryable:
                 raise Unavailable(_away(access, what, "the server that signs in does not answer")) from None
@@ -84,17 +79,27 @@ class SignedSession:
         except (requests.RequestException, auth.GoogleAuthError, OSError) as error:
             raise Unavailable(_away(access, what, f"it cannot be reached ({type(error).__name__})")) from None
 
+    def _answer(self, method: str, url: str, body: bytes | None) -> Answer:
+        with self._session.request(
+            method,
+            url,
+            data=body,
+            headers={} if body is None else {"Content-Type": "application/json"},
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return Answer(response.status_code, response.headers.get("Retry-After", ""), _content(response))
+
     def close(self) -> None:
         """Let go of the connections."""
         self._session.close()
         self._signing.close()
 
 
-def _session(url: str) -> requests.Session:
-    """Return a session for the host of ``url``; proxies of the environment do not lead to this machine."""
-    session = requests.Session()
-    session.trust_env = not is_near(urlsplit(url).hostname or "")
-    return session
+def _may_pass_proxies(url: str) -> bool:
+    """Return whether the proxies of the environment are for ``url``: they do not lead to this machine."""
+    return not is_near(urlsplit(url).hostname or "")
 
 
 def _content(response: Any) -> bytes:

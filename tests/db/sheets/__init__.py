@@ -1,0 +1,1 @@
+"""A spreadsheet that follows the local book: over the real client, on a double of the API."""
