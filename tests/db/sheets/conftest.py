@@ -1,4 +1,4 @@
-"""The desk that most tests of a spreadsheet work at."""
+"""The rig that most tests of a spreadsheet work at."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("google.auth", reason="needs the extra sheets: pip install 'qts-runtime[sheets]'")
 
-from tests.db.sheets.desk import Desk, desk_at
+from tests.db.sheets.rig import Rig, rig_at
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with desk_at(tmp_path) as made:
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rig_at(tmp_path) as made:
         yield made

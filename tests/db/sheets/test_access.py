@@ -14,7 +14,7 @@ from qts.db.servers import opener_of
 from qts.db.sheets.access import CREDENTIALS, access_of
 from qts.db.sheets_config import SheetsConfig, is_safe
 from qts.errors import InputError, MissingExtraError, QtsError
-from tests.db.sheets.desk import Desk, error_of
+from tests.db.sheets.rig import Rig, error_of
 
 SECRET = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 INFO = {
@@ -77,32 +77,32 @@ def test_the_key_is_that_of_a_service_account_and_its_owner_s_alone(tmp_path: Pa
     assert "Is a directory" in refusal(url, {CREDENTIALS: str(tmp_path)})
 
 
-async def test_a_damaged_key_is_refused_without_showing_it(desk: Desk) -> None:
-    desk.sheets.write_credentials(desk.key, private_key=SECRET)
-    error = await error_of(desk.adapter().open())
+async def test_a_damaged_key_is_refused_without_showing_it(rig: Rig) -> None:
+    rig.sheets.write_credentials(rig.key, private_key=SECRET)
+    error = await error_of(rig.adapter().open())
     assert isinstance(error, InputError)
     assert "private_key is none" in str(error)
     assert "c2VjcmV0" not in repr(error) + repr(error.__cause__)
 
 
 async def test_nothing_shows_the_key_or_a_token(
-    desk: Desk, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    rig: Rig, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Given a log of everything, and calls that work, that are refused and that are cut off
     caplog.set_level(logging.DEBUG)
-    access = access_of(desk.sheets.url, desk.environ)
+    access = access_of(rig.sheets.url, rig.environ)
     texts = [repr(access), str(access)]
-    async with desk.writer() as writer:
-        desk.trade()
+    async with rig.writer() as writer:
+        rig.trade()
         await writer.send()
-        desk.sheets.cut = lambda call: "before"
+        rig.sheets.cut = lambda call: "before"
         texts.append(str(await error_of(writer.load())))
-        desk.sheets.cut = lambda call: ""
-        desk.sheets.is_revoked = True
-        desk.sheets.forget_tokens()
-        desk.later(60)
+        rig.sheets.cut = lambda call: ""
+        rig.sheets.is_revoked = True
+        rig.sheets.forget_tokens()
+        rig.later(60)
         texts.append(str(await error_of(writer.load())))
-        desk.later(60)
+        rig.later(60)
     said = "\n".join([*texts, caplog.text, *capfd.readouterr()])
     # Then the key and the tokens are in none of it
     key = str(access.info["private_key"]).splitlines()[1]
@@ -151,8 +151,8 @@ def test_the_client_is_imported_only_to_make_the_adapter(tmp_path: Path) -> None
     assert done.stdout.strip() == "[]"
 
 
-async def test_it_can_be_opened_once(desk: Desk) -> None:
-    async with desk.opened() as adapter:
+async def test_it_can_be_opened_once(rig: Rig) -> None:
+    async with rig.opened() as adapter:
         error: Any = await error_of(adapter.open())
         assert isinstance(error, QtsError)
         assert "open already" in str(error)

@@ -15,8 +15,8 @@ from qts.db.sheets.cells import Kind, letters, range_of, text_of, value_of
 from qts.db.sheets.tabs import CONFIG, LEDGER, POSITIONS
 from qts.errors import BatchRefused
 from tests.db import rows
-from tests.db.sheets.desk import LEDGER as FILLS
-from tests.db.sheets.desk import Desk, error_of
+from tests.db.sheets.rig import LEDGER as FILLS
+from tests.db.sheets.rig import Rig, error_of
 from tests.effort import examples
 
 
@@ -110,7 +110,7 @@ def test_a_long_text_is_spread_over_cells() -> None:
         CONFIG.cells([1, "cfg", 5, "qts", "begun", "x" * 250_001])
 
 
-async def test_nothing_that_is_written_is_evaluated(desk: Desk) -> None:
+async def test_nothing_that_is_written_is_evaluated(rig: Rig) -> None:
     # Given fills and positions whose texts begin like formulas and numbers, negative amounts among them
     texts = [
         "=1+1",
@@ -124,8 +124,8 @@ async def test_nothing_that_is_written_is_evaluated(desk: Desk) -> None:
         "000660",
         "1E5",
     ]
-    async with desk.writer() as writer:
-        desk.book.write(
+    async with rig.writer() as writer:
+        rig.book.write(
             *(
                 rows.ledger(f"x-{n}", symbol=text, strategy=text, order_id=text, realized_pnl=D("-5"))
                 for n, text in enumerate(texts)
@@ -134,24 +134,24 @@ async def test_nothing_that_is_written_is_evaluated(desk: Desk) -> None:
         )
         await writer.send()
         # Then the cells are texts as they were written, and read back they are the same records
-        assert all(isinstance(cell, str) for tab in desk.sheets.tabs for row in tab.rows for cell in row)
-        assert not any("evaluated" in cell for tab in desk.sheets.tabs for row in tab.rows for cell in row)
-        assert [row[3] for row in desk.sheets.tab(FILLS).filled[1:]][:2] == texts[:2]
-        await desk.assert_same(writer.adapter)
+        assert all(isinstance(cell, str) for tab in rig.sheets.tabs for row in tab.rows for cell in row)
+        assert not any("evaluated" in cell for tab in rig.sheets.tabs for row in tab.rows for cell in row)
+        assert [row[3] for row in rig.sheets.tab(FILLS).filled[1:]][:2] == texts[:2]
+        await rig.assert_same(writer.adapter)
         fill = [row async for row in writer.adapter.read(LedgerRow, Query(symbol="000660"))]
         assert [(row.symbol, str(row.realized_pnl)) for row in fill] == [("000660", "-5")]
         position = [row async for row in writer.adapter.read(PositionRow, Query(strategy="-1"))]
         assert [str(row.qty) for row in position] == ["-5.00"]
 
 
-async def test_a_text_that_no_cell_can_hold_is_refused_by_row(desk: Desk) -> None:
-    async with desk.writer() as writer:
-        desk.book.write(rows.ledger("x-1"), rows.ledger("x-2", strategy="x" * 25_001))
+async def test_a_text_that_no_cell_can_hold_is_refused_by_row(rig: Rig) -> None:
+    async with rig.writer() as writer:
+        rig.book.write(rows.ledger("x-1"), rows.ledger("x-2", strategy="x" * 25_001))
         error = await error_of(writer.send())
         assert isinstance(error, BatchRefused)
         assert "table t_ledger, row 2" in str(error)
         assert await writer.adapter.applied("run-1") == 0
-        assert FILLS not in desk.sheets.titles
+        assert FILLS not in rig.sheets.titles
 
 
 def test_the_tab_of_fills_has_every_column_of_the_local_book() -> None:

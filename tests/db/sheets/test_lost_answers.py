@@ -10,7 +10,7 @@ import pytest
 from qts.errors import StateError, Unavailable
 from tests.db import rows
 from tests.db.books import CONFIGS, FILES
-from tests.db.sheets.desk import LEDGER, Desk, Writer, desk_at, error_of, patiently
+from tests.db.sheets.rig import LEDGER, Rig, Writer, error_of, patiently, rig_at
 from tests.effort import EVERY_CALL
 from tests.servers.sheets import Call, Sheets
 
@@ -33,38 +33,38 @@ class Cutting:
         return self.when
 
 
-async def work(desk: Desk, *, begin_again: bool) -> bool:
+async def work(rig: Rig, *, begin_again: bool) -> bool:
     """Do everything that is done with a run, from its claim to a copy; go on behind failures as followers do.
 
     ``begin_again``: by another adapter each time, as a process does that was killed. Return whether a call failed.
     """
-    adapter = desk.adapter()
+    adapter = rig.adapter()
     failed = False
-    batches = len(desk.book.batches())
+    batches = len(rig.book.batches())
     for _ in range(100):
         try:
             await adapter.open()
-            epoch = await adapter.claim(desk.book.run, whole_account=False)
-            await adapter.put_run(desk.book.run, FILES, CONFIGS)
-            writer = Writer(desk, adapter, epoch)
+            epoch = await adapter.claim(rig.book.run, whole_account=False)
+            await adapter.put_run(rig.book.run, FILES, CONFIGS)
+            writer = Writer(rig, adapter, epoch)
             for until in (2, 3, batches):
                 applied = await adapter.applied("run-1")
                 if applied < until:
                     assert await adapter.apply(writer.batches()[applied:until]) == until
             await writer.load()
-            await desk.assert_same(adapter)
+            await rig.assert_same(adapter)
             await adapter.close()
             return failed
         except Unavailable:
             failed = True
-            desk.later(70)
+            rig.later(70)
             if begin_again:
                 adapter._client.close()  # a process that is killed gives nothing up
-                desk.later(700)  # and counts as alive for ten minutes
-                desk.pacing = desk.new_pacing()
+                rig.later(700)  # and counts as alive for ten minutes
+                rig.pacing = rig.new_pacing()
             else:
                 await adapter.close()
-            adapter = desk.adapter()
+            adapter = rig.adapter()
     raise AssertionError("it never came to an end")
 
 
@@ -79,87 +79,87 @@ async def test_a_connection_that_is_cut_at_any_call_loses_and_doubles_nothing(
     for place in places:
         folder = tmp_path / str(place)
         folder.mkdir()
-        with desk_at(folder) as desk:
-            desk.trade(5)
-            cutting = Cutting(desk.sheets, place, when)
+        with rig_at(folder) as rig:
+            rig.trade(5)
+            cutting = Cutting(rig.sheets, place, when)
             # When the run is written down, sent, and sent again as a copy, then all of it is there once
-            failed = await work(desk, begin_again=begin_again)
+            failed = await work(rig, begin_again=begin_again)
             assert failed <= cutting.is_done
             cut += failed
-            assert desk.sheets.titles.count(LEDGER) == 1
-            assert len(desk.sheets.tab(LEDGER).filled) == 6
+            assert rig.sheets.titles.count(LEDGER) == 1
+            assert len(rig.sheets.tab(LEDGER).filled) == 6
     assert cut >= len(places) * 3 // 4
 
 
-async def test_a_write_whose_answer_was_lost_is_not_made_again(desk: Desk) -> None:
+async def test_a_write_whose_answer_was_lost_is_not_made_again(rig: Rig) -> None:
     # Given a batch that was written, and whose answer was lost
-    async with desk.writer() as writer:
-        desk.trade()
+    async with rig.writer() as writer:
+        rig.trade()
         assert await writer.send() == 1
-        desk.trade()
-        desk.sheets.cut = lambda call: "after" if call.kind == "values:batchUpdate" else ""
+        rig.trade()
+        rig.sheets.cut = lambda call: "after" if call.kind == "values:batchUpdate" else ""
         error = await error_of(writer.send())
         assert "it cannot be reached (ConnectionError)" in str(error)
         # When the follower asks what there is
-        desk.sheets.cut = lambda call: ""
-        desk.sheets.calls.clear()
-        assert await patiently(desk, lambda: writer.adapter.applied("run-1")) == 2
+        rig.sheets.cut = lambda call: ""
+        rig.sheets.calls.clear()
+        assert await patiently(rig, lambda: writer.adapter.applied("run-1")) == 2
         # Then it is told, and sends nothing
         assert await writer.send() == 2
-        assert desk.sheets.made("values:batchUpdate") == 0
-        await desk.assert_same(writer.adapter)
+        assert rig.sheets.made("values:batchUpdate") == 0
+        await rig.assert_same(writer.adapter)
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
     # Given a spreadsheet that does what it is asked and holds the answer, and a deadline of 0.2 s
-    with desk_at(tmp_path, timeout_s=0.2) as desk:
-        async with desk.writer() as writer:
-            desk.trade()
-            desk.sheets.cut = lambda call: "hold" if call.kind == "values:batchUpdate" else ""
+    with rig_at(tmp_path, timeout_s=0.2) as rig:
+        async with rig.writer() as writer:
+            rig.trade()
+            rig.sheets.cut = lambda call: "hold" if call.kind == "values:batchUpdate" else ""
             # When a batch is sent, then it is away, by that reason
             assert "no answer within 0.2 s" in str(await error_of(writer.send()))
             # and it goes on over another connection, where the batch is
-            desk.sheets.cut = lambda call: ""
-            assert await patiently(desk, lambda: writer.adapter.applied("run-1")) == 1
-            await desk.assert_same(writer.adapter)
+            rig.sheets.cut = lambda call: ""
+            assert await patiently(rig, lambda: writer.adapter.applied("run-1")) == 1
+            await rig.assert_same(writer.adapter)
 
 
-async def test_an_answer_of_something_else_is_no_answer(desk: Desk) -> None:
+async def test_an_answer_of_something_else_is_no_answer(rig: Rig) -> None:
     # Given what answers in the place of Google Sheets: the page of a hotel, or another number of ranges
-    async with desk.writer() as writer:
-        answers = desk.sheets.answer
+    async with rig.writer() as writer:
+        answers = rig.sheets.answer
         for odd in ({"values": 7}, {"valueRanges": []}, {"valueRanges": [{"values": "x"}] * 9}):
-            desk.trade()
-            desk.sheets.answer = lambda *_, odd=odd: odd  # type: ignore[method-assign,misc]
+            rig.trade()
+            rig.sheets.answer = lambda *_, odd=odd: odd  # type: ignore[method-assign,misc]
             error = await error_of(writer.send())
             # Then it is taken for no answer
             assert isinstance(error, Unavailable), error
-            desk.sheets.answer = answers  # type: ignore[method-assign]
-            await patiently(desk, writer.send)
-        await desk.assert_same(writer.adapter)
+            rig.sheets.answer = answers  # type: ignore[method-assign]
+            await patiently(rig, writer.send)
+        await rig.assert_same(writer.adapter)
 
 
-async def test_a_batch_that_does_not_fit_into_one_call_counts_when_its_last_part_is_written(desk: Desk) -> None:
+async def test_a_batch_that_does_not_fit_into_one_call_counts_when_its_last_part_is_written(rig: Rig) -> None:
     # Given a batch of 9,000 fills, some 3 MB, and a connection that is cut at the second part of it
-    async with desk.writer() as writer:
-        desk.book.write(*(rows.ledger(f"x-{number}", ts_ns=number) for number in range(9_000)))
-        cutting = Cutting(desk.sheets, 2, "before", "values:batchUpdate")
+    async with rig.writer() as writer:
+        rig.book.write(*(rows.ledger(f"x-{number}", ts_ns=number) for number in range(9_000)))
+        cutting = Cutting(rig.sheets, 2, "before", "values:batchUpdate")
         await error_of(writer.send())
         assert cutting.is_done
-        desk.later(5)
+        rig.later(5)
         # Then nothing counts
-        async with desk.opened() as reader:
+        async with rig.opened() as reader:
             assert await reader.applied("run-1") == 0
             with pytest.raises(StateError, match="not whole"):
                 assert [body async for body in reader.bodies("run-1")] == []
         # and it is written again from the first part on
-        assert await patiently(desk, writer.send) == 1
-        await desk.assert_same(writer.adapter)
-        assert len(desk.sheets.tab(LEDGER).filled) == 9_001
+        assert await patiently(rig, writer.send) == 1
+        await rig.assert_same(writer.adapter)
+        assert len(rig.sheets.tab(LEDGER).filled) == 9_001
 
 
-async def test_a_closed_adapter_is_asked_no_more(desk: Desk) -> None:
-    async with desk.writer() as writer:
+async def test_a_closed_adapter_is_asked_no_more(rig: Rig) -> None:
+    async with rig.writer() as writer:
         pass
     with pytest.raises(StateError, match="is not open"):
         await writer.adapter.applied("run-1")

@@ -31,7 +31,7 @@ LEDGER, POSITIONS = "t_ledger run-1", "positions run-1"
 """The first tabs of the book's run."""
 
 
-class Desk:
+class Rig:
     """A book in ``folder`` and a spreadsheet that is empty; settings of the client by name."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
@@ -106,13 +106,13 @@ class Desk:
 
 
 class Writer:
-    """A writer of the desk's book, which does what a follower does."""
+    """A writer of the rig's book, which does what a follower does."""
 
-    def __init__(self, desk: Desk, adapter: GoogleSheetsAdapter, epoch: int) -> None:
-        self.desk, self.adapter, self.epoch = desk, adapter, epoch
+    def __init__(self, rig: Rig, adapter: GoogleSheetsAdapter, epoch: int) -> None:
+        self.rig, self.adapter, self.epoch = rig, adapter, epoch
 
     def batches(self, since: int = 0) -> list[Batch]:
-        return [msgspec.structs.replace(batch, epoch=self.epoch) for batch in self.desk.book.batches()[since:]]
+        return [msgspec.structs.replace(batch, epoch=self.epoch) for batch in self.rig.book.batches()[since:]]
 
     async def send(self) -> int:
         """Send what the spreadsheet lacks: batches, or all of it where it lacks the beginning."""
@@ -124,17 +124,17 @@ class Writer:
             return await self.load()
 
     async def load(self) -> int:
-        with self.desk.book.copy() as copy:
+        with self.rig.book.copy() as copy:
             return await self.adapter.load(copy, self.epoch)
 
 
-async def patiently(desk: Desk, call: Callable[[], Awaitable[_T]], *, every_s: float = 5.0, most: int = 500) -> _T:
+async def patiently(rig: Rig, call: Callable[[], Awaitable[_T]], *, every_s: float = 5.0, most: int = 500) -> _T:
     """Make a call again and again while it fails, as a follower does."""
     for _ in range(most):
         try:
             return await call()
         except Unavailable:
-            desk.later(every_s)
+            rig.later(every_s)
     raise AssertionError("it never came to an end")
 
 
@@ -148,19 +148,19 @@ async def error_of(call: Awaitable[object]) -> QtsError:
 
 
 @contextmanager
-def desk_at(folder: Path, **settings: Any) -> Iterator[Desk]:
-    """A desk for a block."""
-    desk = Desk(folder, **settings)
+def rig_at(folder: Path, **settings: Any) -> Iterator[Rig]:
+    """A rig for a block."""
+    rig = Rig(folder, **settings)
     try:
-        with desk.sheets:
-            yield desk
+        with rig.sheets:
+            yield rig
     finally:
-        desk.book.close()
+        rig.book.close()
 
 
-def seconds(desk: Desk) -> list[float]:
+def seconds(rig: Rig) -> list[float]:
     """When the calls came, in s since the first."""
-    return [(call.at_ns - desk.sheets.calls[0].at_ns) / NS_PER_S for call in desk.sheets.calls]
+    return [(call.at_ns - rig.sheets.calls[0].at_ns) / NS_PER_S for call in rig.sheets.calls]
 
 
 def run(coroutine: Any) -> Any:
