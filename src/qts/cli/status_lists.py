@@ -78,7 +78,7 @@ def average(value: Decimal | None) -> str:
     return text.rstrip("0").rstrip(".")
 
 
-_ABSENT: Final = {"limit": "market", "stop": "-", "take": "-", "trail": "-"}
+_ABSENT: Final = {"limit": "market", "stop": "-", "take": "-", "trail": "-", "average_fill_price": "-"}
 """What the absence of a value says, by column; in others it is unknown."""
 
 
