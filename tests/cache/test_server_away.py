@@ -126,6 +126,20 @@ async def test_a_call_that_is_given_up_leaves_nothing_behind_for_the_next(valkey
         assert cache.pool.in_use == 0
 
 
+async def test_calls_that_are_under_way_when_it_is_closed_end(valkey: Valkey, valkey_proxy: Proxy) -> None:
+    # Given more calls than connections, none of which is answered yet
+    async with opened(valkey.url(port=valkey_proxy.port), least=1, most=2) as cache:
+        valkey_proxy.delay(0.3, "down")
+        asked = [asyncio.ensure_future(cache.get(PRICE)) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        # When it is closed
+        await cache.close()
+        # Then those that wait for a connection fail, the others are answered, and no connection is left open
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(one) for one in outcomes} <= {type(None), Unavailable}
+        assert Unavailable in {type(one) for one in outcomes}
+
+
 # -- refused, lost and killed ----------------------------------------------------------------------------------
 
 
@@ -236,6 +250,24 @@ async def test_a_node_that_hangs_takes_only_its_own_keys_along(valkey_cluster: C
             valkey_cluster.nodes[2].signal(signal.SIGCONT)
         # When it goes on, then all are there
         await recovered_at(cache, keys)
+
+
+async def test_a_node_that_was_killed_and_started_again_is_used_again(valkey_cluster: Cluster) -> None:
+    keys = keys_by_node(valkey_cluster)
+    async with opened(valkey_cluster.url()) as cache:
+        await cache.put([hashed(key) for key in keys])
+        # When a node is killed, then its keys are not to be had
+        valkey_cluster.nodes[1].kill()
+        with pytest.raises(Unavailable):
+            await cache.get_many(keys)
+        # When it is there again, then it takes the next values
+        valkey_cluster.nodes[1].start()
+        for _ in range(500):
+            with suppress(Unavailable):
+                await cache.put([hashed(key) for key in keys])
+                break
+            await asyncio.sleep(0.02)
+        assert await cache.get_many(keys) == [FIELDS] * 3
 
 
 async def recovered_at(cache: RedisCache, keys: list[str]) -> None:

@@ -24,8 +24,10 @@ def opener_of(url: str, environ: Mapping[str, str], *, writes: bool = True) -> C
         """Make the client of the server."""
         require_driver()
         from qts.cache.redis_cache import RedisCache
+        from qts.cache.server.limits import Limits
 
-        return RedisCache(access, writes=writes)
+        # What only reads is a command that is done after a question or two.
+        return RedisCache(access, limits=Limits() if writes else Limits(least=1), writes=writes)
 
     return make
 

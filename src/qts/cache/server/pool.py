@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from redis.asyncio import Connection
@@ -51,18 +52,17 @@ class Pool:
         except BaseException:
             await self._drop(connection)
             raise
-        self._give(connection)
+        await self._give(connection)
         return replies
 
     async def warm(self, least: int) -> None:
         """Make connections until ``least`` are there, or as many as the server lets us."""
         missing = least - len(self._idle) - self._used
-        made = [self._connector.connect(self.host, self.port) for _ in range(missing)]
-        for one in await asyncio.gather(*made, return_exceptions=True):
-            if isinstance(one, Connection):
-                self._offer(one)
-            elif not isinstance(one, Failure):
-                raise one
+        await asyncio.gather(*(self._warm() for _ in range(missing)))
+
+    async def _warm(self) -> None:
+        with suppress(*Failure):
+            self._offer(await self._connector.connect(self.host, self.port))
 
     async def renew(self) -> None:
         """Drop the connections that wait unused, so that the next call makes one."""
@@ -98,15 +98,18 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._give(waiter.result())
+                await self._give(waiter.result())
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             raise
 
-    def _give(self, connection: Connection) -> None:
+    async def _give(self, connection: Connection) -> None:
         """Take back a connection that a call is done with."""
         self._used -= 1
-        self._offer(connection)
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
+        else:
+            self._offer(connection)
 
     def _offer(self, connection: Connection) -> None:
         while self._waiters:
