@@ -538,6 +538,24 @@ def test_a_server_is_asked_what_was_changed_when_it_has_everything_and_after_eac
     rig.drained()
 
 
+def test_a_server_that_leaves_alone_what_was_changed_is_given_everything_again(rig: Rig) -> None:
+    # Given a server in which someone changes rows, so that it begins again with none of the run
+    def fail(call: str) -> None:
+        if call == "altered" and rig.server.found:
+            rig.server.back_to(0, {})
+
+    rig.server.fails = fail
+    rig.server.found = ("row 1",)
+    rig.follower = rig.new_follower(check_s=300)
+    # When it is asked what was changed
+    rig.begin()
+    rig.commit(3)
+    rig.until(lambda: rig.server.loads == 1)
+    # Then it is told, and the server is given the whole book
+    assert rig.follower.status.altered == ("row 1",)
+    rig.drained()
+
+
 def test_a_server_that_is_not_needed_is_opened_again_whatever_is_wrong_with_it(rig: Rig) -> None:
     # Given a server that refuses what only a person can put right
     def refuse(call: str) -> None:

@@ -121,7 +121,7 @@ def test_rows_that_someone_changed_there_are_told_once_for_each_episode(in_real_
         stub.status = msgspec.structs.replace(fine, altered=altered)
         copy.look()
     assert told == [
-        f"Google Sheets has rows that someone changed there, and the local book holds what is true: {row}",
+        f"Google Sheets had rows that someone changed there, and the local book holds what is true: {row}",
         "Google Sheets has every row as it was sent again",
     ]
 

@@ -259,7 +259,7 @@ def test_rows_that_someone_changed_in_the_spreadsheet_are_told_and_change_nothin
     # Then the row is named, in the notes as well, and the money is that of the session by itself
     assert money_of(result, tmp_path / "run") == alone
     assert result.values.notes[-1] == (
-        "server: Scripted 1 has rows that are not as they were sent, and the local book holds what is true: "
+        "server: Scripted 1 had rows that were not as they were sent, and the local book holds what is true: "
         "the tab t_ledger: row 7 was changed"
     )
     view = read_view(tmp_path / "run")

@@ -455,7 +455,10 @@ class Follower:
         return True
 
     async def _check(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:
-        """Ask what someone changed on the server when that is due; the first time once it has everything."""
+        """Ask what someone changed on the server when that is due; the first time once it has everything.
+
+        A server that leaves alone what was changed there is given everything again.
+        """
         if not self._check_ns or not self._applied:
             return
         now_ns = self._clock.monotonic_ns()
@@ -464,6 +467,8 @@ class Follower:
             return
         self._is_checked, self._check_due_ns = True, now_ns + self._check_ns
         self._altered = await adapter.altered(self._run.run_id)
+        if self._altered and await adapter.applied(self._run.run_id) < self._applied:
+            await self._load(adapter, store)
         self._notes = tuple(adapter.warnings)
 
     async def _load(self, adapter: DataSourceAdapter, store: FollowedStore) -> None:

@@ -139,7 +139,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "server-unnamed": "the server",
     "server-unnamed-sheets": "Google Sheets",
     "server-altered": (
-        "server: {server} has rows that are not as they were sent, and the local book holds what is true: {first}"
+        "server: {server} had rows that were not as they were sent, and the local book holds what is true: {first}"
     ),
     "price-in-doubt": (
         "prices: {price}; {refused:value was|values were} refused, the symbol is in doubt and takes no entry. Was "

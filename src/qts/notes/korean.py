@@ -131,7 +131,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "server-not-drained": "세션이 store.drain_s보다 오래 기다리지 않음",
     "server-unnamed": "서버",
     "server-unnamed-sheets": "Google Sheets",
-    "server-altered": ("서버: {server}에 보낸 내용과 다른 행이 있습니다. 옳은 것은 로컬 장부입니다: {first}"),
+    "server-altered": ("서버: {server}에 보낸 내용과 다른 행이 있었습니다. 옳은 것은 로컬 장부입니다: {first}"),
     "price-in-doubt": (
         "불가능한 가격: {price}. 시세 {refused}건을 제외했고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
         "않습니다. 액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 {cut}에서 나누세요."

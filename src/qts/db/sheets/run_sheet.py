@@ -120,6 +120,7 @@ class RunSheet:
     def leave(self, title: str) -> None:
         """Leave a tab alone from the next look on: a row of it was found changed."""
         self._altered.add(title)
+        self.settled_ns = None
 
     # -- looking -----------------------------------------------------------------------------------------------
 

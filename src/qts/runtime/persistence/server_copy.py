@@ -135,7 +135,7 @@ class ServerCopy:
         altered = "; ".join(status.altered)
         self._episode(
             "altered",
-            f"{self.called} has rows that someone changed there, and the local book holds what is true: {altered}"
+            f"{self.called} had rows that someone changed there, and the local book holds what is true: {altered}"
             if altered
             else "",
             f"{self.called} has every row as it was sent again",
