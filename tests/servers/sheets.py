@@ -541,8 +541,9 @@ def main() -> None:
     parser.add_argument("--credentials", type=Path, required=True, help="where to write the key file")
     parser.add_argument("--state", type=Path, help="the file that keeps the spreadsheet")
     given = parser.parse_args()
-    with Sheets(port=given.port, state=given.state) as sheets:
-        sheets.write_credentials(given.credentials)
+    sheets = Sheets(port=given.port, state=given.state)
+    sheets.write_credentials(given.credentials)
+    with sheets:
         print(f"{sheets.base_url} {sheets.url}", flush=True)
         threading.Event().wait()
 

@@ -98,7 +98,7 @@ class Rig:
         for kind, name in ((LedgerRow, "ledger"), (PositionRow, "positions")):
             found: list[Any] = [row async for row in adapter.read(kind, Query(run_id="run-1"))]  # type: ignore[type-var]
             assert found == content[name], name
-        assert await adapter.applied("run-1") == len(self.book.batches())
+        assert await adapter.applied("run-1") == self.book.store.offered
         assert await adapter.runs() == [self.book.run]
         assert await adapter.strategy_files("run-1") == list(FILES)
         assert await adapter.configs("run-1") == list(CONFIGS)

@@ -140,9 +140,9 @@ async def test_an_answer_of_something_else_is_no_answer(rig: Rig) -> None:
 
 
 async def test_a_batch_that_does_not_fit_into_one_call_counts_when_its_last_part_is_written(rig: Rig) -> None:
-    # Given a batch of 9,000 fills, some 3 MB, and a connection that is cut at the second part of it
+    # Given a batch of 10,000 fills, some 3 MB, and a connection that is cut at the second part of it
     async with rig.writer() as writer:
-        rig.book.write(*(rows.ledger(f"x-{number}", ts_ns=number) for number in range(9_000)))
+        rig.book.write(*(rows.ledger(f"x-{number}", ts_ns=number) for number in range(10_000)))
         cutting = Cutting(rig.sheets, 2, "before", "values:batchUpdate")
         await error_of(writer.send())
         assert cutting.is_done
@@ -155,7 +155,7 @@ async def test_a_batch_that_does_not_fit_into_one_call_counts_when_its_last_part
         # and it is written again from the first part on
         assert await patiently(rig, writer.send) == 1
         await rig.assert_same(writer.adapter)
-        assert len(rig.sheets.tab(LEDGER).filled) == 9_001
+        assert len(rig.sheets.tab(LEDGER).filled) == 10_001
 
 
 async def test_a_closed_adapter_is_asked_no_more(rig: Rig) -> None:
