@@ -12,6 +12,7 @@ import base64
 import json
 import os
 import re
+import signal
 import socket
 import threading
 from collections import Counter
@@ -541,6 +542,7 @@ def main() -> None:
     parser.add_argument("--credentials", type=Path, required=True, help="where to write the key file")
     parser.add_argument("--state", type=Path, help="the file that keeps the spreadsheet")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which who started it may have had ignored
     sheets = Sheets(port=given.port, state=given.state)
     sheets.write_credentials(given.credentials)
     with sheets:

@@ -125,6 +125,9 @@ class Process(Server):
         places = ["--credentials", str(self.key), "--state", str(self.state)]
         return [sys.executable, "-m", "tests.servers.sheets", "--port", str(self.port), *places]
 
+    def ready(self) -> bool:
+        return self.key.exists() and super().ready()
+
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT)}
 
