@@ -193,6 +193,21 @@ async def test_an_error_of_a_load_that_no_one_waits_for_any_more_is_no_noise() -
     assert await processes.managers[0].invalidate(Kind.POSITION, SYMBOL)
 
 
+async def test_of_many_that_lack_sixteen_are_loaded_at_once() -> None:
+    processes = Processes(1)
+    processes.source.gate.clear()
+    names = [str(number) for number in range(40)]
+    reading = asyncio.ensure_future(processes.managers[0].read_many(PositionValue, names))
+    await processes.until_loading()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert processes.source.calls == 16
+    processes.source.gate.set()
+
+    assert [one.value for one in await reading] == [position(50)] * 40
+    assert processes.source.calls == 40
+
+
 async def test_closing_ends_loads_and_waits() -> None:
     processes = Processes(2)
     processes.source.gate.clear()

@@ -59,5 +59,3 @@ class SharedWork:
         self._tasks.discard(task)
         if self._under_way.get(key) is task:
             del self._under_way[key]
-        if not task.cancelled():
-            task.exception()  # its callers may all have been cancelled: then it is no one's
