@@ -15,11 +15,12 @@ import pytest
 
 from qts.cache.access import parse
 from qts.cache.redis_cache import RedisCache
+from qts.cache.server.failures import RIGHTS
 from qts.cache.server.limits import Limits
 from qts.cache.servers import opener_of
 from qts.errors import InputError, MissingExtraError, QtsError, Unavailable
 from tests.cache.servers import PATIENT_S
-from tests.conformance.cache import FIELDS, PRICE, hashed
+from tests.conformance.cache import BOOK, FIELDS, PRICE, hashed, levels, names
 from tests.servers.fixtures import Database
 from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
@@ -52,7 +53,7 @@ async def refusal(cache: RedisCache, kind: type[QtsError] = InputError) -> str:
 async def works(cache: RedisCache) -> str:
     """Open a cache, write and read, and return what its server calls itself."""
     await cache.open()
-    await cache.put([hashed()])
+    await cache.put([hashed(), levels()])
     assert await cache.get(PRICE) == FIELDS
     server = cache.server
     await cache.close()
@@ -207,7 +208,7 @@ async def test_the_password_is_in_no_message_after_opening_either(own_valkey: Va
 
 async def test_a_user_without_the_right_to_write_can_only_read(valkey: Valkey) -> None:
     # Given a user who may read
-    valkey.ask("ACL", "SETUSER", "reader", "on", "nopass", "~*", "+@all", "-@write")
+    valkey.ask("ACL", "SETUSER", "reader", "on", "nopass", "%R~qts:*", *RIGHTS.replace("+@write", "").split())
     url = valkey.url(user="reader")
     # Then it is refused where it is to write, with what it lacks
     text = await refusal(cache_at(url))
@@ -218,6 +219,8 @@ async def test_a_user_without_the_right_to_write_can_only_read(valkey: Valkey) -
     cache = cache_at(url, writes=False)
     await cache.open()
     assert await cache.get(PRICE) == FIELDS
+    assert await cache.levels(BOOK, 1) is not None
+    assert await names(cache, "qts:") == sorted([PRICE, BOOK, f"{BOOK}:bid", f"{BOOK}:ask"])
     with pytest.raises(InputError, match="let the ACL"):
         await cache.put([hashed()])
     await cache.close()
@@ -225,13 +228,43 @@ async def test_a_user_without_the_right_to_write_can_only_read(valkey: Valkey) -
 
 
 async def test_the_rights_that_are_named_are_enough(valkey: Valkey, valkey_cluster: Cluster) -> None:
-    rights = ["+@read", "+@write", "+@scripting", "+@connection", "+multi", "+discard", "+cluster|slots"]
+    rights = RIGHTS.split()
     for node in (valkey, *valkey_cluster.nodes):
         node.ask("ACL", "SETUSER", "trader", "on", "nopass", "~qts:*", *rights)
     for server in (valkey, valkey_cluster.nodes[0]):
         await works(cache_at(server.url(user="trader")))
     for node in (valkey, *valkey_cluster.nodes):
         node.ask("ACL", "DELUSER", "trader")
+
+
+async def test_to_look_for_rights_changes_nothing(valkey: Valkey) -> None:
+    # Given users of whom each lacks one command, and a key that is there
+    valkey.ask("SET", "kept", "7")
+    for lacking in (
+        "multi",
+        "del",
+        "hset",
+        "zadd",
+        "set",
+        "pexpire",
+        "unlink",
+        "hgetall",
+        "zrange",
+        "eval",
+        "eval_ro",
+        "scan",
+    ):
+        valkey.ask("ACL", "SETUSER", "monkey", "reset", "on", "nopass", "~*", "+@all", f"-{lacking}")
+        cache = cache_at(valkey.url(user="monkey"))
+        # When a cache is opened for them, then what they lack is named
+        if lacking == "multi":  # which is not needed
+            await cache.open()
+            await cache.close()
+        else:
+            assert f"needs {lacking.upper()}" in await refusal(cache)
+        # And nothing is there that was not before
+        assert valkey.ask("KEYS", "*") == ["kept"]
+    valkey.ask("ACL", "DELUSER", "monkey")
 
 
 async def test_a_replica_can_only_be_read(own_valkey: Valkey, valkey: Valkey) -> None:

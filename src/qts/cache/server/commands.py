@@ -47,7 +47,8 @@ def packed(commands: Iterable[Command], *, are_asking: bool = False) -> bytes:
         if script is not None:
             known = script.name in brought
             brought.add(script.name)
-            words = ("EVALSHA", script.name, *words) if known else ("EVAL", script.text, *words)
+            run = "EVALSHA" if known else "EVAL"
+            words = (f"{run}_RO" if script.reads else run, script.name if known else script.text, *words)
         if are_asking:
             parts.append(ASKING)
         parts.append(pack(words))

@@ -16,7 +16,7 @@ from qts.wording import printable
 
 Failure = (of_redis.RedisError, OSError, EOFError)
 """All that a call of a connection raises: refusals, use of one that ended, networks, and late answers."""
-RIGHTS: Final = "+@read +@write +@scripting +@connection +multi +discard +cluster|slots"
+RIGHTS: Final = "+@read +@write +@scripting +@connection +cluster|slots"
 """What an ACL has to allow, beside the keys."""
 _PASSING: Final = (
     of_redis.BusyLoadingError,

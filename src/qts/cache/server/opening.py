@@ -23,21 +23,22 @@ from qts.wording import counted, printable
 OLDEST: Final = {"redis": (7, 2), "valkey": (8, 0)}
 _NAMES: Final = {"redis": "Redis", "valkey": "Valkey"}
 _ALLOWED: Final = "allowed are Redis 7.2, Valkey 8, and newer ones"
-_KEY: Final = "qts"
+_KEY: Final = "qts:{none}"
 _WRITES: Final = (
     ("DEL", _KEY),
-    ("HSET", _KEY, "a", "b"),
-    ("ZADD", _KEY, 1, "a"),
-    ("SADD", _KEY, "a"),
-    ("SET", _KEY, "a"),
-    ("PEXPIRE", _KEY, 1),
+    ("HSET", _KEY, "a field", "its text", "a field without one"),
+    ("ZADD", _KEY, "no number", "a"),
+    ("SET", _KEY, "a", "PX", 0),
+    ("PEXPIRE", _KEY, "no number"),
     ("UNLINK", _KEY),
+    ("EVAL", "#!lua\nreturn 1", 0),
 )
+"""Commands that change nothing at a key that is not there: rights to them are checked before what they say."""
 _READS: Final = (
     ("HGETALL", _KEY),
     ("ZRANGE", _KEY, 0, 0),
-    ("EVAL", "#!lua flags=no-writes\nreturn 1", 0),
-    ("SCAN", 0),
+    ("EVAL_RO", "#!lua flags=no-writes\nreturn 1", 0),
+    ("SCAN", 0, "COUNT", 1),
 )
 _SSL_REQUEST: Final = struct.pack("!ii", 8, 80877103)
 """What a client of PostgreSQL begins with; the answer is one letter."""
@@ -126,24 +127,21 @@ async def _find_masters(nodes: Nodes, connector: Connector) -> None:
 
 
 async def _check_rights(nodes: Nodes, connector: Connector, *, writes: bool) -> None:
-    """Ask whether this user may do what is needed: the commands are queued and then discarded.
+    """Ask for what is needed, in forms that change nothing.
 
     Whether the keys are allowed shows at the first use: which ones the session has is not known here.
     """
     place, seconds = connector.access.place, connector.limits.connect_s
     asked = (*_WRITES, *_READS) if writes else _READS
-    message = b"".join(pack(words) for words in (("MULTI",), *asked, ("DISCARD",)))
     try:
         async with deadline(seconds):
-            begun, *queued, _ = await nodes.of(_KEY).send(message, len(asked) + 2)
+            replies = await nodes.of(_KEY).send(b"".join(map(pack, asked)), len(asked))
     except TimeoutError as error:
         raise late(place, "ask for rights", seconds) from error
     except Failure as error:
         raise explained(error, place, "ask for rights") from error
-    if isinstance(begun, ResponseError):
-        return  # it may not ask, and everything after that was done for nothing or refused as well
-    for words, reply in zip(asked, queued, strict=True):
-        if isinstance(reply, NoPermissionError) and "key" not in str(reply):
+    for words, reply in zip(asked, replies, strict=True):
+        if isinstance(reply, NoPermissionError) and "to run the" in str(reply):
             raise explained(reply, place, f"use the server, which needs {words[0]}") from reply
         if isinstance(reply, ReadOnlyError):
             raise InputError(f"{place}: the server is read-only; give the URL of its primary") from reply

@@ -14,14 +14,18 @@ import msgspec
 
 
 class Script(msgspec.Struct, frozen=True):
-    """A script, and the name by which a server knows it after it has run it once."""
+    """A script, and the name by which a server knows it after it has run it once.
+
+    ``reads``: it only reads, which takes no right to write its keys.
+    """
 
     text: str
     name: str
+    reads: bool = False
 
 
-def _script(text: str) -> Script:
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+def _script(text: str, *, reads: bool = False) -> Script:
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), reads)
 
 
 _MAY_EXPIRE: Final = """for _, key in ipairs(KEYS) do
@@ -60,7 +64,8 @@ LEVELS: Final = _script(
     "local most = tonumber(ARGV[1])\n"
     "local bids, more_bids = best(KEYS[2], most, {'REV'})\n"
     "local asks, more_asks = best(KEYS[3], most, {})\n"
-    "return {redis.call('HGETALL', KEYS[1]), bids, more_bids, asks, more_asks}"
+    "return {redis.call('HGETALL', KEYS[1]), bids, more_bids, asks, more_asks}",
+    reads=True,
 )
 """Read a hash and the best members of both sides, of each also all that have the score of the last one: prices that
 differ only behind what a float holds have the same score. Words: how many."""
