@@ -41,8 +41,12 @@ START_S: Final = 5.0
 END_S: Final = 1.0
 """How long a session waits at its end for what is left to be written."""
 _CLOSE_S: Final = 0.5
-_MOST: Final = 1_000
-"""The values of one round trip."""
+_AWAY_S: Final = 0.25
+"""The same while the cache is left alone."""
+_MOST_PER_S: Final = 10_000
+"""The values for which it looks in a second: each takes the interpreter from the session for some 15 µs."""
+_MOST: Final = 250
+"""The values of one round trip: as long as they are encoded the session may have to wait."""
 _MOST_FILLS: Final = 50
 """The fills that are counted between two round trips of values."""
 _FAILED_S: Final = 0.1
@@ -190,8 +194,9 @@ class CachePublisher:
         writing = asyncio.create_task(self._write_on())
         try:
             while not self._ending.is_set():
-                self._collect()
-                await asyncio.wait((writing,), timeout=EVERY_S)
+                found = self._collect()
+                pause_s = max(EVERY_S, found / _MOST_PER_S) if self._is_answering() else _AWAY_S
+                await asyncio.wait((writing,), timeout=pause_s)
                 if writing.done():
                     break
             await writing
@@ -212,22 +217,23 @@ class CachePublisher:
         if self._task is not None:
             self._task.cancel()
 
-    def _collect(self) -> None:
-        """Let everything that has changed in the session wait to be written."""
-        state = self._state
+    def _collect(self) -> int:
+        """Let everything that has changed in the session wait to be written; return how many values."""
+        state, found = self._state, 0
         if state is None:
-            return
+            return 0
         if self._collector is None:
             self._collector = Collector(state, self._config)
-        for row in self._collector.fills():
-            self._fills.append(row)
-            if len(self._fills) > self._config.queue:
-                self._fills.popleft()
-                self._fills_dropped += 1
+        self._fills.extend(row for row in self._collector.fills() if row.trade_date)
+        for _ in range(len(self._fills) - self._config.queue):
+            self._fills.popleft()
+            self._fills_dropped += 1
         for kind, name, value in self._collector.changed(self._machine.time_ns()):
             self._waiting.put(kind, name, value)
+            found += 1
         if self._waiting or self._fills:
             self._changed.set()
+        return found
 
     async def _write_on(self) -> None:
         """Open the cache, and write what waits, again and again; until it is asked to end and nothing waits."""
@@ -276,12 +282,12 @@ class CachePublisher:
         taken = self._waiting.take(_MOST if self._is_answering() else 1, self._machine.time_ns())
         if taken:
             self._in_hand = len(taken)
-            refused = self._writer.stats.written[Written.REFUSED]
+            refused, is_asked = self._writer.stats.written[Written.REFUSED], self._is_answering()
             is_written = await self._writer.put([(name, value) for (_, name), value in taken])
             self._in_hand = 0
             if not is_written:
-                self._failures += 1
-                if self._writer.stats.written[Written.REFUSED] > refused:
+                self._failures += is_asked  # while it is left alone it is not asked
+                if self._writer.stats.written[Written.REFUSED] - refused >= len(taken):
                     self._waiting.drop(taken)
                     self._set("REFUSED", self._said or "the cache refuses what is written to it")
                 else:
@@ -290,12 +296,12 @@ class CachePublisher:
                 return False
             self._written += len(taken)
         for _ in range(min(len(self._fills), _MOST_FILLS)):
-            row = self._fills[0]
+            row = self._fills.popleft()
             execution = f"{row.broker}:{row.order_id}:{row.execution_id}"
             if await self._writer.count_trade(row.trade_date, execution) is None:
+                self._fills.appendleft(row)
                 self._failures += 1
                 return False
-            self._fills.popleft()
             self._written += 1
         return True
 
