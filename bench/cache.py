@@ -7,6 +7,7 @@
 ``read``: a read on a server beside a bare HGETALL of redis-py, one after the other over a connection each.
 ``many``: the values of 1,000 symbols, read and written in one call, beside a bare pipeline of redis-py.
 ``manager``: the same reads through the manager, which decodes and judges values, and through the client alone.
+``session``: how long P0 events wait beside a session's publisher: the cache answers, hangs, refuses, or is late.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench import cache_clients, cache_manager
+from bench import cache_clients, cache_manager, cache_session
 from bench.figures import QUICK_RUNS, RUNS, about, machine, targets_table
 from bench.suite import parser_of, print_report
 
@@ -25,6 +26,7 @@ PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "read": cache_clients.measure_read,
     "many": cache_clients.measure_many,
     "manager": cache_manager.measure,
+    "session": cache_session.measure,
 }
 """Each returns its figures and, under ``targets``, rows of the table."""
 SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -32,6 +34,7 @@ SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
     "read": cache_clients.show_read,
     "many": cache_clients.show_many,
     "manager": cache_manager.show,
+    "session": cache_session.show,
 }
 
 

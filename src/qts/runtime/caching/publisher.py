@@ -47,8 +47,8 @@ _MOST_PER_S: Final = 10_000
 """The values for which it looks in a second: each takes the interpreter from the session for some 15 µs."""
 _MOST: Final = 250
 """The values of one round trip: as long as they are encoded the session may have to wait."""
-_MOST_FILLS: Final = 50
-"""The fills that are counted between two round trips of values."""
+_MOST_FILLS: Final = 16
+"""The fills that are counted at once, between two round trips of values."""
 _FAILED_S: Final = 0.1
 """The pause behind a call that did not succeed."""
 _LEFT_ALONE_S: Final = 0.5
@@ -276,10 +276,10 @@ class CachePublisher:
     async def _write(self) -> bool:
         """Write what waits in one round trip, then count fills; return whether the cache took it.
 
-        While it is left alone one value is tried: it stands for the others.
+        Behind a failure one value is tried: it stands for the others.
         """
         assert self._writer is not None  # made before this task
-        taken = self._waiting.take(_MOST if self._is_answering() else 1, self._machine.time_ns())
+        taken = self._waiting.take(_MOST if self._name == "WRITING" else 1, self._machine.time_ns())
         if taken:
             self._in_hand = len(taken)
             refused, is_asked = self._writer.stats.written[Written.REFUSED], self._is_answering()
@@ -295,15 +295,17 @@ class CachePublisher:
                     self._set("AWAY", self._said or "the cache does not answer in time")
                 return False
             self._written += len(taken)
-        for _ in range(min(len(self._fills), _MOST_FILLS)):
-            row = self._fills.popleft()
-            execution = f"{row.broker}:{row.order_id}:{row.execution_id}"
-            if await self._writer.count_trade(row.trade_date, execution) is None:
-                self._fills.appendleft(row)
-                self._failures += 1
-                return False
-            self._written += 1
-        return True
+        rows = [self._fills.popleft() for _ in range(min(len(self._fills), _MOST_FILLS))]
+        counted = await asyncio.gather(*(self._count(self._writer, row) for row in rows))
+        lacking = [row for row, is_counted in zip(rows, counted, strict=True) if not is_counted]
+        self._fills.extendleft(reversed(lacking))
+        self._failures += bool(lacking)
+        self._written += len(rows) - len(lacking)
+        return not lacking
+
+    async def _count(self, writer: CacheWriter, row: LedgerRow) -> bool:
+        execution = f"{row.broker}:{row.order_id}:{row.execution_id}"
+        return await writer.count_trade(row.trade_date, execution) is not None
 
     def _is_answering(self) -> bool:
         """Return whether the cache is not left alone because of failures."""

@@ -391,12 +391,18 @@ _SYMBOLS_NAMED: Final = 5
 
 
 def _cached(cache: CacheView | None) -> list[Note]:
-    """Return what a reader must know of the cache: that readers of it have missed something."""
-    lost = 0 if cache is None else sum(cache.dropped.values())
-    if cache is None or not lost:
+    """Return what a reader must know of the cache: that readers of it have missed something.
+
+    Prices and order books are left out: they live for so short that a busy machine is enough to drop some.
+    """
+    dropped = {} if cache is None else {kind: n for kind, n in cache.dropped.items() if kind not in _SHORT_LIVED}
+    if not dropped:
         return []
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in cache.dropped.items())
-    return [Note.of("values-not-cached", count=lost, kinds=kinds)]
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in dropped.items())
+    return [Note.of("values-not-cached", count=sum(dropped.values()), kinds=kinds)]
+
+
+_SHORT_LIVED: Final = ("price", "book")
 
 
 def notes_of(kernel: Kernel) -> tuple[Note, ...]:
