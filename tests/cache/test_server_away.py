@@ -9,6 +9,7 @@ import asyncio
 import signal
 import time
 from contextlib import suppress
+from random import Random
 
 import pytest
 
@@ -16,6 +17,7 @@ from qts.cache.redis_cache import RedisCache
 from qts.errors import Unavailable
 from tests.cache.servers import PATIENT_S, opened
 from tests.conformance.cache import FIELDS, LONG, PRICE, hashed, levels
+from tests.effort import EVERY_KILL
 from tests.servers.proxy import Proxy
 from tests.servers.valkey import Cluster, Valkey
 
@@ -209,6 +211,41 @@ async def test_a_server_that_is_killed_in_the_middle_of_calls_leaves_none_withou
         own_valkey.kill()
         # Then all of them end
         await asyncio.wait_for(asyncio.gather(*calling), PATIENT_S)
+        assert cache.pool.in_use == 0
+
+
+async def test_whenever_it_is_killed_each_answer_is_that_of_its_own_question(own_valkey: Valkey) -> None:
+    """A server that is killed at moments drawn at random and started again, while values are written and read."""
+    random = Random(7)
+    ended = asyncio.Event()
+    answers = {"kept": 0, "gone": 0, "away": 0}
+    async with opened(own_valkey.url(), call_s=1.0, least=2) as cache:
+
+        async def write_and_read(key: str) -> None:
+            number = 0
+            while not ended.is_set():
+                number += 1
+                try:
+                    await cache.put([hashed(key, {"key": key, "number": str(number)}), levels()])
+                    found, _ = await cache.get_many([key, "qts:A:none"])
+                except Unavailable:
+                    answers["away"] += 1
+                    await asyncio.sleep(0.001)
+                    continue
+                answers["gone" if found is None else "kept"] += 1
+                assert found in (None, {"key": key, "number": str(number)})
+
+        working = [asyncio.ensure_future(write_and_read(f"qts:A:price:{{{name}}}")) for name in "abcd"]
+        for _ in range(200 if EVERY_KILL else 6):
+            await asyncio.sleep(random.random() / 20)
+            await asyncio.to_thread(own_valkey.kill)
+            await asyncio.to_thread(own_valkey.start)
+            kept = answers["kept"]
+            while answers["kept"] == kept and not any(one.done() for one in working):
+                await asyncio.sleep(0.001)
+        ended.set()
+        await asyncio.gather(*working)
+        assert min(answers["kept"], answers["away"]) > 0
         assert cache.pool.in_use == 0
 
 
