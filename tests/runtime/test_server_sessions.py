@@ -195,6 +195,7 @@ def progress(share, moment_ns):
 plan = msgspec.structs.replace(plan, open_feed=lambda: DemoFeed(7, events_per_day=100, **days))
 session.run_session(plan, progress=progress, stop=StopFlag())
 forbidden = ("asyncpg", "qts.db.follower", "qts.db.ages", "qts.db.access", "qts.db.timescale", "qts.db.servers")
+forbidden += ("qts.db.hybrid", "qts.db.sheets.", "google", "requests", "redis")
 print([name for name in sys.modules if name.startswith(forbidden)], [name for name in names if "follow" in name])
 """
 

@@ -18,8 +18,9 @@ from qts.runtime.persistence.session_log import FILE_NAME
 from qts.runtime.session import server_follower
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
-from qts.runtime.session.session_plan import NamedServers, SessionPlan
+from qts.runtime.session.session_plan import NamedServers, Options, SessionPlan
 from qts.runtime.session.session_view import read_view
+from qts.runtime.wiring.server import servers_of
 from tests.db.scripted_server import ScriptedAdapter, ScriptedServer
 from tests.db.test_outbox import book
 from tests.runtime.test_server_sessions import has_the_book, on_paper, run, short
@@ -163,6 +164,21 @@ def test_credentials_that_come_back_are_used_in_the_same_session(
     # When a session runs, Then the spreadsheet has its book at the end
     run(followed(tmp_path / "run", sheets=sheets))
     has_the_book(sheets, tmp_path / "run")
+
+
+def test_without_credentials_the_session_begins_and_says_so(
+    tmp_path: Path, alone: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a spreadsheet that is named, and no credentials
+    plan = followed(tmp_path / "run")
+    plan = msgspec.structs.replace(plan, servers=servers_of(Options(sheets="1AbC"), {}))
+    # When a session runs
+    result = run(plan)
+    # Then it says so at once and at its end, and is that of a session by itself
+    said = "the spreadsheet needs credentials, and QTS_SHEETS_CREDENTIALS is not set"
+    assert f"the session goes on without Google Sheets, which is tried again: {said}" in capsys.readouterr().err
+    assert said in result.values.notes[-1]
+    assert money_of(result, tmp_path / "run") == alone
 
 
 def test_without_the_client_of_sheets_the_session_does_not_begin(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from tests.sim.test_kill import QUIET, assert_same_end, undisturbed_of
 
 __all__ = ["once"]
 
-KILLS = 40 if EVERY_KILL else 4
+KILLS = 200 if EVERY_KILL else 4
 
 
 @pytest.fixture
