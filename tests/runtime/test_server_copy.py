@@ -110,6 +110,15 @@ def test_the_spreadsheet_has_a_limit_of_its_own() -> None:
     ]
 
 
+def test_a_server_that_is_being_opened_is_told_only_where_entries_are_refused_meanwhile() -> None:
+    opening = msgspec.structs.replace(FINE, state=FollowerState.CONNECTING, newest=12)
+    for name, durability, count in (("sheets", "local", 0), ("database", "local", 0), ("database", "server", 1)):
+        told: list[str] = []
+        stub = Stub(msgspec.structs.replace(opening, name=name))
+        copy_of(stub, StoreConfig(durability=durability), tell=told.append).look()  # type: ignore[arg-type]
+        assert len(told) == count, (name, durability)
+
+
 @pytest.mark.parametrize("in_real_time", [True, False])
 def test_rows_that_someone_changed_there_are_told_once_for_each_episode(in_real_time: bool) -> None:
     told: list[str] = []

@@ -120,18 +120,19 @@ class ServerCopy:
     def look(self) -> None:
         """Report once that the server is behind or away, or was altered, and once that this is over; and new notes.
 
-        On the virtual clock a lag says nothing; that a server refuses and what was altered there is reported.
+        On the virtual clock a lag says nothing, and the end of the session tells what the server has.
         """
-        status, is_following = self.follower.status, self.follower.is_following
+        status = self.follower.status
         for note in status.notes[self._notes_told :]:
             self._tell(f"{self.called}: {note}")
         self._notes_told = max(self._notes_told, len(status.notes))
-        is_behind = not is_following or self._is_behind(status)
-        is_refused = status.state.value == "REFUSED"
+        is_out = status.state.value in ("AWAY", "REFUSED") or (
+            self.is_waited_for and not self.follower.is_following
+        )
+        is_behind = is_out or self._is_behind(status)
         effect = "entries are refused" if self.is_waited_for else "the session goes on without it"
         said = f"{self._standing(status)}; {effect}"
-        told = is_behind if self._in_real_time else is_refused
-        self._episode("behind", said if told else "", f"{self.called} follows again")
+        self._episode("behind", said if is_behind and self._in_real_time else "", f"{self.called} follows again")
         altered = "; ".join(status.altered)
         self._episode(
             "altered",
