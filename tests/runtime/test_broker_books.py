@@ -379,26 +379,48 @@ def test_a_notice_that_waits_to_be_handled_is_not_inferred_as_well(session: Sess
 
     assert [int(row.qty) for row in running.ledger()] == [4, 6]
     assert running.held() == 10
+    assert [row.code for row in running.shared.safety.history] == [], "nothing was odd"
 
 
-def test_less_than_is_booked_is_taken_back_after_two_readings(session: Session) -> None:
+@pytest.mark.parametrize("order", [(0, 0), (1, 0)])
+def test_notices_of_parts_of_what_was_inferred_add_nothing(session: Session, order: tuple[int, int]) -> None:
+    """Six shares are inferred as one execution; then come the notices of three and three."""
+    session.broker.capabilities = CUMULATIVE
+    running, key = bought(session)
+    session.broker.fill(key, 4, PRICE, kst(10, 0, 2))
+    session.broker.holds_notices = True
+    for _ in range(2):
+        session.broker.fill(key, 3, PRICE, kst(10, 0, 2))
+    told(running)
+    asks(running, 5)
+    for number in order:
+        session.broker.let_notice(number)
+        told(running)
+    asks(running, 8)
+
+    assert [int(row.qty) for row in running.ledger()] == [4, 6]
+    assert (running.held(), reversals(running)) == (10, [])
+
+
+@pytest.mark.parametrize("shown", [7, 4])
+def test_less_than_is_booked_is_taken_back_after_two_readings(session: Session, shown: int) -> None:
     session.broker.capabilities = CUMULATIVE
     running, key = bought(session)
     for qty in (4, 6):
         session.broker.fill(key, qty, PRICE, kst(10, 0, 2))
     told(running)
-    session.broker.shows[key] = lambda row: replace(row, filled=D(7), amount=D(7 * PRICE))
+    session.broker.shows[key] = lambda row: replace(row, filled=D(shown), amount=D(shown * PRICE))
 
     asks(running, 4)
     asks(running, 5.9)
     assert (running.held(), reversals(running)) == (10, [])
     asks(running, 6)
 
-    assert (running.held(), reversals(running)) == (7, [-6])
+    assert (running.held(), reversals(running)) == (shown, [-6])
     assert [(row.execution_id, int(row.qty)) for row in running.ledger()] == [
         ("2026-01-22/scripted-o1/4", 4),
         ("2026-01-22/scripted-o1/10", 6),
-        ("2026-01-22/scripted-o1/7", 3),
+        *([("2026-01-22/scripted-o1/7", 3)] if shown == 7 else []),
     ]
     assert codes(running, "FS041")
     for second in (9, 12, 15):  # and it stays so, also behind a restart
@@ -406,7 +428,15 @@ def test_less_than_is_booked_is_taken_back_after_two_readings(session: Session) 
     again = session.restart()
     asks(again, 20)
     asks(again, 30)
-    assert (again.held(), reversals(again)) == (7, [-6])
+    assert (again.held(), reversals(again)) == (shown, [-6])
+
+    del session.broker.shows[key]  # and the shares are there again
+    asks(again, 40)
+    assert (again.held(), again.ledger()[-1].execution_id) == (10, "2026-01-22/scripted-o1/10#2")
+    assert again.shared.account.cash == session.broker.books.cash
+    assert not codes(again, "FS070"), "no more was executed than ordered"
+    run_to_completion(again.kernel.auditor.run_full_audit(kst(10, 1)))
+    assert [name for name, one in again.kernel.invariants.summary().items() if one["ok"] is False] == []
 
 
 def test_a_reading_that_shows_less_for_a_while_takes_nothing_back(session: Session) -> None:
@@ -489,3 +519,36 @@ async def test_what_happens_while_the_broker_is_asked_is_not_corrected(
         assert (order.state, order.filled, kernel.shared.account.position(SYMBOL)) == (state, held, held)
         assert [row.kind for row in rig.store.bookings()] == []
         assert [row.code for row in kernel.shared.safety.history] == []
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_answers_that_are_always_older_than_the_newest_fill_take_nothing_back(
+    tmp_path: Path, *, has_ended: bool
+) -> None:
+    """Each answer shows one share less than is booked by the time it comes, in readings three seconds apart."""
+    broker, scripted = ScriptedBroker(capabilities=CUMULATIVE), ScriptedStrategy()
+    async with live(tmp_path, strategies=[scripted], settings={}, broker=broker) as rig:
+        scripted.wants(Side.BUY, qty=10)
+        await rig.show(quote(0))
+        (key,) = broker.books.orders
+        broker.fill(key, 2, PRICE, kst(10, 0, 0))
+        if has_ended:
+            broker.end(key, kst(10, 0, 0))
+        await rig.drain()
+
+        for second in range(1, 16, 3):
+            broker.holds_queries = True
+            asking = asyncio.create_task(rig.kernel.unresolved.resolve(kst(10, 0, second)))
+            while broker.calls[-1:] != ["orders"] or not broker.asked:
+                broker.let_tell()
+                await asyncio.sleep(0)
+            broker.fill(key, 1, PRICE, kst(10, 0, 0))
+            await rig.drain()
+            broker.holds_queries = False
+            broker.let_tell()
+            await asking
+            await rig.drain()
+
+        assert rig.kernel.shared.account.position(SYMBOL) == 7
+        assert list(rig.store.bookings()) == []
+        assert not [row for row in rig.kernel.shared.safety.history if row.code == "FS041"]

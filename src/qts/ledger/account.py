@@ -21,7 +21,7 @@ import msgspec
 
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
-from qts.execution.contracts import Fill, FillReversed
+from qts.execution.contracts import Fill, FillReversed, Order
 from qts.execution.fit import unreadable
 from qts.ledger.actions import (
     ActionId,
@@ -582,6 +582,16 @@ class Account:
             Execution(step.key[3], step.key[0], magnitude(step.signed), step.price)
             for step in held.steps_of(order_id)
         ]
+
+    def is_overfilled(self, order: Order) -> bool:
+        """Return whether more was executed than ordered, without what the broker has taken back.
+
+        Raises StorageError like :meth:`executions`.
+        """
+        if order.filled <= order.qty:
+            return False
+        booked = self.executions(order.strategy, order.symbol, order.client_order_id, order.ts_intent_ns)
+        return sum_of(one.qty for one in booked) > order.qty
 
     def identity_of(self, report: object) -> FillId | None:
         """Return the identity of the execution that ``report`` is; None when it is no readable fill. Any thread."""

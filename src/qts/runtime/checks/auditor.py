@@ -130,7 +130,7 @@ class Auditor:
         ours = account.position(symbol)
         holds = ours == counters
         check(4, holds, now_ns, "" if holds else f"{symbol}: {ours} held, fills add up to {counters}", part=True)
-        holds = order.filled <= order.qty
+        holds = not account.is_overfilled(order)
         detail = "" if holds else f"{fill.client_order_id} filled {order.filled} of {order.qty}"
         check(6, holds, now_ns, detail, part=True)
         pools, cash = ZERO, account.cash

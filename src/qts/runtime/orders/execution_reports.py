@@ -299,7 +299,7 @@ class ExecutionReportHandler:
         )
 
     def _warn_about(self, order: Order, updated: Order, oversold: bool) -> None:
-        if updated.filled > updated.qty:
+        if self._account.is_overfilled(updated):
             self._on_code("FS070", f"order {order.client_order_id} filled {updated.filled} of {updated.qty}")
         elif order.state in FINAL_STATES and updated.state is OrderState.FILLED_LATE:
             self._on_code("AN030", f"order {order.client_order_id} filled after it was {order.state.value}")

@@ -251,10 +251,8 @@ class OrderReconciler:
         ``fills``: its executions in the same ``answer`` that were not booked.
         """
         key, now_ns = order.client_order_id, answer.asked_ns
-        if (
-            found.qty != order.qty and not self._is_simulated
-        ):  # of another quantity than was ordered it proves nothing
-            self._doubted[key] = None
+        if found.qty != order.qty and not self._is_simulated:
+            self._doubted[key] = None  # a row of another quantity than was ordered proves nothing
             said = f"{found.filled} of {found.qty} {found.state.value}"
             self._warn(key, f"{self._broker.name} shows order {key} as {said}, ordered were {order.qty}")
             return False
