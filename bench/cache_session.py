@@ -179,7 +179,7 @@ def _without() -> Iterator[None]:
 @contextmanager
 def _cached(url: str) -> Iterator[CachePublisher]:
     config = CacheConfig(breaker_failures=1_000)
-    publisher = CachePublisher("main", opener_of(url, {}), config, SystemClock())
+    publisher = CachePublisher("main", "bench", opener_of(url, {}), config, SystemClock())
     publisher.connect()
     try:
         yield publisher

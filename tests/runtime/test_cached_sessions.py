@@ -29,7 +29,7 @@ from qts.errors import InputError, Unavailable
 from qts.execution.working import FINAL_STATES
 from qts.market.contracts import Bar, Quote
 from qts.market.demo_feed import DemoFeed
-from qts.runtime.caching import publisher
+from qts.runtime.caching import other_writers, publisher
 from qts.runtime.caching.cache_view import BREAKER_STATES, CacheView
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.persistence.session_log import FILE_NAME
@@ -334,6 +334,24 @@ def test_a_cache_that_refuses_what_is_written_is_no_end(tmp_path: Path) -> None:
     shown = last_view(tmp_path / "full").cache
     assert shown is not None
     assert note.parameters["count"] == sum(n for kind, n in shown.dropped.items() if kind not in ("price", "book"))
+
+
+def test_another_session_of_the_same_account_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_writers, "WRITERS_MS", 100)
+    monkeypatch.setattr(publisher, "_WRITERS_S", 0.02)
+
+    class Shared(FaultyCache):
+        """A cache to which another session writes as well."""
+
+        async def count(self, key: str, member: str, ttl_ms: int) -> int:
+            await super().count(key, "another session", ttl_ms)
+            return await super().count(key, member, ttl_ms)
+
+    run(on_paper(tmp_path, Shared()))
+
+    log = (tmp_path / "run" / FILE_NAME).read_text()
+    assert log.count("another session writes to the cache as account main too") == 1
+    assert "another session writes" in cache_of(tmp_path / "run").why
 
 
 def test_a_cache_that_cannot_be_used_ends_the_session_before_anything_is_written(tmp_path: Path) -> None:

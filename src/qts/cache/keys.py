@@ -20,6 +20,7 @@ NAMELESS: Final = frozenset({Kind.RISK, Kind.VIEW})
 """The kinds of which an account has one value."""
 LOCK: Final = "lock"
 TRADES: Final = "trades"
+WRITERS: Final = "writers"
 _KINDS: Final = {kind.value: kind for kind in Kind}
 _NAMED: Final = {Kind.ORDER: "order", Kind.STRATEGY: "strategy"}
 
@@ -63,6 +64,10 @@ class Keys:
     def lock_of(self, key: str) -> str:
         """Return the key of the lock for loading the value of ``key``."""
         return f"{self.own}{LOCK}:{key.removeprefix(self.own)}"
+
+    def writers_in(self, period: int) -> str:
+        """Return the key of the set of sessions that write as the account in a period of time."""
+        return f"{self.own}{WRITERS}:{period}"
 
     def trades_of(self, day: str) -> str:
         """Return the key of the set of executions of a day. Raises InputError as :meth:`of` does."""

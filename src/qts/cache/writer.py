@@ -18,7 +18,7 @@ from qts.cache.keys import Keys, encoded
 from qts.cache.sharing import SharedWork
 from qts.cache.stats import CacheStats, CacheStatus, Written
 from qts.cache.writing import check_write
-from qts.clock import Clock
+from qts.clock import NS_PER_MS, Clock
 from qts.errors import InputError, Unavailable
 
 TRADES_MS: Final = 2 * 24 * 3_600 * 1_000
@@ -36,6 +36,10 @@ def lifetimes_of(config: CacheConfig) -> Mapping[Kind, int]:
         Kind.STRATEGY: config.strategy_ms,
         Kind.VIEW: config.view_ms,
     }
+
+
+WRITERS_MS: Final = 4_000
+"""The period in which sessions that write as the same account are counted."""
 
 
 class CacheWriter:
@@ -132,6 +136,18 @@ class CacheWriter:
         key, member = self.keys.trades_of(day), encoded(execution_id, "execution")
         try:
             return await self._guarded.ask(lambda client: client.count(key, member, TRADES_MS), self.stats.writes)
+        except (Unavailable, InputError):
+            return None
+
+    async def count_writers(self, name: str) -> int | None:
+        """Make known that ``name`` writes as the account, and return how many do in the present :data:`WRITERS_MS`.
+
+        None when the cache does not answer.
+        """
+        key = self.keys.writers_in(self._clock.time_ns() // (WRITERS_MS * NS_PER_MS))
+        member = encoded(name, "session")
+        try:
+            return await self._guarded.ask(lambda client: client.count(key, member, WRITERS_MS), self.stats.writes)
         except (Unavailable, InputError):
             return None
 

@@ -17,11 +17,11 @@ class CacheView(msgspec.Struct, frozen=True):
 
     OPENING: it is looked for. WRITING: it takes values. AWAY: it does not answer, and is tried again. REFUSED: it
     answers, and takes nothing. ENDED: nothing more is written to it. ``server``: its name and version, "" until it
-    was open. ``why``: why it is AWAY or REFUSED, else "". ``written`` values are there or have expired by now,
-    ``waiting`` wait, ``dropped`` were not written, by kind, because too many waited or they were too old by then.
-    ``failures``: calls that did not succeed. ``breaker``: one of :data:`BREAKER_STATES`, "" until it was open;
-    OPEN: the cache is left alone for a while, HALF_OPEN: it is tried. The times are those of the calls that write,
-    in µs of real time.
+    was open. ``why``: why it is AWAY or REFUSED, or that another session writes as the same account; else "".
+    ``written`` values are there or have expired by now, ``waiting`` wait, ``dropped`` were not written, by kind,
+    because too many waited or they were too old by then. ``failures``: calls that did not succeed. ``breaker``: one
+    of :data:`BREAKER_STATES`, "" until it was open; OPEN: the cache is left alone for a while, HALF_OPEN: it is
+    tried. The times are those of the calls that write, in µs of real time.
     """
 
     server: str

@@ -27,6 +27,7 @@ from qts.ledger.contracts import LedgerRow
 from qts.money import begin_thread
 from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.caching.collector import Collector
+from qts.runtime.caching.other_writers import OtherWriters
 from qts.runtime.caching.session_state import SessionState
 from qts.runtime.caching.waiting_values import WaitingValues
 from qts.threads import start_thread
@@ -41,6 +42,8 @@ START_S: Final = 5.0
 END_S: Final = 1.0
 """How long a session waits at its end for what is left to be written."""
 _CLOSE_S: Final = 0.5
+_WRITERS_S: Final = 1.0
+"""The time between two looks at whether another session writes as the same account."""
 _AWAY_S: Final = 0.25
 """The same while the cache is left alone."""
 _MOST_PER_S: Final = 10_000
@@ -59,6 +62,8 @@ _MOST_TOLD: Final = 100
 class CachePublisher:
     """A publisher of the session of ``account`` in the cache that ``open_cache`` makes.
 
+    ``session`` is what the process that runs it is called among those of the account.
+
     In this order: :meth:`connect`, :meth:`begin`, :meth:`stop`. They are for the session's thread; :attr:`view` may
     be read on any. ``machine`` is the machine's clock, of which the times in the values are.
     """
@@ -66,11 +71,13 @@ class CachePublisher:
     def __init__(
         self,
         account: str,
+        session: str,
         open_cache: OpenCache,
         config: CacheConfig,
         machine: Clock,
     ) -> None:
         self._account, self._open_cache, self._config, self._machine = account, open_cache, config, machine
+        self._session = session
         lifetimes = {kind: ms * NS_PER_MS for kind, ms in lifetimes_of(config).items()}
         self._waiting = WaitingValues(config.queue, lifetimes)
         self._fills: deque[LedgerRow] = deque()
@@ -86,6 +93,8 @@ class CachePublisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._ending, self._changed = asyncio.Event(), asyncio.Event()
+        self._others = OtherWriters(account)
+        self._look_at_writers_s = 0.0
 
     # -- the session's thread ----------------------------------------------------------------------------------
 
@@ -244,7 +253,7 @@ class CachePublisher:
                 await self._wait_for_changes()
             elif await self._write():
                 self._said = ""
-                self._set("WRITING", "")
+                self._set("WRITING", self._others.why)
             elif self._ending.is_set():
                 return
             else:
@@ -295,6 +304,12 @@ class CachePublisher:
                     self._set("AWAY", self._said or "the cache does not answer in time")
                 return False
             self._written += len(taken)
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._look_at_writers_s:
+            self._look_at_writers_s = loop.time() + _WRITERS_S
+            found = self._others.noted(await self._writer.count_writers(self._session), self._machine.time_ns())
+            if found:
+                self._told.append(found)
         rows = [self._fills.popleft() for _ in range(min(len(self._fills), _MOST_FILLS))]
         counted = await asyncio.gather(*(self._count(self._writer, row) for row in rows))
         lacking = [row for row, is_counted in zip(rows, counted, strict=True) if not is_counted]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qts.cache.config import CacheConfig
 from qts.clock import Clock
+from qts.db.contracts import RunRow
 from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.session_plan import SessionPlan
@@ -16,10 +18,8 @@ if TYPE_CHECKING:  # without a cache nothing of it is imported
     from qts.runtime.kernel import Kernel
 
 
-def started_publisher(
-    plan: SessionPlan, account: str, config: CacheConfig, machine: Clock
-) -> CachePublisher | None:
-    """Return the publisher of the session of ``account``, with its cache opened; None when there is no cache.
+def started_publisher(plan: SessionPlan, run: RunRow, config: CacheConfig, machine: Clock) -> CachePublisher | None:
+    """Return the publisher of a session of ``run``, with its cache opened; None when there is no cache.
 
     A cache that is away is told and is no error. Raises InputError for one that cannot be used, MissingExtraError
     without its driver.
@@ -28,7 +28,7 @@ def started_publisher(
         return None
     from qts.runtime.caching.publisher import CachePublisher
 
-    publisher = CachePublisher(account, plan.open_cache, config, machine)
+    publisher = CachePublisher(run.account, f"{run.run_id} {os.getpid()}", plan.open_cache, config, machine)
     if not publisher.connect():
         say(f"the cache is away and is tried again, the session goes on without it: {publisher.view.why}")
     return publisher

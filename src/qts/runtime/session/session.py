@@ -145,7 +145,7 @@ async def _run_session(
     recorder: TickRecorder | None = None
     publisher: CachePublisher | None = None
     try:
-        publisher = started_publisher(plan, run.account, config.tree.cache, machine)
+        publisher = started_publisher(plan, run, config.tree.cache, machine)
         recorder = started_recorder(options, config.tree, feed, os.environ)
         with DataDir(directory) as place:
             given = place, run, plan, config, feed, strategies, followers, recorder, publisher
