@@ -17,7 +17,16 @@ import msgspec
 import pytest
 
 from qts.cache.config import CacheConfig
-from qts.cache.contracts import CacheWrite, Kind, OrderValue, PositionValue, RiskValue, StrategyValue, ViewValue
+from qts.cache.contracts import (
+    CacheWrite,
+    Kind,
+    LevelsWrite,
+    OrderValue,
+    PositionValue,
+    RiskValue,
+    StrategyValue,
+    ViewValue,
+)
 from qts.cache.encoding import V, value_of
 from qts.cache.keys import Keys, parse_key
 from qts.capital.contracts import Pool
@@ -39,10 +48,13 @@ from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.session.session_view import SessionView, read_view
 from qts.runtime.wiring.plans import paper_plan
 from qts.strategy.contracts import Context, FillView, Intent, Side
+from tests.effort import EVERY_KILL
 from tests.runtime.caching.faulty_cache import FaultyCache
 from tests.runtime.paper import answers, files_in, paper
 from tests.runtime.rig import command
 from tests.sim import recordings
+from tests.sim.digest_sessions import SESSIONS
+from tests.sim.digests import differences, kept_digests, left_by
 from tests.sim.sessions import comparable, spike_plan
 
 PATIENT = {"runtime.freshness.generated_ms": "600000", "risk.approval_ttl_ms": "60000"}
@@ -201,6 +213,35 @@ def test_a_replay_has_the_same_result_without_a_cache_with_it_and_with_one_that_
     assert digest(alone) == digest(with_it) == digest(with_lossy)
     log = (tmp_path / "alone" / FILE_NAME).read_bytes()
     assert log == (tmp_path / "with" / FILE_NAME).read_bytes() == (tmp_path / "lossy" / FILE_NAME).read_bytes()
+
+
+@pytest.mark.parametrize("name", SESSIONS if EVERY_KILL else ["raw capture", "order-heavy"])
+def test_the_digests_hold_with_a_cache_that_loses_everything(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, make = FaultyCache(), SESSIONS[name]
+    cache.wipe_now_and_then(seed=1, share=0.5)
+    monkeypatch.setitem(SESSIONS, name, lambda folder: cached(make(folder), cache))
+
+    assert list(differences(kept_digests()[name], left_by(name, tmp_path))) == []
+    assert cache.puts > 3
+
+
+def test_the_order_book_of_a_market_that_shows_its_depth_is_known(tmp_path: Path) -> None:
+    cache, books = FaultyCache(), list[LevelsWrite]()
+    cache.before_put = lambda writes: books.extend(one for one in writes if isinstance(one, LevelsWrite))
+    run(cached(SESSIONS["raw capture"](tmp_path), cache))
+
+    deep = [one for one in books if len(one.bids) > 1]
+    assert deep
+    for one in deep:
+        bids, asks = ([Decimal(price) for price, _ in side] for side in (one.bids, one.asks))
+        assert bids == sorted(bids, reverse=True)
+        assert asks == sorted(asks)
+        assert len(bids) <= 10
+    # And no older one comes after a newer one
+    times = [int(one.fields["timestamp_ms"]) for one in deep]
+    assert times == sorted(times)
 
 
 def test_the_cache_never_knows_more_than_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
