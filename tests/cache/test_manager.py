@@ -382,6 +382,16 @@ async def test_an_execution_counts_once_on_its_day() -> None:
     assert await case.manager.count_trade("2026-03-02", "e3") is None
 
 
+async def test_the_sessions_of_an_account_are_counted_in_periods_of_four_seconds() -> None:
+    case = Case(None)
+    assert [await case.manager.count_writers(one) for one in ("run 7", "run 8", "run 7")] == [1, 2, 2]
+    # When the next period begins
+    case.clock.advance(timedelta(seconds=4))
+    assert await case.manager.count_writers("run 7") == 1
+    case.client.down = True
+    assert await case.manager.count_writers("run 7") is None
+
+
 async def test_a_flush_takes_the_keys_of_the_account_and_no_others() -> None:
     case = await Case(None).written()
     case.client.hashes |= {"qts:A12:risk": {}, "qts:B:risk": {}, "other": {}}
@@ -404,4 +414,5 @@ async def test_a_name_that_no_key_can_hold_is_the_caller_s_fault() -> None:
 def test_a_writer_has_no_method_that_reads_a_value() -> None:
     public = {name for name in dir(CacheWriter) if not name.startswith("_")}
 
-    assert public == {"breaker", "close", "count_trade", "flush", "invalidate", "open", "put", "status"}
+    writing = {"close", "count_trade", "count_writers", "flush", "invalidate", "open", "put"}
+    assert public == {"breaker", "status", *writing}
