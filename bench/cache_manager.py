@@ -16,6 +16,7 @@ from typing import Any
 import redis.asyncio
 from tests.servers.valkey import Valkey
 
+from bench.cache_clients import PATIENT
 from bench.figures import QUICK_RUNS, RUNS, latency_us, median_ratio, percentile
 from bench.store_book import target
 from qts.cache.access import parse
@@ -49,7 +50,7 @@ async def _measure(
     report: dict[str, Any], url: str, runs: int, reads: int, many: int, symbols: Sequence[str]
 ) -> None:
     memory = _manager(MemoryCache(SystemClock()))
-    server = _manager(RedisCache(parse(url, {})))
+    server = _manager(RedisCache(parse(url, {}), limits=PATIENT))
     for manager in (memory[0], server[0]):
         await manager.open()
         assert await manager.put([(symbol, _price()) for symbol in symbols])
