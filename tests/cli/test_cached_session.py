@@ -236,6 +236,39 @@ def test_a_view_that_is_too_old_or_of_another_version_is_not_shown(
     assert "is none of QTS" in err
 
 
+def test_a_holding_of_which_the_cache_has_nothing_now_is_not_known_and_not_none(
+    valkey: Valkey, tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a session that has ended with two shares, of which only its last view is left
+    strategy = tmp_path / "once.py"
+    strategy.write_text(TURNS.replace("self.seen % 10 == 0", "self.seen == 10"))
+    given = ("replay", str(tape), "--strategy", f"{strategy}:Turns", "--data-dir", "run")
+    assert run_qts(capsys, *given)[0] == 0
+    view = Path("run/view.json").read_text()
+    (held,) = json.loads(view)["positions"]
+    assert (held["symbol"], held["qty"]) == ("005930", "2")
+
+    def told(*form: str) -> tuple[int, str, str]:
+        valkey.ask("HSET", "qts:main:view", "at_ns", time.time_ns(), "json", view)
+        return run_qts(capsys, "positions", "--cache", valkey.url(), *form)
+
+    # Then no form of the list is an empty one that looks like the truth
+    code, out, _ = told()
+    assert (code, out.count("\n")) == (3, 1)
+    assert out.endswith(" · not known now: 005930\n")
+    code, out, _ = told("--json")
+    assert (code, json.loads(out)["cache"]["unknown"]) == (3, ["005930"])
+    code, _, err = told("--csv")
+    assert code == 3
+    assert "not known now: 005930" in err
+
+    # Nor is it where the value is from the future
+    valkey.ask("HSET", "qts:main:pos:{005930}", "at_ns", 1 << 62, "qty", 2, "avg_price", 100, "updated_at", 1)
+    code, _, err = told("--csv")
+    assert code == 3
+    assert "not known now: 005930" in err
+
+
 def test_several_accounts_are_named(valkey: Valkey, capsys: pytest.CaptureFixture[str]) -> None:
     for account in ("main", "second"):
         valkey.ask("HSET", f"qts:{account}:view", "at_ns", time.time_ns(), "json", "{}")

@@ -16,9 +16,12 @@ from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import Listing
 from qts.cli.status_screen import row_of, view_lines
 from qts.clock import to_ns
+from qts.errors import CacheStaleDataError
 from qts.money import ZERO
 from qts.runtime.caching.cache_reading import CachedValues, CachedView, CacheReader
-from qts.wording import counted
+
+_FEW: Final = 10
+"""The names that are shown of those of which nothing is known."""
 
 
 class CachedListing(msgspec.Struct, frozen=True):
@@ -37,6 +40,11 @@ class CachedListing(msgspec.Struct, frozen=True):
 def read_view(reader: CacheReader) -> CachedView:
     """Return the view that ``reader`` finds."""
     return reader.view()
+
+
+def code_of(found: object) -> int:
+    """Return the exit code: that of a value that is too old where something is not known, else 0."""
+    return CacheStaleDataError.exit_code if isinstance(found, CachedValues) and found.unknown else 0
 
 
 def view_text(found: CachedView, args: argparse.Namespace, width: int) -> tuple[str, str]:
@@ -60,24 +68,27 @@ def view_text(found: CachedView, args: argparse.Namespace, width: int) -> tuple[
 def values_text(
     cached: CachedListing, found: CachedValues[Any], args: argparse.Namespace, most: int, width: int
 ) -> tuple[str, str]:
-    """Return the list as it is asked for, the newest ``most`` (0: all), and one line about it."""
+    """Return the list as it is asked for, the newest ``most`` (0: all), and one line about it.
+
+    What should be in it and is not known now is named there: a list without it would say that it is not there.
+    """
     listing = cached.listing
     records = [(name, value) for name, value in found.values.items() if cached.is_shown(value)]
     records.sort(key=lambda record: (len(record[0]), record[0]) if cached.of is OrderValue else (0, record[0]))
     newest = records[-most:] if most else records
     about = f"account {found.account} · {_source(found)}"
-    if found.stale:
-        about += f" · {counted(found.stale, 'value')} too old to be shown"
+    if found.unknown:
+        about += f" · not known now: {_named(found.unknown)}"
     if args.csv:
         return csv_text(listing.columns, [listing.exact(record) for record in newest]), about
     if args.json:
         keys = [column.key for column in listing.columns]
         rows = [dict(zip(keys, listing.plain(record), strict=True)) for record in newest]
         age_s = None if found.age_s is None else round(found.age_s, 3)
-        cache = {"server": found.server, "account": found.account, "age_s": age_s, "stale": found.stale}
+        cache = {"server": found.server, "account": found.account, "age_s": age_s, "unknown": found.unknown}
         return json.dumps({"cache": cache, cached.what: rows}, ensure_ascii=False), about
     if not newest:
-        return f"{about}\nno {cached.what}", about
+        return about if found.unknown else f"{about}\nno {cached.what}", about
     time = MarketTime()
     rows_shown = [listing.shown(record, time) for record in newest]
     lines = [about, *table_lines(listing.titled(time), rows_shown, width)]
@@ -88,6 +99,11 @@ def values_text(
 
 def _life(found: CachedView) -> str:
     return found.view.ended or "running"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _source(found: CachedView | CachedValues[Any]) -> str:

@@ -99,7 +99,10 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Run ``qts orders``, ``trades`` or ``positions``: exit codes like :func:`run_status`."""
+    """Run ``qts orders``, ``trades`` or ``positions``: exit codes like :func:`run_status`.
+
+    With ``--cache`` it is 3 when something that should be in the list is not known now.
+    """
     if _is_cached(args):
         from qts.cli.cached_status import VALUES, values_text
 
@@ -177,13 +180,22 @@ def _show_cached(
     """Print what ``text_of`` makes of what ``read`` finds in the cache, once or every second."""
     import os
 
+    from qts.cli.cached_status import code_of
     from qts.clock import SystemClock
     from qts.config.loader import load_config
     from qts.runtime.caching.cache_reading import CacheReader
 
     config = load_config(None, {}, os.environ).tree.cache
+    code = 0
+
+    def shown() -> tuple[str, str]:
+        nonlocal code
+        found = read(reader)
+        code = code_of(found)
+        return text_of(found)
+
     with CacheReader(args.cache, os.environ, args.account, config, SystemClock()) as reader:
-        return _repeat(args, lambda: text_of(read(reader)))
+        return _repeat(args, shown) or (0 if args.watch else code)
 
 
 def _repeat(args: argparse.Namespace, text_of: Callable[[], tuple[str, str]]) -> int:

@@ -35,13 +35,17 @@ class CachedView(msgspec.Struct, frozen=True):
 
 
 class CachedValues(msgspec.Struct, Generic[V], frozen=True):
-    """Values of one kind by name. ``age_s``: how old the newest is, None without any; ``stale``: left out ones."""
+    """Values of one kind by name. ``age_s``: how old the newest is, None without any.
+
+    ``unknown``: names of which the cache has nothing that may be used now, though the session's view shows them or
+    something is there: the session hangs, has ended while it held them, or its clock is another one.
+    """
 
     server: str
     account: str
     values: Mapping[str, V]
     age_s: float | None
-    stale: int
+    unknown: tuple[str, ...]
 
 
 class CacheReader:
@@ -81,7 +85,7 @@ class CacheReader:
         return self._run(self._view())
 
     def values(self, of: type[V]) -> CachedValues[V]:
-        """Return the values of one class by name; those that are too old are left out and counted."""
+        """Return the values of one class by name, and the names of those that should be there and are not."""
         return self._run(self._values(of))
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -116,14 +120,16 @@ class CacheReader:
 
     async def _view(self) -> CachedView:
         found = await self._found_view()
+        return CachedView(self._server, self._account, self._age_s(found), self._decoded(found))
+
+    def _decoded(self, found: ViewValue) -> SessionView:
         try:
-            view = msgspec.json.decode(found.json, type=SessionView)
+            return msgspec.json.decode(found.json, type=SessionView)
         except msgspec.DecodeError:
             raise InputError(
                 f"the view of account {self._account} in the cache is that of another version of QTS; install the "
                 "one that the session has"
             ) from None
-        return CachedView(self._server, self._account, self._age_s(found), view)
 
     async def _found_view(self) -> ViewValue:
         assert self._manager is not None  # open
@@ -143,22 +149,22 @@ class CacheReader:
 
     async def _values(self, of: type[V]) -> CachedValues[V]:
         assert self._manager is not None and self._client is not None, "open"  # noqa: PT018
-        await self._found_view()
+        unknown = _shown_in(self._decoded(await self._found_view()), KIND_OF[of])
         kind, prefix = KIND_OF[of], self._config.prefix
         keys = [
             parse_key(prefix, text) async for text in self._client.keys(f"{self._manager.keys.own}{kind.value}:")
         ]
         names = sorted({key.name for key in keys if key is not None and key.kind is kind})
         values: dict[str, V] = {}
-        stale = 0
         for name, read in zip(names, await self._manager.read_many(of, names) if names else (), strict=True):
             if read.result is Result.AWAY:
                 raise Unavailable("the server does not answer")
-            stale += read.result is Result.STALE
             if read.value is not None:
                 values[name] = read.value
+            elif read.result is not Result.MISS:  # what has expired since is what the view alone can tell of
+                unknown.add(name)
         age_s = min(map(self._age_s, values.values()), default=None)
-        return CachedValues(self._server, self._account, values, age_s, stale)
+        return CachedValues(self._server, self._account, values, age_s, tuple(sorted(unknown - values.keys())))
 
     def _absent(self, account: str) -> str:
         of = f"of account {account} " if account else ""
@@ -174,3 +180,10 @@ class CacheReader:
 
     def _age_s(self, value: CacheValue) -> float:
         return max(self._machine.time_ns() - value.at_ns, 0) / NS_PER_S
+
+
+def _shown_in(view: SessionView, kind: Kind) -> set[str]:
+    """Return the names of a kind that a view shows as held or working; of other kinds none."""
+    if kind is Kind.POSITION:
+        return {one.symbol for one in view.positions if one.qty}
+    return {one.order_id for one in view.orders} if kind is Kind.ORDER else set()
