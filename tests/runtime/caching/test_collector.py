@@ -78,6 +78,20 @@ def test_what_stands_is_as_old_as_the_session_was_last_seen() -> None:
     assert (value.at_ns, value.qty) == (2 * S, 10)
 
 
+def test_what_stands_is_given_again_after_the_clock_was_set_back() -> None:
+    state, collector = given()
+    state.book.add([held(10), order("o1", OrderState.WORKING)])
+    state.strategies = {"ema": {"class": "TwoEma"}}
+    state.alive_ns = 7_200 * S
+    while told(collector):
+        pass
+
+    state.alive_ns = 3_600 * S
+
+    assert told(collector) == [(Kind.POSITION, "A"), (Kind.ORDER, "o1"), (Kind.STRATEGY, "ema")]
+    assert told(collector) == []
+
+
 def test_an_order_has_the_average_of_its_fills_and_is_given_again_while_it_works() -> None:
     state, collector = given()
     state.alive_ns = S

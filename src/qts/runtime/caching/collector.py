@@ -82,7 +82,7 @@ class Collector:
     def _is_due(self, kind: Kind) -> bool:
         """Return whether what stands of a kind has to be given again: the session goes on, and it is time."""
         alive_ns = self._state.alive_ns
-        if alive_ns - self._refreshed[kind] < self._every[kind]:
+        if 0 <= alive_ns - self._refreshed[kind] < self._every[kind]:  # below 0: the clock was set back
             return False
         self._refreshed[kind] = alive_ns
         return True
