@@ -85,10 +85,15 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             self._used += 1
-            if await _is_fresh(connection):
+            is_fresh = False
+            try:
+                is_fresh = await _is_fresh(connection)
+            finally:  # also when the call has no more time
+                if not is_fresh:
+                    self._used -= 1
+                    await connection.disconnect(nowait=True)
+            if is_fresh:
                 return connection
-            self._used -= 1
-            await connection.disconnect(nowait=True)
         if self._is_closed:
             raise Disconnected("the cache was closed")
         waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
