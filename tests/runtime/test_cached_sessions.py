@@ -395,6 +395,23 @@ def test_another_session_of_the_same_account_is_told_of(tmp_path: Path, monkeypa
     assert "another session writes" in cache_of(tmp_path / "run").why
 
 
+def test_fills_that_the_cache_refuses_to_count_hold_nothing_else_up(tmp_path: Path) -> None:
+    cache = FaultyCache()
+
+    def taken(call: str) -> None:
+        if call == "count":
+            raise InputError("another program has put something else there")
+
+    cache.fails = taken
+    result = run(cached(short(spike_plan(tmp_path / "run")), cache))
+
+    (note,) = [one for one in last_view(tmp_path / "run").note_values if one.code == "values-not-cached"]
+    assert note.parameters["count"] >= result.values.fills > 0
+    with StoreReader(tmp_path / "run/qts.sqlite") as store:
+        booked = {one.client_order_id for one in store.orders()}
+    assert found(cache, OrderValue, Kind.ORDER).keys() == booked
+
+
 def test_a_cache_that_cannot_be_used_ends_the_session_before_anything_is_written(tmp_path: Path) -> None:
     cache = FaultyCache()
 

@@ -130,13 +130,17 @@ class CacheWriter:
     async def count_trade(self, day: str, execution_id: str) -> int | None:
         """Count an execution of a day and return how many there are; the same one again does not count again.
 
-        None when the cache does not answer: then it is not known whether it was counted. It is one atomic step, so
-        that several processes can count. Raises InputError for a day or an execution without a name.
+        None when the cache does not answer: then it is not known whether it was counted; or when it refuses, which
+        is counted in ``stats``. It is one atomic step, so that several processes can count. Raises InputError for a
+        day or an execution without a name.
         """
         key, member = self.keys.trades_of(day), encoded(execution_id, "execution")
         try:
             return await self._guarded.ask(lambda client: client.count(key, member, TRADES_MS), self.stats.writes)
-        except (Unavailable, InputError):
+        except Unavailable:
+            return None
+        except InputError:
+            self.stats.written[Written.REFUSED] += 1
             return None
 
     async def count_writers(self, name: str) -> int | None:

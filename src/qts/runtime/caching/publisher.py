@@ -311,12 +311,17 @@ class CachePublisher:
             if found:
                 self._told.append(found)
         rows = [self._fills.popleft() for _ in range(min(len(self._fills), _MOST_FILLS))]
+        refused = self._writer.stats.written[Written.REFUSED]
         counted = await asyncio.gather(*(self._count(self._writer, row) for row in rows))
         lacking = [row for row, is_counted in zip(rows, counted, strict=True) if not is_counted]
-        self._fills.extendleft(reversed(lacking))
         self._failures += bool(lacking)
         self._written += len(rows) - len(lacking)
-        return not lacking
+        if self._writer.stats.written[Written.REFUSED] - refused >= len(lacking):
+            self._fills_dropped += len(lacking)  # they would be refused again, and hold up everything else
+            return True
+        self._fills.extendleft(reversed(lacking))
+        self._set("AWAY", self._said or "the cache does not answer in time")
+        return False
 
     async def _count(self, writer: CacheWriter, row: LedgerRow) -> bool:
         execution = f"{row.broker}:{row.order_id}:{row.execution_id}"
