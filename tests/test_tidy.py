@@ -22,19 +22,20 @@ MAY_READ_TIME = {"clock.py"}
 MAY_RANDOMISE = {"ids.py"}
 MAY_CHOOSE = {"runtime/kernel.py", "runtime/wiring/"}
 IMPLEMENTATIONS = {
-    "AccountMetrics", "DemoFeed", "GroupCommitWriter", "IndexMetrics", "InlineSender", "InlineWriter",
+    "AccountMetrics", "DemoFeed", "Gateway", "GroupCommitWriter", "IndexMetrics", "InlineWriter",
     "NotSimulated", "Portfolio", "RewindAndReplay", "RollForward", "Scalp", "SimExchange", "SqliteStore", "Swing",
-    "SyntheticFeed", "TaskSender", "TwoEma", "open_feed",
+    "SyntheticFeed", "TwoEma", "open_feed",
 }  # fmt: skip
 MAY_THREAD = {"clock.py", "event/"}
 """Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
 MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapter.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_FOLLOW = {
+    "broker/gateway/",
     "db/follower.py", "db/ages.py", "db/sheets/call_thread.py", "db/ticks/on_thread.py", "runtime/recording/",
     "runtime/caching/publisher.py",
 }  # fmt: skip
-"""What waits for a server must not wait on the loop: it has a thread, and a loop, of its own."""
+"""What waits for a server or a broker must not wait on the loop: it has a thread, and a loop, of its own."""
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
 MONEY = ("money.py", "ledger/", "capital/", "market/depth_book.py", "execution/")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from typing import TypeVar
@@ -46,6 +47,21 @@ NAMED = Capabilities(
     visibility_lag_ns=0,
     requests_per_s=None,
 )
+
+
+class Held:
+    """An answer that is held back on the loop that waits for it, and let go from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def let_go(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: no one waits any more
+            self._loop.call_soon_threadsafe(self._event.set)
 
 
 class ScriptedBroker:
@@ -92,7 +108,7 @@ class ScriptedBroker:
         """What the list of orders tells of an order in place of its row; None: nothing."""
         self.asked = 0
         """Queries that wait for :meth:`let_tell`."""
-        self._told = asyncio.Event()
+        self._told: list[Held] = []
         self.before_query: Callable[[], None] = lambda: None
         self.before_answer: Callable[[Approved], None] = lambda approved: None
         self.placed: list[Approved] = []
@@ -107,7 +123,7 @@ class ScriptedBroker:
         """Fees and taxes of the days of which the broker has told them."""
         self.asked_charges: list[date] = []
         self._acks: dict[str, OrderAck] = {}
-        self._waiting: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, Held] = {}
 
     # -- the port ----------------------------------------------------------------------------------------
 
@@ -202,15 +218,21 @@ class ScriptedBroker:
         """Ids of the orders whose answer is held back, oldest first."""
         return list(self._waiting)
 
+    @property
+    def held_back(self) -> int:
+        """Return how many requests wait until a test lets them be answered."""
+        return len(self._waiting) + len(self._told)
+
     def let_answer(self, *client_order_ids: str) -> None:
         """Let the answers held back for these orders go, for all when none is named."""
         for key in client_order_ids or tuple(self._waiting):
-            self._waiting.pop(key).set()
+            self._waiting.pop(key).let_go()
 
     def let_tell(self) -> None:
         """Let the queries that wait be answered, with what was true when they were asked."""
-        self._told.set()
-        self._told = asyncio.Event()
+        told, self._told = self._told, []
+        for one in told:
+            one.let_go()
 
     def let_notice(self, number: int = 0) -> None:
         """Tell one of the notices held back, the oldest unless ``number`` names a later one."""
@@ -320,13 +342,15 @@ class ScriptedBroker:
     async def _tell(self) -> None:
         self.before_query()
         if self.holds_queries:
+            held = Held()
+            self._told.append(held)
             self.asked += 1
-            await self._told.wait()
+            await held.wait()
             self.asked -= 1
 
     async def _wait(self, client_order_id: str) -> None:
         if self.holds_answers:
-            await self._waiting.setdefault(client_order_id, asyncio.Event()).wait()
+            await self._waiting.setdefault(client_order_id, Held()).wait()
 
     def _asked(self, what: str) -> None:
         self.calls.append(what)

@@ -36,13 +36,13 @@ from qts.risk.config import RiskConfig
 from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
-from qts.runtime.orders.order_sender import InlineSender
 from qts.runtime.session.trading_day import TradingDay
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import Intent, Side, Signal
+from tests.broker.gateway_rig import at_once
 from tests.broker.scripted import ScriptedBroker
 from tests.risk.requests import NOW, D, instrument
 
@@ -146,7 +146,7 @@ class PipelineRig:
         self.act = Act(
             account=self.account,
             orders=self.orders,
-            sender=InlineSender(self.broker),
+            sender=at_once(self.broker, self.clock),
             clock=self.clock,
             log=self.log,
             may_enter=lambda: self.safety.is_trading_allowed,

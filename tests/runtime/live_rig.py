@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from qts.broker.contracts import NotSimulated
+from qts.broker.gateway.sent_file import SentFile
 from qts.clock import ManualClock, from_ns
 from qts.config.loader import load_config
 from qts.db.contracts import RunRow
@@ -56,6 +57,7 @@ class LiveRig:
         settings: Mapping[str, str],
         broker: ScriptedBroker | None,
         feed: ScriptFeed,
+        directory: Path,
     ) -> None:
         loaded = load_config(None, {**STEADY, **settings}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
@@ -67,8 +69,10 @@ class LiveRig:
         if broker is None:
             connection = simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7)
         else:
-            connection = BrokerConnection(broker, NotSimulated(), LastValues(), ReportRelay())
+            file = SentFile(directory / "sent", "rig", most_bytes=loaded.tree.broker.gateway.file_kb << 10)
+            connection = BrokerConnection(broker, NotSimulated(), LastValues(), ReportRelay(), file)
             broker.publish = connection.report_relay
+        self._broker = broker
         self.kernel = Kernel(
             make_components(
                 run_id="rig",
@@ -141,7 +145,10 @@ class LiveRig:
 
     @property
     def _is_busy(self) -> bool:
-        return self.kernel.dispatcher.stats.is_busy  # what is paused waits
+        held_back = 0 if self._broker is None else self._broker.held_back
+        return (
+            self.kernel.dispatcher.stats.is_busy or self.kernel.sender.in_flight > held_back
+        )  # what is paused waits
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait for ``condition``, attending to the kernel as a driver does."""
@@ -200,7 +207,7 @@ async def live(
     """
     store = opened_store(directory / "rig.sqlite")
     try:
-        rig = LiveRig(store, specs, strategies, settings, broker, feed or ScriptFeed())
+        rig = LiveRig(store, specs, strategies, settings, broker, feed or ScriptFeed(), directory)
     except BaseException:
         store.close()
         raise
@@ -211,4 +218,5 @@ async def live(
         await rig.kernel.background.cancel()
         await rig.kernel.dispatcher.stop(timeout_ms=1)
         await rig.kernel.sender.close(0)
+        await rig.kernel.broker.close()
         rig.store.close()

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from qts.broker.gateway.view import GatewayView, LaneView
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
 from qts.errors import MissingExtraError
@@ -137,3 +138,18 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(MissingExtraError, match="metrics"):
         SessionMetrics(lambda: None)
+
+
+def test_the_lanes_to_a_broker_are_there_when_it_is_not_simulated(rig_of: MakeRig) -> None:
+    # Given the view of a session at the simulated exchange, and of one at a broker that is not
+    without = view_of(rig_of(ScriptedStrategy()).kernel, RUN, "paper", "", MACHINE)
+    lanes = (LaneView("cancel", 0, 3, 0.0), LaneView("entry", 2, 7, 1.5))
+    gateway = GatewayView(lanes, in_flight=4, not_sent=2, too_old=1, file_bytes=512)
+    read = reader(msgspec.structs.replace(without, gateway=gateway))
+    # Then its lanes are there for the second alone
+    of = {"lane": "entry"}
+    assert reader(without)("qts_gateway_waiting", of) is None
+    assert [read(f"qts_gateway_{name}", of) for name in ("waiting", "delay_seconds", "sent_total")] == [2, 1.5, 7]
+    assert read("qts_gateway_sent_total", {"lane": "cancel"}) == 3
+    assert (read("qts_gateway_in_flight"), read("qts_gateway_file_bytes")) == (4, 512)
+    assert (read("qts_gateway_not_sent_total"), read("qts_gateway_too_old_total")) == (2, 1)

@@ -200,7 +200,7 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
         scripted.wants(Side.BUY, qty=1)
         await the_rig.push(quote(kst(10)))
         await the_rig.until(lambda: any("FS042" in line.message for line in the_rig.logged))
-        key = the_order(the_rig).client_order_id
+        (key,) = [one.request.client_order_id for one in broker.placed]
 
         await the_rig.push(quote(kst(10, 1, 1)), quote(kst(10, 1, 2)))
         await the_rig.until(lambda: the_rig.kernel.counters.fills == 1)
@@ -274,7 +274,7 @@ async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path
 
     broker, scripted = Slow(), ScriptedStrategy()
     store = SqliteStore(tmp_path / "rig.sqlite", durability="NORMAL")
-    rig = LiveRig(store, (), [scripted], {"event.retry_backoff_ms": "1"}, broker, TwoSymbols())
+    rig = LiveRig(store, (), [scripted], {"event.retry_backoff_ms": "1"}, broker, TwoSymbols(), tmp_path)
     kernel = rig.kernel
     await kernel.start(None)
 

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from qts.broker.contracts import NotSimulated
+from qts.broker.gateway.sent_file import Answered, Sent, SentFile
 from qts.clock import from_ns
 from qts.config.loader import load_config
 from qts.db.contracts import Record, RunRow
@@ -49,13 +50,19 @@ from tests.sim.broker_checks import differences, grown
 from tests.sim.broker_strategies import Diary, Levelled
 from tests.sim.broker_world import WorldBroker
 
-PLACES = ("before", "inside", "after", "append", "appended", "call", "answer", "report", "reported")
+PLACES = (
+    "before", "inside", "after", "append", "appended", "call", "answer", "report", "reported",
+    "write", "written", "synced", "note", "noted", "compact", "compacted",
+)  # fmt: skip
 """A transaction of the store is about to begin, has written its rows, has committed; an event is about to enter the
 journal, is in it; the broker is about to be called, has done what it was asked; a report is about to be given to
-the session, is on its disk."""
+the session, is on its disk; the gateway is about to write an order into its file, has written it, has it on disk
+and is about to send it; is about to write an answer, has written it; is about to rewrite its file, has done so."""
 STEPS = 30 if EVERY_KILL else 16
 QUIET = 8
 """Steps at the end in which nothing new happens at the broker, two minutes each."""
+MOST_BYTES = 300
+"""Bytes of the gateway's file from which on it is rewritten: few orders, so that a short life does it."""
 RUN = RunRow("0123456789abcdef", "live", 7, "script", "", "2026-01-22T00:00:00+00:00", False)
 SETTINGS = {
     **STEADY,
@@ -111,6 +118,30 @@ def kill_in_journal() -> None:
     Journal.append_locked = counted  # type: ignore[method-assign]
 
 
+def kill_in_gateway() -> None:
+    """Let the gateway's file of this process kill it around each step."""
+    append, sync, compact = SentFile.append, SentFile.sync, SentFile.compact
+
+    def appending(self: SentFile, *entries: Sent | Answered) -> None:
+        before, after = ("write", "written") if isinstance(entries[0], Sent) else ("note", "noted")
+        Death.passes(before)
+        append(self, *entries)
+        Death.passes(after)
+
+    def syncing(self: SentFile) -> None:
+        sync(self)
+        Death.passes("synced")
+
+    def compacting(self: SentFile, now_ns: int) -> None:
+        Death.passes("compact")
+        compact(self, now_ns)
+        Death.passes("compacted")
+
+    SentFile.append = appending  # type: ignore[method-assign]
+    SentFile.sync = syncing  # type: ignore[method-assign]
+    SentFile.compact = compacting  # type: ignore[method-assign]
+
+
 class SteppedClock:
     """A clock in real time, as the session sees it: the broker's steps move it, and the session cannot."""
 
@@ -143,6 +174,7 @@ class Life:
         if not resumed:
             self.store.open_run(run)
         relay = ReportRelay()
+        sent = SentFile(directory / "sent", RUN.run_id, most_bytes=MOST_BYTES)
         self.broker.publish = relay
         self.logged: deque[LogWrite] = deque(maxlen=10_000)
         begun_ns = kst(0) if self.checkpoint is None else decode(self.checkpoint)["parts"]["clock"]
@@ -157,7 +189,7 @@ class Life:
                 config=loaded.tree,
                 config_hash=loaded.hash,
                 feed=ScriptFeed(),
-                connection=BrokerConnection(self.broker, NotSimulated(), LastValues(), relay),
+                connection=BrokerConnection(self.broker, NotSimulated(), LastValues(), relay, sent),
                 strategies=self.strategies,
                 store=self.store,
                 clock=self.clock,
@@ -194,6 +226,7 @@ class Life:
                 await kernel.background.cancel()
                 await kernel.dispatcher.stop(timeout_ms=1_000)
                 await kernel.sender.close(1)
+                await kernel.broker.close()
         await kernel.shared.record.checkpoint()
 
     @property
@@ -235,13 +268,23 @@ class Life:
     async def _drain(self) -> None:
         kernel = self.kernel
         while True:
-            await until(lambda: not kernel.dispatcher.stats.is_busy or kernel.shared.record.has_failed, seconds=60)
+            await until(lambda: not self._is_busy or kernel.shared.record.has_failed, seconds=60)
             await kernel.run_due_work()
             await kernel.background.wait(60)
             for _ in range(5):
                 await asyncio.sleep(0)
-            if not (kernel.due.pending or kernel.dispatcher.stats.is_busy):
+            if not (kernel.due.pending or self._is_busy):
                 return
+
+    @property
+    def _is_busy(self) -> bool:
+        """Return whether something goes on that does not wait for the broker's next step."""
+        sender, broker = self.kernel.sender, self.broker
+        view = sender.view()
+        assert view is not None  # it is on a thread of its own
+        # Where the broker does not keep our ids, an order waits for the answer to another one of its key.
+        waiting = 0 if broker.capabilities.client_order_ids else sum(lane.waiting for lane in view.lanes)
+        return self.kernel.dispatcher.stats.is_busy or sender.in_flight > broker.held_back + waiting
 
 
 def live(directory: Path, seed: int, lane: str) -> Life:
@@ -295,6 +338,7 @@ def scenario(directory: Path, seed: int, lane: str, kills: Sequence[tuple[int, s
 def main(directory: str, scenarios: str) -> None:
     """Run every scenario in a directory of its own, and print one JSON line for each."""
     kill_in_journal()
+    kill_in_gateway()
     for number, (seed, lane, kills) in enumerate(json.loads(scenarios)):
         place = Path(directory) / str(number)
         print(json.dumps(scenario(place, seed, lane, [(k, where) for k, where in kills])), flush=True)

@@ -7,17 +7,17 @@ ends that it does not list any more; executions taken back; trades of others; an
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
-from qts.broker.contracts import BrokerOrder
+from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
@@ -31,7 +31,7 @@ from qts.execution.contracts import (
 from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
 from tests.broker.books import Books
-from tests.broker.scripted import NAMED, Report, ScriptedBroker
+from tests.broker.scripted import NAMED, Held, Report, ScriptedBroker
 
 NAME = "world"
 OPENING = Decimal(120_000_000)
@@ -73,7 +73,9 @@ class WorldBroker(ScriptedBroker):
         """Called after each report; returns when it is on the session's disk."""
         self.is_up = world.is_up
         self._path, self._seed, self._passes = path, seed, passes
-        self._held_answers: list[asyncio.Event] = []
+        self._held_answers: list[Held] = []
+        self._at_it = threading.RLock()
+        """Held by whichever reads or changes the books: the gateway's thread, or the test that lets a step pass."""
         self._is_quiet = False
         self._steps, self._again = 0, False
         """In how many steps the next notice is told, and whether it is told again."""
@@ -82,23 +84,35 @@ class WorldBroker(ScriptedBroker):
 
     async def connect(self) -> None:
         """Tell at once what was missed, before the session asks."""
-        for one in self.books.waiting:
+        for one in tuple(self.books.waiting):
             self.publish(one.report)  # and again later: no session has said that it has it
 
     async def place(self, approved: Approved) -> OrderAck:
-        key = approved.request.client_order_id
         self._passes("call")
+        with self._at_it:
+            ack, held = self._placed(approved)
+        if held is not None:
+            await held.wait()
+        self._passes("answer")
+        return ack
+
+    @property
+    def held_back(self) -> int:
+        """Return how many answers wait for the next step."""
+        return len(self._held_answers)
+
+    def _placed(self, approved: Approved) -> tuple[OrderAck, Held | None]:
+        key = approved.request.client_order_id
         rng = self._random(f"place {key}")
         self.books.sent.append((key, approved.approval_id))
         self._changed()
         if not self.is_up:
-            return OrderAck(AckStatus.UNKNOWN, key, reason="the line is down")
+            return OrderAck(AckStatus.UNKNOWN, key, reason="the line is down"), None
         fate = 1.0 if self._is_quiet else rng.random()
         if fate < 0.08:
-            self._passes("answer")
-            return OrderAck(AckStatus.REJECTED, key, reason="not today")
+            return OrderAck(AckStatus.REJECTED, key, reason="not today"), None
         if fate < 0.16:
-            return OrderAck(AckStatus.UNKNOWN, key, reason="lost on the way")
+            return OrderAck(AckStatus.UNKNOWN, key, reason="lost on the way"), None
         self.books.time_ns = max(self.books.time_ns, approved.request.ts_ns)
         self.books.enter(approved.request, self.venue)
         self._changed()
@@ -106,25 +120,43 @@ class WorldBroker(ScriptedBroker):
             self._execute(key, rng, told=True)  # faster than the answer
         if fate < 0.3:
             raise BrokerUnavailable("the answer was lost")
-        if fate < 0.45:
-            let_go = asyncio.Event()
-            self._held_answers.append(let_go)
-            await let_go.wait()
-        self._passes("answer")
-        return OrderAck(AckStatus.ACCEPTED, key, self.books.orders[key].ref)
+        held = Held() if fate < 0.45 else None
+        if held is not None:
+            self._held_answers.append(held)
+        return OrderAck(AckStatus.ACCEPTED, key, self.books.orders[key].ref), held
 
     async def cancel(self, client_order_id: str) -> OrderAck:
         self._passes("call")
-        rng = self._random(f"cancel {client_order_id} {len(self.books.cancelled)}")
-        self.books.cancelled.append(client_order_id)
-        self._changed()
-        if rng.random() < 0.2:
-            return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the line is down")
-        ack = await super().cancel(client_order_id)
+        with self._at_it:
+            rng = self._random(f"cancel {client_order_id} {len(self.books.cancelled)}")
+            self.books.cancelled.append(client_order_id)
+            self._changed()
+            if rng.random() < 0.2:
+                return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the line is down")
+            ack = await super().cancel(client_order_id)  # does not wait
+            if ack.status is AckStatus.ACCEPTED:
+                self._end(client_order_id, told=rng.random() < 0.8)
         if ack.status is AckStatus.ACCEPTED:
-            self._end(client_order_id, told=rng.random() < 0.8)
             self._passes("answer")
         return ack
+
+    # None of these waits for anything, so the lock is held over a turn of no loop.
+
+    async def orders(self) -> Sequence[BrokerOrder]:
+        with self._at_it:
+            return await super().orders()
+
+    async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
+        with self._at_it:
+            return await super().fills_since(ts_ns)
+
+    async def positions(self) -> Mapping[str, BrokerPosition]:
+        with self._at_it:
+            return await super().positions()
+
+    async def balance(self) -> Balance | None:
+        with self._at_it:
+            return await super().balance()
 
     # -- what happens at it --------------------------------------------------------------------------------
 
@@ -135,6 +167,12 @@ class WorldBroker(ScriptedBroker):
 
     def step(self, symbol: str, now_ns: int, *, quiet: bool) -> None:
         """Let one step pass, at ``now_ns``; ``quiet``: nothing new happens, and what is open ends."""
+        with self._at_it:
+            told = self._stepped(symbol, now_ns, quiet=quiet)
+        for one in told:
+            self._give(one)
+
+    def _stepped(self, symbol: str, now_ns: int, *, quiet: bool) -> list[Told]:
         books = self.books
         books.step += 1
         rng = self._random(f"step {books.step}")
@@ -161,10 +199,9 @@ class WorldBroker(ScriptedBroker):
             self._take_back(rng)
         self._changed()
         for answer in self._held_answers:
-            answer.set()
+            answer.let_go()
         self._held_answers.clear()
-        for one in [one for one in books.waiting if one.step <= books.step or quiet]:
-            self._give(one)
+        return [one for one in books.waiting if one.step <= books.step or quiet]
 
     # -- inside --------------------------------------------------------------------------------------------
 
@@ -217,10 +254,11 @@ class WorldBroker(ScriptedBroker):
         self.publish(one.report)
         self.acknowledge()
         self._passes("reported")
-        self.books.waiting.remove(one)
-        if one.again:
-            self.books.waiting.append(Told(self.books.step + 1, one.report))
-        self._changed()
+        with self._at_it:
+            self.books.waiting.remove(one)
+            if one.again:
+                self.books.waiting.append(Told(self.books.step + 1, one.report))
+            self._changed()
 
     def _random(self, what: str) -> random.Random:
         return random.Random(f"{self._seed} {what}")

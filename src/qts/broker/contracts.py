@@ -1,4 +1,6 @@
-"""Two ports: :class:`Broker`, orders and queries; :class:`MarketDriven`, what only a simulated venue needs."""
+"""Ports to a broker: :class:`Broker`, for the gateway alone; :class:`BrokerQueries`, its queries, for all others;
+:class:`MarketDriven`, what only a simulated venue needs.
+"""
 
 from __future__ import annotations
 
@@ -128,20 +130,11 @@ class Capabilities(msgspec.Struct, frozen=True):
         return ""
 
 
-class Broker(Protocol):
-    """One account at one broker: orders, queries, lifetime.
+class BrokerQueries(Protocol):
+    """One account at one broker as everything but the gateway sees it: its books and its lifetime, no orders.
 
-    All coroutines are called on the session's event loop, or run to their end without a loop on the virtual clock;
-    there none may suspend. They may be under way side by side. Reports (:class:`~qts.execution.contracts.Fill`,
-    ``OrderCancelled``, ``OrderRejected``, ``FillReversed``, ``BrokerDisconnect``) leave through the ``publish``
-    callable that the implementation is given when it is made: from any thread, in any order, more than once.
-
-    ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
-    accepted or rejected (a timeout, a cut connection, a server's error, a body that cannot be read) is
-    ``AckStatus.UNKNOWN``. Only being cancelled passes through them, and the caller then counts the order as
-    unknown; it does so to those that take too long. Queries raise :class:`~qts.errors.BrokerUnavailable` instead of
-    an answer that is not whole or not there within seconds: the caller does not limit their time, and one that
-    hangs holds back all of its kind.
+    Queries raise :class:`~qts.errors.BrokerUnavailable` instead of an answer that is not whole or not there within
+    seconds.
     """
 
     @property
@@ -158,7 +151,7 @@ class Broker(Protocol):
         ...
 
     async def connect(self) -> None:
-        """Open the connection. Called once by the session, on its loop, before its first order or query.
+        """Open the connection. Called once by the session, before its first order or query.
 
         Raises BrokerUnavailable when the broker cannot be reached or does not let the account in.
         """
@@ -168,30 +161,6 @@ class Broker(Protocol):
         """Release the connection and whatever else is held; open orders stay as they are.
 
         Called once by the session, as the last; also after ``connect`` has failed. Never raises.
-        """
-        ...
-
-    async def place(self, approved: Approved) -> OrderAck:
-        """Send one approved order and return its answer. Called by the decision path alone, once for each approval.
-
-        Never raises; see above. An UNKNOWN order is not sent again before the broker's books were asked
-        (``no-resend``).
-        """
-        ...
-
-    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
-        """Put ``approved`` in the place of the open order ``client_order_id``; the answer is about ``approved``.
-
-        Called by the decision path alone. Never raises. REJECTED, and the open order stays, where
-        ``capabilities.replaces`` is false.
-        """
-        ...
-
-    async def cancel(self, client_order_id: str) -> OrderAck:
-        """Ask for the rest of an order to be taken out. Called by the decision path and emergency stops.
-
-        ACCEPTED: the cancel is on its way, ``OrderCancelled`` follows unless a fill is faster. REJECTED: the order
-        is not open. Never raises; an UNKNOWN cancel may be asked for again.
         """
         ...
 
@@ -232,6 +201,46 @@ class Broker(Protocol):
         None when the broker does not say, or does not say yet. An answer is final: the books are adjusted to it,
         also for executions of orders that are not ours. Called after the close of each day, and on the next days
         until it is answered. Raises BrokerUnavailable.
+        """
+        ...
+
+
+class Broker(BrokerQueries, Protocol):
+    """One account at one broker, orders too. The gateway alone holds it (:mod:`qts.broker.gateway`).
+
+    All coroutines are called on the gateway's event loop, or run to their end without a loop on the virtual clock
+    and at a simulated venue; there none may suspend. They may be under way side by side. Reports
+    (:class:`~qts.execution.contracts.Fill`, ``OrderCancelled``, ``OrderRejected``, ``FillReversed``,
+    ``BrokerDisconnect``) leave through the ``publish`` callable that the implementation is given when it is made:
+    from any thread, in any order, more than once.
+
+    ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
+    accepted or rejected (a timeout, a cut connection, a server's error, a body that cannot be read) is
+    ``AckStatus.UNKNOWN``. Only being cancelled passes through them, and the caller then counts the order as
+    unknown; it does so to those that take too long. A query that takes too long is cancelled as well.
+    """
+
+    async def place(self, approved: Approved) -> OrderAck:
+        """Send one approved order and return its answer. Called once for each approval.
+
+        Never raises; see above. An UNKNOWN order is not sent again before the broker's books were asked
+        (``no-resend``).
+        """
+        ...
+
+    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
+        """Put ``approved`` in the place of the open order ``client_order_id``; the answer is about ``approved``.
+
+        Never raises. REJECTED, and the open order stays, where
+        ``capabilities.replaces`` is false.
+        """
+        ...
+
+    async def cancel(self, client_order_id: str) -> OrderAck:
+        """Ask for the rest of an order to be taken out.
+
+        ACCEPTED: the cancel is on its way, ``OrderCancelled`` follows unless a fill is faster. REJECTED: the order
+        is not open. Never raises; an UNKNOWN cancel may be asked for again.
         """
         ...
 

@@ -8,6 +8,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from qts.broker.gateway import config as gateway_config
+from qts.broker.gateway.config import GatewayConfig
 from qts.broker.sim import config as sim_config
 from qts.broker.sim.config import SimConfig
 from qts.cache import config as cache_config
@@ -37,8 +39,11 @@ from qts.state.config import StateConfig
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The settings of the brokers, one group for each."""
+    """The settings of the brokers, one group for each, and of the way to them."""
 
+    gateway: Annotated[
+        GatewayConfig, Meta(description="the gateway, through which every order and query leaves for a broker")
+    ] = GatewayConfig()
     sim: Annotated[SimConfig, Meta(description="the simulated exchange of replay, demo and paper")] = SimConfig()
 
     def problems(self) -> list[tuple[str, str]]:
@@ -128,7 +133,10 @@ QTS: Final = Layout(
         "risk": risk_config.RELOADABLE,
         "capital": capital_config.RELOADABLE,
         "pipeline": pipeline_config.RELOADABLE,
-        "broker": frozenset(f"sim.{name}" for name in sim_config.RELOADABLE),
+        "broker": frozenset(
+            {f"sim.{name}" for name in sim_config.RELOADABLE}
+            | {f"gateway.{name}" for name in gateway_config.RELOADABLE}
+        ),
     },
 )
 """The configuration of QTS."""

@@ -19,9 +19,9 @@ from qts.strategy.contracts import Side
 class OrderState(str, Enum):
     """The life of an order; the table of allowed steps is in :mod:`qts.execution.lifecycle`.
 
-    INTENT: being written down, nothing has left. PENDING_NEW: given to the sender, and not yet answered: it may be
-    at the broker. UNKNOWN: it will not be answered any more: never sent again before the broker was asked
-    (``no-resend``).
+    INTENT: being written down, nothing has left. PENDING_NEW: given to the gateway, and not yet answered: it may
+    be at the broker, and only the gateway can say that it is not. UNKNOWN: it will not be answered any more: never
+    sent again before the broker was asked (``no-resend``).
     """
 
     INTENT = "INTENT"
@@ -145,11 +145,15 @@ class VenueRef(msgspec.Struct, frozen=True):
 
 
 class AckStatus(str, Enum):
-    """The three answers of a broker to an order. UNKNOWN: there was no proof of either."""
+    """The answers to an order. UNKNOWN: there was no proof of any other.
+
+    NOT_SENT: it never left. No broker says that, the gateway alone does.
+    """
 
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
     UNKNOWN = "UNKNOWN"
+    NOT_SENT = "NOT_SENT"
 
 
 class OrderAck(msgspec.Struct, frozen=True):

@@ -35,7 +35,8 @@ BROKER_TEXT_LIMIT: Final = 120
 class OrderUpdate(Enum):
     """Anything that moves an order or may do so.
 
-    SENT: it was given to the sender. ABSENT: the broker's own books prove that it never arrived.
+    SENT: it was given to the gateway. ABSENT: the broker's own books prove that it never arrived. UNSENT: the
+    gateway proves that it never left.
     """
 
     SENT = "SENT"
@@ -47,6 +48,7 @@ class OrderUpdate(Enum):
     CANCELLED = "CANCELLED"
     REJECTED_LATER = "REJECTED_LATER"
     ABSENT = "ABSENT"
+    UNSENT = "UNSENT"
 
 
 class Declined(msgspec.Struct, frozen=True):
@@ -65,6 +67,7 @@ _ENDED: Final = Declined(
 )
 _ONCE: Final = Declined("an order is sent once, from its intent")
 _ON_ITS_WAY: Final = Declined("the order is on its way; only one whose answer is missing can be proved absent")
+_LEFT: Final = Declined("the order left, as far as is known; it cannot be called unsent")
 _DONE: Final = Declined("the order is filled; a rejection contradicts its fills")
 
 TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
@@ -78,6 +81,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _S.NOT_SENT,
+        OrderUpdate.UNSENT: _S.NOT_SENT,
     },
     _S.PENDING_NEW: {
         OrderUpdate.SENT: _ONCE,
@@ -89,6 +93,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _ON_ITS_WAY,
+        OrderUpdate.UNSENT: _S.NOT_SENT,
     },
     _S.UNKNOWN: {
         OrderUpdate.SENT: _ONCE,
@@ -100,6 +105,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _S.NOT_SENT,
+        OrderUpdate.UNSENT: _LEFT,
     },
     _S.WORKING: {
         OrderUpdate.SENT: _ONCE,
@@ -111,6 +117,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _KNOWN,
+        OrderUpdate.UNSENT: _LEFT,
     },
     _S.PARTIAL: {
         OrderUpdate.SENT: _ONCE,
@@ -122,6 +129,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,  # the rest of it
         OrderUpdate.ABSENT: _KNOWN,
+        OrderUpdate.UNSENT: _LEFT,
     },
     _S.FILLED: {
         OrderUpdate.SENT: _ONCE,
@@ -133,6 +141,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.FILLED,  # the cancel lost the race: nothing was left
         OrderUpdate.REJECTED_LATER: _DONE,
         OrderUpdate.ABSENT: _KNOWN,
+        OrderUpdate.UNSENT: _LEFT,
     },
     _S.CANCELLED: {
         OrderUpdate.SENT: _ONCE,
@@ -144,6 +153,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.CANCELLED,  # ended either way
         OrderUpdate.ABSENT: _KNOWN,
+        OrderUpdate.UNSENT: _LEFT,
     },
     _S.REJECTED: {
         OrderUpdate.SENT: _ONCE,
@@ -155,6 +165,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.REJECTED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _S.REJECTED,
+        OrderUpdate.UNSENT: _LEFT,
     },
     _S.NOT_SENT: {
         OrderUpdate.SENT: _ONCE,
@@ -166,6 +177,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.NOT_SENT,
         OrderUpdate.REJECTED_LATER: _S.NOT_SENT,
         OrderUpdate.ABSENT: _S.NOT_SENT,
+        OrderUpdate.UNSENT: _S.NOT_SENT,
     },
     _S.FILLED_LATE: {
         OrderUpdate.SENT: _ONCE,
@@ -177,6 +189,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.CANCELLED: _S.FILLED_LATE,
         OrderUpdate.REJECTED_LATER: _S.FILLED_LATE,
         OrderUpdate.ABSENT: _KNOWN,
+        OrderUpdate.UNSENT: _LEFT,
     },
 }
 """The next state for each state and update, or why it is declined; a test proves that no cell is missing."""
@@ -201,6 +214,7 @@ _UPDATE_OF_ACK: Final = {
     AckStatus.ACCEPTED: OrderUpdate.ACCEPTED,
     AckStatus.REJECTED: OrderUpdate.REJECTED_ON_ENTRY,
     AckStatus.UNKNOWN: OrderUpdate.NO_ANSWER,
+    AckStatus.NOT_SENT: OrderUpdate.UNSENT,
 }
 
 
@@ -210,12 +224,12 @@ def next_state(state: OrderState, update: OrderUpdate) -> Step:
 
 
 def apply_sent(order: Order, now_ns: int) -> Order:
-    """Return the order as it stands once it was given to the sender."""
+    """Return the order as it stands once it was given to the gateway."""
     return _moved(order, OrderUpdate.SENT, now_ns, "")
 
 
 def apply_ack(order: Order, ack: OrderAck, now_ns: int) -> Order:
-    """Return the order after the answer to ``place``. Raises ContractError when the answer is another order's."""
+    """Return the order after the answer to it. Raises ContractError when the answer is another order's."""
     _same_order(order, ack.client_order_id)
     state, note = _step(order, _UPDATE_OF_ACK[ack.status], ack.reason)
     return _changed(order, state, note, now_ns, order.filled, _with_ref(order, ack.ref))

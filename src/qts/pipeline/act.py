@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from qts.broker.sending import OrderSender, Ticket
 from qts.clock import Clock
 from qts.db.contracts import DecisionRow, Record
 from qts.errors import HalfDoneError
@@ -20,7 +21,6 @@ from qts.ledger.account import Account
 from qts.market.contracts import Instrument
 from qts.money import ZERO
 from qts.pipeline.contracts import Acted, Decision
-from qts.pipeline.sending import OrderSender, Ticket
 from qts.risk.contracts import Approved, OrderRequest, Refusal, Refused
 from qts.risk.sizing import cost_of
 from qts.strategy.contracts import Side

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from qts.broker.sending import Ticket
 from qts.execution.contracts import OrderAck
 from qts.market.contracts import Instrument, Phase
-from qts.pipeline.sending import Ticket
 from qts.risk.contracts import AccountView, Approved, OrderRequest, Refused, RiskLimits
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qts.broker.contracts import Broker, MarketDriven
+from qts.broker.contracts import BrokerQueries, MarketDriven
+from qts.broker.sending import OrderSender
 from qts.db.session import SessionStore
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.ids import CounterIds
 from qts.market.series.history import RowHistory
-from qts.pipeline.sending import OrderSender
 from qts.runtime.checks.auditor import Auditor
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.risk_monitor import RiskMonitor
@@ -72,7 +72,7 @@ class Components:
     dispatcher: EventDispatcher
     history: RowHistory | None
     """The bars of a new session from before its first value; None: there are none."""
-    broker: Broker
+    broker: BrokerQueries
     venue: MarketDriven
     report_relay: ReportRelay
     sender: OrderSender

@@ -66,6 +66,7 @@ class Kernel:
         bar_rows, closes = self.host.bar_rows, c.closes
 
         def on_stored() -> None:
+            self.sender.end_checkpoint()
             if journal is not None:
                 journal.commit(store.checkpoint_number)
             closes.on_stored()
@@ -374,6 +375,7 @@ class Kernel:
     def _checkpoint(self) -> bytes:
         self.host.keep_memories()
         self.notices.flush()  # lines that a resumed session does not write again
+        self.sender.begin_checkpoint()
         return self.checkpoints.encode()
 
     async def restore(
@@ -396,7 +398,7 @@ class Kernel:
             self.host.bar_rows.read(store.bars())
         recovery.restore(store, checkpoint)
         await self._keep_bars()
-        if self.unresolved.doubt_intents(self.shared.clock.time_ns()):
+        if self.unresolved.settle_intents(self.sender.fate_of, self.shared.clock.time_ns()):
             self.due.resolve_soon()
         self.pending_value = pending_value
         if checkpoint is None:

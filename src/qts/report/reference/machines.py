@@ -32,7 +32,7 @@ CAUSES: Final[Mapping[SafetyCause, str]] = {
     SafetyCause.RECOVERY_UNFIT: "recovery was asked for, and a condition fails or is unknown",
 }
 UPDATES: Final[Mapping[OrderUpdate, str]] = {
-    OrderUpdate.SENT: "it was handed to the sender, which sends it to the broker",
+    OrderUpdate.SENT: "it was handed to the gateway, which sends it to the broker",
     OrderUpdate.ACCEPTED: "the broker took the order",
     OrderUpdate.REJECTED_ON_ENTRY: "the broker's first answer was no",
     OrderUpdate.NO_ANSWER: "the answer did not come in time",
@@ -41,6 +41,7 @@ UPDATES: Final[Mapping[OrderUpdate, str]] = {
     OrderUpdate.CANCELLED: "the rest will not be filled",
     OrderUpdate.REJECTED_LATER: "a rejection after the first answer",
     OrderUpdate.ABSENT: "the broker's own books prove that it never arrived",
+    OrderUpdate.UNSENT: "the gateway proves that it never left",
 }
 _FLAGS: Final = ("requires_ack", "can_batch", "can_collapse", "can_drop")
 

@@ -15,7 +15,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
-from qts.broker.contracts import Broker, BrokerOrder
+from qts.broker.contracts import BrokerOrder, BrokerQueries
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.db.chain import HistoryAltered
@@ -64,7 +64,7 @@ class Auditor:
     def __init__(
         self,
         shared: SharedComponents,
-        broker: Broker,
+        broker: BrokerQueries,
         dispatcher: EventDispatcher,
         invariants: Invariants,
         store: SessionStore,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from qts.broker.contracts import Balance, Broker, BrokerOrder, BrokerPosition
+from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, BrokerQueries
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import Fill
 from qts.ledger.account import Account
@@ -30,7 +30,7 @@ class BrokerBooks(NamedTuple):
         return held == account.broker_positions() and all(account.has_booked(fill) for fill in self.fills)
 
 
-async def read_books(broker: Broker) -> BrokerBooks:
+async def read_books(broker: BrokerQueries) -> BrokerBooks:
     """Ask for everything until two readings are the same, at most five times.
 
     Raises BrokerUnavailable when one is not answered, or when the books change all the time.
@@ -44,7 +44,7 @@ async def read_books(broker: Broker) -> BrokerBooks:
     raise BrokerUnavailable(f"the books of broker {broker.name} change while they are read: ask again later")
 
 
-async def _read(broker: Broker) -> BrokerBooks:
+async def _read(broker: BrokerQueries) -> BrokerBooks:
     return BrokerBooks(
         list(await answered(broker.orders())),
         list(await answered(broker.fills_since(0))),
@@ -53,7 +53,7 @@ async def _read(broker: Broker) -> BrokerBooks:
     )
 
 
-def settled_cash(broker: Broker, balance: Balance | None, currency: str) -> tuple[Decimal, Decimal]:
+def settled_cash(broker: BrokerQueries, balance: Balance | None, currency: str) -> tuple[Decimal, Decimal]:
     """Return the settled and the orderable cash of an account in ``currency``.
 
     Raises BrokerUnavailable where the broker does not say one of them, or says it in another currency.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 from qts.errors import HalfDoneError
 from qts.event.contracts import Event
@@ -17,10 +18,12 @@ from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.persistence.history_rows import refusal_row
 from qts.runtime.session.session_counters import SessionCounters
-from qts.runtime.session_events import Codes
+from qts.runtime.session_events import Codes, Log
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Intent, Signal
 from qts.strategy.targets import Target
+
+_ENDED_BY: Final = {AckStatus.REJECTED: OrderState.REJECTED, AckStatus.NOT_SENT: OrderState.NOT_SENT}
 
 
 class DecisionPath:
@@ -28,7 +31,7 @@ class DecisionPath:
 
     ``on_answer`` is called with an order and the moment (ns) once its answer is known or it was withdrawn before it
     was sent; it returns whether a forced exit can go on. ``on_other`` decides what is no intent. ``news`` tells
-    strategies what became of their signals.
+    strategies what became of their signals; ``log`` takes what did not leave.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class DecisionPath:
         on_answer: Callable[[Order, int], bool],
         on_other: Callable[[Signal], Awaitable[None]],
         news: StrategyNews,
+        log: Log,
     ) -> None:
         self._make = make
         self._pipeline = make()
@@ -54,6 +58,7 @@ class DecisionPath:
         self._on_order_answer = on_answer
         self._on_other = on_other
         self._news = news
+        self._log = log
         self._answer_missing = True
         self._decided: set[str] = set()
         """Decisions that are stored and of which a checkpoint may still hold the signal."""
@@ -109,7 +114,7 @@ class DecisionPath:
         with self._shared.record.whole(f"the answer to order {ack.client_order_id}"):
             self._judge_answer(acted, ack)
             order = self._shared.orders.get(ack.client_order_id)
-            if ack.status is AckStatus.REJECTED and order is not None and order.state is OrderState.REJECTED:
+            if order is not None and order.state is _ENDED_BY.get(ack.status):
                 self._news.on_ended(order)  # a rejection that came by a report has been told
             self._continue_after(ack.client_order_id)
 
@@ -119,6 +124,8 @@ class DecisionPath:
             self._answer_missing = True
         elif ack.status is AckStatus.REJECTED:
             self._rejects.on_answer(acted, ack)
+        elif ack.status is AckStatus.NOT_SENT:
+            self._log("WARNING", f"order {ack.client_order_id} did not leave: {ack.reason}")
         else:
             self._shared.safety.broker_succeeded()
             self._counters.changes += self._answer_missing  # safety forgot a failure: its cached share is old

@@ -60,6 +60,7 @@ class ExecutionReportHandler:
     are compared with the broker's. An exception while a report is applied ends the session: applied again, the
     report would meet its own half-done effect.
 
+    ``deliver_answers`` is called before each report: an answer that came earlier is booked earlier.
     ``order_prefix``: what the ids of this run's orders begin with, up to the last "-". ``is_covered``: whether what
     a fill of an order tells is booked already, under another id; None where the broker's ids are its own.
     """
@@ -76,6 +77,7 @@ class ExecutionReportHandler:
         on_ended: Callable[[Order], None],
         order_prefix: str,
         news: StrategyNews,
+        deliver_answers: Callable[[], None],
         log: Callable[[str, str], None],
         is_covered: Callable[[Fill, Order], bool] | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class ExecutionReportHandler:
         self._order_prefix = order_prefix
         self._on_ended = on_ended
         self._news = news
+        self._deliver_answers = deliver_answers
         self._log = log
         self.quarantine = Quarantine(shared.record, on_code=on_code, on_kept=on_kept, log=log)
         self.duplicates = 0
@@ -118,6 +121,7 @@ class ExecutionReportHandler:
     async def on_event(self, event: Event) -> None:
         """Apply one report. Raises HalfDoneError when it could not be applied wholly."""
         report = event.payload
+        self._deliver_answers()
         with self._record.whole(f"{event.event_type.value} {event.event_id}"):
             self._record.applied(event.event_id)
             await self._apply(report)

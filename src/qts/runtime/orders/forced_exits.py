@@ -16,13 +16,13 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, TypeGuard
 
+from qts.broker.sending import OrderSender
 from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.contracts import Outcome
-from qts.pipeline.sending import OrderSender
-from qts.risk.contracts import Refused
+from qts.risk.contracts import Refusal, Refused
 from qts.strategy.contracts import Intent, Side, Signal
 
 MakeSignal = Callable[[str, Intent, int | None], Signal]
@@ -76,6 +76,8 @@ class ForcedExits:
         self._by_operator: set[tuple[str, str]] = set()  # exits requested by an operator, open or ended
         self._pending_cancels: dict[str, str] = {}  # orders whose cancel is not accepted yet: reason
         self._in_bar: dict[tuple[str, str], InBar] = {}  # first orders of exits inside a bar, not made yet
+        self._waits_for_fate = False
+        """Whether the last attempts met an order whose fate is unknown."""
         self.due_ns = _NEVER
 
     def request(
@@ -161,6 +163,9 @@ class ForcedExits:
         that is ending makes no further attempts.
         """
         reason = self._pending_cancels.get(order.client_order_id)
+        if order.state is OrderState.NOT_SENT and order.forced:  # by the gateway: it is sold again at once
+            self.due_ns = min(self.due_ns, now_ns)
+            return True
         if not _is_open(order):
             return False
         if reason is not None and self._end_order(order, now_ns, reason):
@@ -179,8 +184,10 @@ class ForcedExits:
             order = self._orders.get(key)
             if not _is_open(order) or self._end_order(order, now_ns, reason):
                 self._pending_cancels.pop(key, None)
+        self._waits_for_fate = False
         for strategy, symbol in list(self._requested):
             await self.attempt(strategy, symbol, now_ns)
+        self._sender.let_exits_wait(self._waits_for_fate)
         if not self._requested and not self._pending_cancels:
             self.due_ns = _NEVER
 
@@ -193,7 +200,10 @@ class ForcedExits:
         holding = self._account.holding(strategy, symbol)
         if holding > self._orders.working_sells(strategy, symbol):
             outcome = await self._run(self._signal(strategy, symbol, reason))
-            return not isinstance(outcome, Refused)
+            if not isinstance(outcome, Refused):
+                return True
+            self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
+            return False
         if holding <= 0 and not self._orders.of(strategy, symbol):
             del self._requested[strategy, symbol]
             self._in_bar.pop((strategy, symbol), None)
@@ -228,14 +238,14 @@ class ForcedExits:
     def _end_order(self, order: Order, now_ns: int, reason: str) -> bool:
         """Withdraw or cancel ``order``; return whether it is certain that the order ends.
 
-        It is when the order never left or the broker has accepted the cancel. An order that is being sent can be
-        neither withdrawn nor cancelled before it is answered.
+        It is when the order never left or the broker has accepted the cancel. An order that may be at the broker
+        can be neither withdrawn nor cancelled before it is answered.
         """
         if order.state is OrderState.INTENT:  # not on disk yet: it is not sent at all
             self._withdraw(order, now_ns, reason)
             return True
         if order.state is OrderState.PENDING_NEW:
-            return False
+            return self._sender.take_back(order.client_order_id, reason)
         ticket = self._sender.cancel(order.client_order_id)
         if ticket.ack is None:
             ticket.when_answered(partial(self._on_cancel_answered, order.client_order_id))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from qts.broker.contracts import Broker, BrokerOrder, BrokerOrderState
+from qts.broker.contracts import BrokerOrder, BrokerOrderState, BrokerQueries
 from qts.clock import NS_PER_S
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
@@ -84,7 +84,7 @@ class OrderReconciler:
         *,
         account: Account,
         orders: WorkingOrders,
-        broker: Broker,
+        broker: BrokerQueries,
         record: StoreWriter,
         on_report: Callable[[ExecutionReport], None],
         on_absent: Callable[[Order], None],
@@ -112,6 +112,8 @@ class OrderReconciler:
         """Since when an order differs from the broker's books in a way that nothing explains."""
         self._warned: dict[str, str] = {}
         """What was said last of an order that a person has to look at."""
+        self._ended: list[Order] = []
+        """Orders that a restart found ended in the gateway's file, and that no one was told of."""
         self._is_asking = False
         """Whether a question of :meth:`resolve` is under way."""
         self._told: set[str] = set()
@@ -119,16 +121,20 @@ class OrderReconciler:
         self._foreign: set[VenueRef] = set()
         """Open orders of others at the broker that were reported."""
 
-    def doubt_intents(self, now_ns: int) -> bool:
-        """Mark as UNKNOWN every order whose intent was stored before a restart; return whether there was one.
+    def settle_intents(self, fate_of: Callable[[str], OrderAck], now_ns: int) -> bool:
+        """Answer every order whose intent was stored before a restart by what ``fate_of`` knows of it.
 
-        Such an order may have been sent, and answered or not.
+        Such an order may have been sent, and answered or not. Return whether one is UNKNOWN. Those that have ended
+        are told by :meth:`catch_up`, when all that was stored has been told.
         """
-        intents = [order for order in self._orders if order.state in _MAY_BE_SENT]
-        for order in intents:
-            ack = OrderAck(AckStatus.UNKNOWN, order.client_order_id, reason="the session ended while it was sent")
-            self._put(apply_ack(order, ack, now_ns))
-        return bool(intents)
+        is_unknown = False
+        for order in [order for order in self._orders if order.state in _MAY_BE_SENT]:
+            settled = apply_ack(order, fate_of(order.client_order_id), now_ns)
+            self._put(settled)
+            is_unknown |= settled.state is OrderState.UNKNOWN
+            if settled.state in FINAL_STATES:
+                self._ended.append(settled)
+        return is_unknown
 
     def withdraw(self, order: Order, now_ns: int, why: str) -> None:
         """End ``order``, whose intent is still being written, at ``now_ns``, with ``why`` as its note."""
@@ -172,6 +178,9 @@ class OrderReconciler:
         Executions of its day, of whatever order, and the ends of orders that are open here. Raises
         BrokerUnavailable.
         """
+        untold, self._ended = self._ended, []
+        for one in untold:
+            self._on_absent(one)
         before = {order.client_order_id: order for order in self._orders.remembered()}
         fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
         theirs = await answered(self._broker.orders())

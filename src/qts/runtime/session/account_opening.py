@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
-from qts.broker.contracts import Broker, BrokerPosition, MarketDriven
+from qts.broker.contracts import BrokerPosition, BrokerQueries, MarketDriven
 from qts.errors import BrokerUnavailable, InputError
 from qts.ledger.bookings import BookingNote
 from qts.ledger.contracts import BookingRow
@@ -27,7 +27,7 @@ class AccountOpening:
     def __init__(
         self,
         shared: SharedComponents,
-        broker: Broker,
+        broker: BrokerQueries,
         venue: MarketDriven,
         *,
         on_booking: Callable[[BookingRow], None],

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Final
 
-from qts.broker.contracts import Broker, MarketDriven
+from qts.broker.contracts import BrokerQueries, MarketDriven
 from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.db.session import SessionStore
@@ -43,7 +43,7 @@ class DayCharges:
     def __init__(
         self,
         shared: SharedComponents,
-        broker: Broker,
+        broker: BrokerQueries,
         venue: MarketDriven,
         store: SessionStore,
         due: DueWork,

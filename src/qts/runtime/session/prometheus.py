@@ -80,6 +80,7 @@ class SessionMetrics:
 
         yield from self._server(view)
         yield from self._cache(view)
+        yield from self._gateway(view)
 
     def _cache(self, view: SessionView) -> Iterator[Any]:
         """Yield what became of the values for the cache; nothing without one."""
@@ -102,6 +103,27 @@ class SessionMetrics:
             yield self._core.CounterMetricFamily(f"qts_cache_{name}", text, value=value)
         text = "Values not written to the cache, because too many waited or they were too old."
         yield self._counts("qts_cache_dropped", text, "kind", one.dropped.items())
+
+    def _gateway(self, view: SessionView) -> Iterator[Any]:
+        """Yield the lanes to a broker that is not simulated; nothing without one."""
+        one = view.gateway
+        if one is None:
+            return
+        waiting = ((lane.lane, float(lane.waiting)) for lane in one.lanes)
+        yield self._by("qts_gateway_waiting", "Requests to the broker that wait for their turn.", "lane", waiting)
+        delays = ((lane.lane, lane.delay_s) for lane in one.lanes)
+        text = "How long a request that came now would wait for its turn."
+        yield self._by("qts_gateway_delay_seconds", text, "lane", delays)
+        sent = ((lane.lane, lane.sent) for lane in one.lanes)
+        yield self._counts("qts_gateway_sent", "Requests that have left for the broker.", "lane", sent)
+        text = "Requests that wait for the broker's answer."
+        yield self._gauge("qts_gateway_in_flight", text, one.in_flight)
+        yield self._gauge("qts_gateway_file_bytes", "Size of the file of sent orders.", one.file_bytes)
+        for name, text, value in (
+            ("qts_gateway_not_sent", "Orders that never left.", one.not_sent),
+            ("qts_gateway_too_old", "Entries among them that waited too long.", one.too_old),
+        ):
+            yield self._core.CounterMetricFamily(name, text, value=value)
 
     def _server(self, view: SessionView) -> Iterator[Any]:
         """Yield how far the servers are that follow the book; nothing without one."""

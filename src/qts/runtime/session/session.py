@@ -9,7 +9,7 @@ from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from qts.broker.contracts import Broker
+from qts.broker.contracts import BrokerQueries
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
@@ -232,7 +232,7 @@ class Session:
         self._followers = followers
         self._recorder = recorder
         self._publisher = publisher
-        self._broker: Broker | None = None
+        self._broker: BrokerQueries | None = None
 
     async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
         """Run the session to the end of its input or to a stop, and return its result, which is then stored."""

@@ -177,6 +177,7 @@ def view_of(
         max_price_age_s=max_age_ns(shared.feed, shared.config.runtime.freshness) / NS_PER_S,
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
         servers=shared.servers.views(),
+        gateway=kernel.sender.view(),
         recording=recording,
         cache=cache,
         notes=tuple(map(in_english, notes)),

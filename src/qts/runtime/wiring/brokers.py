@@ -5,30 +5,34 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qts.broker.contracts import Broker, MarketDriven
+from qts.broker.gateway.gateway import Gateway
+from qts.broker.gateway.sent_file import SentFile
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.exchange import SimExchange
 from qts.clock import Clock
+from qts.errors import ContractError
 from qts.ids import seeded
-from qts.market.contracts import (
-    MarketSource,
-)
+from qts.market.contracts import MarketSource
 from qts.market.last_values import LastValues
-from qts.runtime.orders.order_sender import InlineSender, TaskSender
+from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.orders.last_check import LastCheck
 from qts.runtime.orders.report_relay import ReportRelay
-from qts.runtime.persistence.store_writer import StoreWriter
+from qts.runtime.shared_components import SharedComponents
 
 
 class BrokerConnection(NamedTuple):
     """The broker of a session, its venue if it is simulated, and how both are connected with the session.
 
     A simulated ``venue`` matches against ``last_values``, which the session updates. The broker publishes its
-    reports to ``report_relay``.
+    reports to ``report_relay``. ``sent_file``: where the gateway writes down what it sends; None where a kill takes
+    nothing away that a simulated venue does not go back to.
     """
 
     broker: Broker
     venue: MarketDriven
     last_values: LastValues
     report_relay: ReportRelay
+    sent_file: SentFile | None = None
 
 
 def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: int) -> BrokerConnection:
@@ -46,8 +50,22 @@ def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: 
     return BrokerConnection(exchange, exchange, last_values, report_relay)
 
 
-def make_sender(connection: BrokerConnection, record: StoreWriter, *, inline: bool) -> InlineSender | TaskSender:
-    """Make the order sender: without tasks when ``inline`` or when a simulated venue answers at once."""
-    if inline or connection.venue.is_simulated:
-        return InlineSender(connection.broker)
-    return TaskSender(connection.broker, record.give_up)
+def make_gateway(connection: BrokerConnection, shared: SharedComponents, *, inline: bool) -> Gateway:
+    """Make the gateway to the broker: on a thread of its own but when ``inline`` or at a simulated venue.
+
+    Raises ContractError for a broker that is not simulated and has no file, in real time.
+    """
+    at_once = inline or connection.venue.is_simulated
+    if not at_once and connection.sent_file is None:
+        raise ContractError(f"broker {connection.broker.name} needs a file of the orders that are sent")
+    check = LastCheck(shared)
+    return Gateway(
+        connection.broker,
+        shared.clock,
+        config=shared.config.broker.gateway,
+        file=None if at_once else connection.sent_file,
+        why_not=check.why_not,
+        is_settled=check.is_settled,
+        on_failed=shared.record.give_up,
+        complete=run_to_completion,
+    )

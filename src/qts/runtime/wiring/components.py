@@ -79,7 +79,7 @@ from qts.runtime.strategies.context import OnIntent
 from qts.runtime.strategies.observer import StrategyObserver
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.strategy_host import StrategyHost
-from qts.runtime.wiring.brokers import BrokerConnection, make_sender
+from qts.runtime.wiring.brokers import BrokerConnection, make_gateway
 from qts.runtime.wiring.decisions import make_pipeline
 from qts.runtime.wiring.handlers import breach_reporter, register_handlers, reports_to
 from qts.runtime.wiring.hosts import make_host
@@ -245,7 +245,7 @@ def _make_components(
 ) -> Components:
     p, due, ids = base.shared, base.due, base.ids
     report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
-    broker, venue, _, report_relay = connection
+    venue, report_relay = connection.venue, connection.report_relay
     listeners, checkpoints = Listeners(), Checkpoints(OF_STRATEGIES)
     pools = {strategy.name: p.config.capital.paying_pool(strategy.pool) for strategy in strategies}
     news = StrategyNews(p.clock, lambda: host)
@@ -259,7 +259,8 @@ def _make_components(
         cancel=lambda strategy, cancel: targets.cancel(strategy, cancel),
     )
     rejects = RejectWatch(p, report, say)
-    sender = make_sender(connection, p.record, inline=base.inline)
+    sender = make_gateway(connection, p, inline=base.inline)
+    broker = sender.queries
     stages = partial(
         make_pipeline,
         p,
@@ -280,11 +281,12 @@ def _make_components(
         on_answer=lambda order, now_ns: on_answer(order, now_ns),
         on_other=lambda signal: targets.decide(signal),
         news=news,
+        log=say,
     )
     unresolved = OrderReconciler(
         account=p.account,
         orders=p.orders,
-        broker=broker,
+        broker=sender.resolving,
         record=p.record,
         on_report=report_relay,
         on_absent=lambda order: on_absent(order),
@@ -393,7 +395,7 @@ def _make_components(
     intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report, triggers, moments)
     monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
     capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
-    reports = _make_execution_reports(base, host, listeners, news, unresolved)
+    reports = _make_execution_reports(base, host, listeners, news, unresolved, sender.deliver)
     missed = MissedFacts(
         listeners=listeners,
         reports=reports,
@@ -496,7 +498,12 @@ def _cancel(
 
 
 def _make_execution_reports(
-    base: _Base, host: StrategyHost, listeners: Listeners, news: StrategyNews, unresolved: OrderReconciler
+    base: _Base,
+    host: StrategyHost,
+    listeners: Listeners,
+    news: StrategyNews,
+    unresolved: OrderReconciler,
+    deliver_answers: Callable[[], None],
 ) -> ExecutionReportHandler:
     return ExecutionReportHandler(
         base.shared,
@@ -508,6 +515,7 @@ def _make_execution_reports(
         on_ended=listeners.on_ended,
         order_prefix=base.ids["o"].prefix,
         news=news,
+        deliver_answers=deliver_answers,
         log=base.notices.say,
         is_covered=unresolved.is_covered,
     )

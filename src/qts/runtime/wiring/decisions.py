@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from qts.broker.contracts import Capabilities
+from qts.broker.sending import OrderSender
 from qts.ids import CounterIds
 from qts.pipeline.act import Act
 from qts.pipeline.decide import Decide
@@ -12,7 +13,6 @@ from qts.pipeline.evaluate import Evaluate
 from qts.pipeline.extract import Extract
 from qts.pipeline.resolve import Resolve
 from qts.pipeline.runner import Pipeline
-from qts.pipeline.sending import OrderSender
 from qts.pipeline.transform import Transform
 from qts.risk.contracts import OrderRequest
 from qts.runtime.shared_components import SharedComponents

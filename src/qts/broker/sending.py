@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from qts.broker.gateway.view import GatewayView
 from qts.execution.contracts import OrderAck
 from qts.risk.contracts import Approved
 
@@ -44,9 +45,18 @@ class OrderSender(Protocol):
 
     Called on the session's thread, within a handler or between two. The answer is there at once, or comes as a call
     on the session's event loop between two handlers, never as an event. It comes in any case: what is not answered
-    in time, or is cut off because the session ends, is answered UNKNOWN. REJECTED may also mean that an order
-    was never sent, because too much is under way.
+    in time, or is cut off because the session ends, is answered UNKNOWN. NOT_SENT proves that an order never left:
+    its approval was used or had expired, it was not wanted any more, or it was an entry that waited too long.
     """
+
+    @property
+    def in_flight(self) -> int:
+        """Return the number of requests that were given away and are not answered."""
+        ...
+
+    def view(self) -> GatewayView | None:
+        """Return what a session shows of it; None where every request leaves at once."""
+        ...
 
     def submit(self, approved: Approved) -> Ticket:
         """Send one approved order.
@@ -59,8 +69,35 @@ class OrderSender(Protocol):
         """Ask for an order to be taken out; while such a request is under way, return the ticket of that one."""
         ...
 
+    def take_back(self, client_order_id: str, why: str) -> bool:
+        """Take back an order that has not left yet; it is answered NOT_SENT before this returns True.
+
+        False: it may be at the broker, or is not under way.
+        """
+        ...
+
+    def deliver(self) -> None:
+        """Pass on the answers that are there to their listeners now, so that they come before what follows."""
+        ...
+
+    def let_exits_wait(self, waiting: bool) -> None:
+        """Note whether an exit waits until an order's fate is known: questions about it then have its place."""
+        ...
+
+    def fate_of(self, client_order_id: str) -> OrderAck:
+        """Return what is known of an order that an earlier process of the session was about to send."""
+        ...
+
+    def begin_checkpoint(self) -> None:
+        """Note that a checkpoint is made: it contains the answers that were given until now."""
+        ...
+
+    def end_checkpoint(self) -> None:
+        """Note that the checkpoint of the last :meth:`begin_checkpoint` is on disk."""
+        ...
+
     async def close(self, grace_s: float) -> None:
-        """Wait ``grace_s`` of real time for what is under way, then cut it off: it is answered UNKNOWN.
+        """Wait ``grace_s`` of real time for what is under way, then cut it off: it is answered UNKNOWN or NOT_SENT.
 
         Called once, by the driver that ends the session; nothing is submitted after it has begun, but cancels that
         answers make necessary. Never raises.

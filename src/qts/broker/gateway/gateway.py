@@ -1,0 +1,256 @@
+"""The gateway as the session sees it: orders, cancels and questions are handed over and never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from qts.broker.contracts import Broker
+from qts.broker.gateway.admission import Admission, WhyNot
+from qts.broker.gateway.config import GatewayConfig
+from qts.broker.gateway.lanes import Lane
+from qts.broker.gateway.queries import LaneQueries
+from qts.broker.gateway.requests import Cancel, Place, Question, checked, unknown, unsent
+from qts.broker.gateway.sent_file import SentFile
+from qts.broker.gateway.tokens import ElapsedTime
+from qts.broker.gateway.view import GatewayView
+from qts.broker.gateway.worker import Worker
+from qts.broker.sending import Ticket
+from qts.clock import Clock
+from qts.execution.contracts import AckStatus, OrderAck
+from qts.risk.contracts import Approved
+from qts.threads import off_loop
+
+_CLOSE_S: Final = 5.0
+"""Real time that a broker has to close its connection."""
+T = TypeVar("T")
+
+
+class Gateway:
+    """The only way to ``broker``, an :class:`~qts.broker.sending.OrderSender`. For the session's thread.
+
+    With a ``file`` the broker lives on a thread and an event loop of its own, and an order is in the file,
+    confirmed by the disk, before it leaves. Without one, on the virtual clock and at a simulated venue, the same
+    happens at once: the broker may not suspend, nothing is written, and no request has to wait for its turn.
+    ``complete`` runs a coroutine that does not suspend.
+
+    ``why_not`` is asked right before an order leaves, ``is_settled`` whether an order's fate is known; both are
+    called on the gateway's thread and only read. ``on_failed`` is called when memory holds a half-done effect or
+    the file has failed: the session has to end.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Clock,
+        *,
+        config: GatewayConfig,
+        file: SentFile | None,
+        why_not: WhyNot,
+        is_settled: Callable[[str], bool],
+        on_failed: Callable[[str, BaseException], object],
+        complete: Callable[[Coroutine[Any, Any, OrderAck]], OrderAck],
+    ) -> None:
+        self._broker = broker
+        self._file = file
+        self._on_failed = on_failed
+        self._complete = complete
+        elapsed = ElapsedTime(clock)
+        used = [] if file is None else [one.approval_id for one in file.sent()]
+        admission = self._admission = Admission(clock, elapsed, why_not, used)
+        self._worker = (
+            None if file is None else Worker(broker, file, admission, elapsed, clock, config, self, is_settled)
+        )
+        self._orders: dict[str, Place] = {}
+        self._cancels: dict[str, Cancel] = {}
+        self._questions = 0
+        self._answers: deque[tuple[Place | Cancel, OrderAck]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
+        self._answered: list[str] = [] if file is None else [one.client_order_id for one in file.sent()]
+        """Orders whose answer no checkpoint on disk contains yet."""
+        self._in_checkpoint: list[str] = []
+        self.resolving = LaneQueries(broker, self, Lane.RESOLVE)
+        """The broker for questions about what became of orders."""
+        self.queries = LaneQueries(broker, self, Lane.BACKGROUND)
+        """The broker for all other questions."""
+
+    @property
+    def in_flight(self) -> int:
+        """Return the number of requests that were given away and are not answered."""
+        return len(self._orders) + len(self._cancels) + self._questions
+
+    def view(self) -> GatewayView | None:
+        """Return what a session shows of it; None where every request leaves at once."""
+        return None if self._worker is None else self._worker.view()
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def submit(self, approved: Approved) -> Ticket:
+        """Send one approved order."""
+        order, worker = Place(approved), self._worker
+        if worker is None:
+            order.ticket.answer(self._place_now(order))
+        else:
+            self._loop = asyncio.get_running_loop()
+            self._orders[order.client_order_id] = order
+            worker.put(order, order.lane)
+        return order.ticket
+
+    def cancel(self, client_order_id: str) -> Ticket:
+        """Request the cancel of an order; return the ticket of a request under way if there is one."""
+        request = self._cancels.get(client_order_id)
+        if request is None:
+            request = Cancel(client_order_id)
+            if self._worker is None:
+                request.ticket.answer(self._now(client_order_id, self._broker.cancel(client_order_id)))
+            else:
+                self._loop = asyncio.get_running_loop()
+                self._cancels[client_order_id] = request
+                self._worker.put(request, Lane.CANCEL)
+        return request.ticket
+
+    def take_back(self, client_order_id: str, why: str) -> bool:
+        """Take back an order that has not left; return whether it had not."""
+        order = self._orders.get(client_order_id)
+        if order is None or self._worker is None or not self._worker.take_back(order):
+            return False
+        self._answer(order, unsent(client_order_id, why))
+        return True
+
+    def deliver(self) -> None:
+        """Pass on the answers that are there."""
+        while self._answers:
+            request, ack = self._answers.popleft()
+            self._answer(request, ack)
+
+    def let_exits_wait(self, waiting: bool) -> None:
+        """Note whether an exit waits until the fate of an order is known."""
+        if self._worker is not None:
+            self._worker.exits_wait = waiting
+
+    def _place_now(self, order: Place) -> OrderAck:
+        order.expires_ns = self._admission.expires_ns(order.approved)
+        why = self._admission.why_unsent(order.approved, order.expires_ns)
+        if why:
+            return unsent(order.client_order_id, why)
+        self._admission.use(order.approved, order.expires_ns)
+        return self._now(order.client_order_id, self._broker.place(order.approved))
+
+    def _now(self, key: str, request: Coroutine[Any, Any, OrderAck]) -> OrderAck:
+        try:
+            return checked(self._complete(request), key)
+        except Exception as error:  # noqa: BLE001 - whatever it raises: it may have been sent
+            return unknown(key, error)
+
+    def _answer(self, request: Place | Cancel, ack: OrderAck) -> None:
+        key = request.client_order_id
+        of_kind: dict[str, Any] = self._orders if isinstance(request, Place) else self._cancels
+        if of_kind.get(key) is request:
+            del of_kind[key]
+        if isinstance(request, Place):
+            self._answered.append(key)
+        try:
+            request.ticket.answer(ack)
+        except Exception as error:  # noqa: BLE001 - the edge: the session has to end, not the call
+            self._on_failed(f"the answer to order {key}", error)
+        self._changed.set()
+
+    # -- the gateway's thread --------------------------------------------------------------------------------------
+
+    def on_answer(self, request: Place | Cancel, ack: OrderAck) -> None:
+        """Return an answer to the session: as a call on its loop, or earlier by :meth:`deliver`."""
+        self._answers.append((request, ack))
+        self._on_loop(self.deliver)
+
+    def on_failure(self, effect: str, error: Exception) -> None:
+        """End the session: ``effect`` is not whole."""
+        self._on_loop(partial(self._on_failed, effect, error))
+
+    def _on_loop(self, call: Callable[[], object]) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the session has ended, and its file has the answer
+                self._loop.call_soon_threadsafe(call)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    async def ask(self, lane: Lane | None, question: Callable[[], Awaitable[T]]) -> T:
+        """Implement :class:`~qts.broker.gateway.queries.Asks`."""
+        worker = self._worker
+        if worker is None:
+            return await question()
+        asked = Question(question)
+        self._questions += 1
+        try:
+            if lane is None:
+                worker.ask_at_once(asked)
+            else:
+                worker.put(asked, lane)
+            answer: T = await asked.future
+            return answer
+        except asyncio.CancelledError:
+            worker.drop(asked)
+            raise
+        finally:
+            self._questions -= 1
+            self._changed.set()
+
+    # -- what is stored --------------------------------------------------------------------------------------------
+
+    def fate_of(self, client_order_id: str) -> OrderAck:
+        """Return what is known of an order that an earlier process was about to send."""
+        if self._file is not None:
+            return self._file.fate_of(client_order_id)
+        return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the session ended while it was sent")
+
+    def begin_checkpoint(self) -> None:
+        """Note that a checkpoint is made, which contains the answers until now."""
+        if self._file is not None:
+            self._in_checkpoint = list(self._answered)
+
+    def end_checkpoint(self) -> None:
+        """Note that it is on disk: the file need not hold what became of those orders."""
+        if self._file is not None and self._in_checkpoint:
+            stored, self._in_checkpoint = set(self._in_checkpoint), []
+            self._file.settle(stored)
+            self._answered = [key for key in self._answered if key not in stored]
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    async def close(self, grace_s: float) -> None:
+        """Wait ``grace_s`` of real time for what is under way, then cut it off."""
+        if self._worker is None:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        while (self._orders or self._cancels) and loop.time() < until:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), max(until - loop.time(), 0))
+        for request in self._worker.take_orders():
+            key, why = request.client_order_id, "the session ended before its turn"
+            cut_off = OrderAck(AckStatus.UNKNOWN, key, reason="cut off before it was sent")
+            self._answer(request, unsent(key, why) if isinstance(request, Place) else cut_off)
+        self._worker.cut_off()
+        left: list[Place | Cancel] = [*self._orders.values(), *self._cancels.values()]
+        for request in left:
+            key = request.client_order_id
+            self._answer(request, OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent"))
+
+    async def end(self) -> None:
+        """Close the broker's connection, within seconds, and end the gateway's thread."""
+        if self._worker is None:
+            await self._broker.close()
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self.ask(None, self._broker.close)
+        except TimeoutError:
+            return  # what hangs there ends with the process
+        finally:
+            self._worker.end()
+            await off_loop(partial(self._worker.join, _CLOSE_S))

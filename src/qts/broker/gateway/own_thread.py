@@ -1,0 +1,67 @@
+"""A thread with an event loop of its own, on which a broker lives: nothing else waits for what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from qts.money import begin_thread
+from qts.threads import start_thread
+
+
+class OwnThread:
+    """The thread ``name``, started by the first :meth:`call`. ``work`` runs on its loop until it is cancelled."""
+
+    def __init__(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._name = name
+        self._work = work
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+        self._is_ready = threading.Event()
+        self._has_ended = False
+
+    def call(self, call: Callable[[], object]) -> None:
+        """Make ``call`` on the loop, soon. Any thread but its own at the start; after the end nothing is called.
+
+        Raises StorageError when the system starts no thread.
+        """
+        if self._has_ended:
+            return
+        if self._thread is None:
+            self._thread = start_thread(self._live, self._name)
+            self._is_ready.wait()
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it has ended just now
+                loop.call_soon_threadsafe(call)
+
+    def end(self) -> bool:
+        """Cancel what runs on the loop, and end the thread, without waiting; return False if none was begun."""
+        if self._thread is not None:
+            self.call(self._cancel)
+        self._has_ended = True
+        return self._thread is not None
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the thread has ended, at most ``timeout_s`` of real time."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _live(self) -> None:
+        begin_thread()
+        with suppress(asyncio.CancelledError):
+            asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._is_ready.set()
+        await self._work()

@@ -1,0 +1,355 @@
+"""The gateway's thread: takes requests from the lanes, writes orders down, calls the broker, returns answers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+from qts.broker.contracts import Broker
+from qts.broker.gateway.admission import Admission
+from qts.broker.gateway.config import GatewayConfig
+from qts.broker.gateway.lanes import Lane, Lanes, Waiting
+from qts.broker.gateway.own_thread import OwnThread
+from qts.broker.gateway.requests import Cancel, Place, Question, Request, checked, unknown, unsent
+from qts.broker.gateway.sent_file import Answered, Sent, SentFile
+from qts.broker.gateway.tokens import ElapsedTime, Tokens
+from qts.broker.gateway.view import GatewayView, LaneView
+from qts.clock import NS_PER_MS, NS_PER_S, Clock
+from qts.errors import BrokerUnavailable, StorageError
+from qts.execution.contracts import AckStatus, OrderAck
+from qts.money import begin_thread
+from qts.strategy.contracts import Side
+from qts.threads import single_thread_executor
+
+_LOOK_S: Final = 0.05
+"""Real time after which requests that wait are looked at again: for a token, or for the end of another order."""
+
+
+class Answers(Protocol):
+    """The part of the gateway that takes answers and failures; called on the gateway's thread."""
+
+    def on_answer(self, request: Place | Cancel, ack: OrderAck) -> None:
+        """Return the answer to a request to the session."""
+        ...
+
+    def on_failure(self, effect: str, error: Exception) -> None:
+        """End the session: ``effect`` is not whole."""
+        ...
+
+
+class Worker:
+    """The lanes, and what becomes of the requests in them.
+
+    ``put``, ``take_back``, ``take_orders`` and ``view`` are for any thread, the rest is for its own.
+    ``is_settled`` says of an order whether its fate is known; it only reads.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        file: SentFile,
+        admission: Admission,
+        elapsed: ElapsedTime,
+        clock: Clock,
+        config: GatewayConfig,
+        answers: Answers,
+        is_settled: Callable[[str], bool],
+    ) -> None:
+        self._broker = broker
+        self._file = file
+        self._admission = admission
+        self._elapsed = elapsed
+        self._clock = clock
+        self._answers = answers
+        self._is_settled = is_settled
+        self._has_ids = broker.capabilities.client_order_ids
+        self._answer_s = config.answer_ms / 1_000
+        self._entry_ns = config.entry_wait_ms * NS_PER_MS
+        self._most = config.in_flight
+        before = elapsed.ns() if file.is_resumed else None  # a process may have used all of them a moment ago
+        tokens = Tokens(broker.capabilities.requests_per_s, before)
+        self._lanes: Lanes[Request] = Lanes(tokens, self._exit_that_waits)
+        self._lock = threading.Lock()
+        self._thread = OwnThread("qts-gateway", self._work)
+        self._wake: asyncio.Event | None = None
+        self._disk: ThreadPoolExecutor | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = self._not_sent = self._too_old = 0
+        self._under_way: dict[tuple[str, Side], str] = {}
+        """Of a broker without our ids: the order of each key that was sent and is not answered, or is unknown."""
+        self._unknown: set[str] = set()
+        self._is_compacting = False
+        self.exits_wait = False
+        """Whether an exit that was not given to the gateway waits until the fate of an order is known."""
+
+    # -- any thread ------------------------------------------------------------------------------------------------
+
+    def put(self, request: Request, lane: Lane) -> None:
+        """Add a request to the end of its lane."""
+        with self._lock:
+            waiting = self._lanes.put(request, lane, self._elapsed.ns())
+            if not isinstance(request, Cancel):
+                request.waiting = waiting
+            if isinstance(request, Place):
+                request.expires_ns = self._admission.expires_ns(request.approved)
+        self._thread.call(self._look)
+
+    def take_back(self, request: Place | Question) -> bool:
+        """Take out a request that has not left; return whether it had not."""
+        with self._lock:
+            return request.waiting is not None and self._lanes.remove(request.waiting)
+
+    def take_orders(self) -> list[Place | Cancel]:
+        """Take out every order and cancel that has not left."""
+        with self._lock:
+            return [one.request for one in self._lanes.take_all() if not isinstance(one.request, Question)]
+
+    def ask_at_once(self, question: Question) -> None:
+        """Ask a question that is no request to the broker: it waits for no token."""
+
+        def begin() -> None:
+            self._in_flight += 1
+            question.task = self._run(self._ask(question))
+
+        self._thread.call(begin)
+
+    def drop(self, question: Question) -> None:
+        """End a question that no one waits for any more."""
+
+        def cancel() -> None:
+            question.is_dropped = True
+            if question.task is not None:
+                question.task.cancel()
+
+        if not self.take_back(question):
+            self._thread.call(cancel)
+
+    def cut_off(self) -> None:
+        """Cancel what waits for an answer of the broker; it is answered UNKNOWN."""
+        self._thread.call(self._cut_off)
+
+    def end(self) -> None:
+        """End the thread and close the file; does not wait for it."""
+        if not self._thread.end():
+            self._file.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the thread has ended, at most ``timeout_s`` of real time."""
+        self._thread.join(timeout_s)
+
+    def view(self) -> GatewayView:
+        """Return what a session shows of it."""
+        with self._lock:
+            now_ns, lanes = self._elapsed.ns(), self._lanes
+            shown = tuple(
+                LaneView(
+                    lane.name.lower(), lanes.count(lane), lanes.taken[lane], lanes.delay_ns(lane, now_ns) / NS_PER_S
+                )
+                for lane in Lane
+            )
+        return GatewayView(shown, self._in_flight, self._not_sent, self._too_old, self._file.size)
+
+    # -- its thread ------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        self._wake = asyncio.Event()
+        self._disk = single_thread_executor("qts-gateway-file", begin_thread)
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(_LOOK_S if self._start_what_may_leave() else None):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._cut_off()
+            if self._tasks:
+                await asyncio.wait(tuple(self._tasks))
+            self._disk.shutdown(wait=False)
+            self._file.close()
+
+    def _look(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+
+    def _cut_off(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _start_what_may_leave(self) -> bool:
+        """Start every request whose turn it is; return whether others wait."""
+        orders: list[Place] = []
+        refused: list[tuple[Place, str]] = []
+        with self._lock:
+            now_ns = self._elapsed.ns()
+            for old in self._lanes.take_older(Lane.ENTRY, now_ns - self._entry_ns):
+                if isinstance(old.request, Place):
+                    self._too_old += 1
+                    refused.append((old.request, f"it waited longer than {self._entry_ns / NS_PER_S:g} s"))
+            while (waiting := self._lanes.take(now_ns, self._may_go)) is not None:
+                request = waiting.request
+                if isinstance(request, Place):
+                    why = self._admission.why_unsent(request.approved, request.expires_ns)
+                    if why:
+                        refused.append((request, why))
+                        continue
+                    self._admission.use(request.approved, request.expires_ns)
+                    self._begin(request)
+                    orders.append(request)
+                elif isinstance(request, Cancel):
+                    self._run(self._cancel(request))
+                else:
+                    self._in_flight += 1
+                    request.task = self._run(self._ask(request))
+                self._lanes.spend(waiting, now_ns)
+            others_wait = len(self._lanes) > 0
+        for order, why in refused:
+            self._not_sent += 1
+            self._answers.on_answer(order, unsent(order.client_order_id, why))
+        if orders:
+            self._run(self._send(orders))
+        return others_wait
+
+    def _may_go(self, request: Request) -> bool:
+        if isinstance(request, Cancel):
+            return True
+        if self._in_flight >= self._most:
+            return False
+        return self._has_ids or isinstance(request, Question) or self._is_free(request.key)
+
+    def _is_free(self, key: tuple[str, Side]) -> bool:
+        """Return whether no order of ``key`` is on its way or unknown."""
+        order = self._under_way.get(key)
+        if order is None:
+            return True
+        if order not in self._unknown or not self._is_settled(order):
+            return False
+        self._unknown.discard(order)
+        del self._under_way[key]
+        return True
+
+    def _exit_that_waits(self, exits: Iterable[Waiting[Request]]) -> int | None:
+        """Return the number of the first exit that waits for the fate of an order; 0: one that is not here does."""
+        for one in exits:
+            request = one.request
+            if isinstance(request, Place) and self._under_way.get(request.key) in self._unknown:
+                return one.number
+        return 0 if self.exits_wait else None
+
+    def _begin(self, order: Place) -> None:
+        self._in_flight += 1
+        if not self._has_ids:
+            self._under_way[order.key] = order.client_order_id
+
+    async def _send(self, orders: list[Place]) -> None:
+        """Write orders down, wait for the disk, and give them to the broker."""
+        assert self._disk is not None  # made before anything is sent
+        at_ns = self._clock.time_ns()
+        try:
+            self._file.append(*(_sent(order, at_ns) for order in orders))
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._file.sync)
+        except (StorageError, asyncio.CancelledError) as error:
+            why = str(error) or "the session ends"
+            for order in orders:
+                self._end(order, unsent(order.client_order_id, why))
+            if isinstance(error, StorageError):
+                self._answers.on_failure("the gateway's file", error)
+            return
+        for order in orders:
+            why = self._why_late(order)
+            if why:
+                self._end(order, unsent(order.client_order_id, why))
+            else:
+                self._run(self._place(order))
+
+    def _why_late(self, order: Place) -> str:
+        """Return why an order may not leave after the disk took its time; "" when it may."""
+        waiting = order.waiting
+        with self._lock:
+            if waiting is not None and waiting.lane is Lane.ENTRY:
+                is_old = self._elapsed.ns() - waiting.since_ns > self._entry_ns
+                self._too_old += is_old
+                if is_old:
+                    return f"it waited longer than {self._entry_ns / NS_PER_S:g} s"
+            return self._admission.why_late(order.approved, order.expires_ns)
+
+    async def _place(self, order: Place) -> None:
+        key = order.client_order_id
+        try:
+            async with asyncio.timeout(self._answer_s) as limit:
+                ack = checked(await self._broker.place(order.approved), key)
+        except asyncio.CancelledError:
+            ack = OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent")
+        except Exception as error:  # noqa: BLE001 - whatever a client library raises: it may have been sent
+            ack = unknown(key, f"within {self._answer_s:g} s" if limit.expired() else error)
+        self._end(order, ack)
+
+    def _end(self, order: Place, ack: OrderAck) -> None:
+        """Write down what became of an order that is in the file, and hand it back. In one step with its answer."""
+        try:
+            self._file.append(Answered(ack.client_order_id, ack.status, ack.ref, ack.reason, self._clock.time_ns()))
+        except StorageError as error:
+            self._answers.on_failure(f"the answer to order {ack.client_order_id} in the gateway's file", error)
+        self._in_flight -= 1
+        self._not_sent += ack.status is AckStatus.NOT_SENT
+        if self._under_way.get(order.key) == ack.client_order_id:
+            if ack.status is AckStatus.UNKNOWN:
+                self._unknown.add(ack.client_order_id)
+            else:
+                del self._under_way[order.key]
+        self._answers.on_answer(order, ack)
+        if self._file.is_crowded and not self._is_compacting:
+            self._is_compacting = True
+            self._run(self._compact())
+        self._look()
+
+    async def _cancel(self, request: Cancel) -> None:
+        key = request.client_order_id
+        try:
+            async with asyncio.timeout(self._answer_s) as limit:
+                ack = checked(await self._broker.cancel(key), key)
+        except asyncio.CancelledError:
+            ack = OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent")
+        except Exception as error:  # noqa: BLE001 - whatever a client library raises: it may have been sent
+            ack = unknown(key, f"within {self._answer_s:g} s" if limit.expired() else error)
+        self._answers.on_answer(request, ack)
+
+    async def _ask(self, question: Question) -> None:
+        try:
+            if not question.is_dropped:
+                question.answer(await question.ask())
+        except asyncio.CancelledError:
+            question.fail(BrokerUnavailable("the session has ended the question"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the question was asked
+            question.fail(error)
+        finally:
+            self._in_flight -= 1
+            self._look()
+
+    async def _compact(self) -> None:
+        """Rewrite the file; a failure ends the session, since no order can leave any more."""
+        assert self._disk is not None  # made before anything is sent
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._disk, self._file.compact, self._clock.time_ns())
+            await work
+        except StorageError as error:
+            self._answers.on_failure("the gateway's file", error)
+        except asyncio.CancelledError:
+            pass  # it is done on its thread all the same
+        finally:
+            self._is_compacting = False
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _sent(order: Place, at_ns: int) -> Sent:
+    approved = order.approved
+    return Sent(order.client_order_id, approved.approval_id, approved.expires_ns, at_ns)

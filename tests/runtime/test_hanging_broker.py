@@ -1,0 +1,136 @@
+"""A broker that does not answer, and one that blocks its thread, hold back their own orders alone."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from qts.event.contracts import EventType
+from qts.execution.contracts import EmergencyStop, OrderState
+from qts.runtime.control.command_handler import CommandHandler
+from qts.safety.contracts import SafetyState
+from qts.strategy.contracts import Side
+from tests.broker.scripted import ScriptedBroker
+from tests.event.support import until
+from tests.runtime.live_rig import LiveRig, live
+from tests.runtime.rig import SYMBOL, ScriptedStrategy, command, kst
+from tests.runtime.test_slow_broker import TwoSymbols, quote
+
+QUICK = {"event.retry_backoff_ms": "1"}
+
+
+class Hanging(ScriptedBroker):
+    """Answers an order when a test lets it; ``blocks``: until then its thread does nothing else either."""
+
+    def __init__(self, *, blocks: bool) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+        self.holds_answers = not blocks
+        if blocks:
+            self.before_answer = lambda approved: self.let_go.wait(60) and None
+
+
+def state_of(rig: LiveRig, key: str) -> OrderState:
+    order = rig.kernel.shared.orders.get(key)
+    assert order is not None
+    return order.state
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+async def test_prices_fills_commands_and_stops_go_on_for_ten_seconds_without_an_answer(
+    tmp_path: Path, blocks: bool
+) -> None:
+    broker, strategy = Hanging(blocks=blocks), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        # Given an order that the broker has, and that it does not answer for ten seconds
+        strategy.wants(Side.BUY, qty=2)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: broker.placed)
+        key = broker.placed[0].request.client_order_id
+        # when prices of those seconds come, then the strategy sees each of them
+        seen = strategy.quotes
+        for second in range(1, 6):
+            await rig.push(quote(kst(10, 0, second)))
+        await rig.until(lambda: strategy.quotes == seen + 5)
+        # and news of the order is booked
+        if not blocks:
+            broker.fill(key, 1, 150_100, kst(10, 0, 5))
+            await rig.until(lambda: rig.kernel.counters.fills == 1)
+        # and an operator is answered
+        answer = await CommandHandler(rig.kernel).execute(command("override", state="DEFENSIVE"))
+        assert answer.done
+        # and a stop is in force, whose cancel waits for the answer
+        stop = EmergencyStop("alice", "enough", rig.clock.time_ns())
+        rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
+        await rig.until(lambda: rig.kernel.shared.safety.current_state is SafetyState.LOCKDOWN)
+        await rig.push(quote(kst(10, 0, 10)))
+        assert state_of(rig, key) is (OrderState.PENDING_NEW if blocks else OrderState.PARTIAL)
+        assert len(broker.placed) == 1 + len([one for one in broker.placed if one.request.reduce_only])
+        # When the answer comes, then it is booked, and the cancel follows it
+        broker.holds_answers = False
+        broker.let_go.set()
+        broker.let_answer()
+        await rig.until(lambda: key in broker.cancels)
+        assert state_of(rig, key) in (OrderState.WORKING, OrderState.PARTIAL)
+
+
+async def test_a_session_ends_in_time_although_the_broker_never_answers(tmp_path: Path) -> None:
+    broker, strategy = Hanging(blocks=True), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        strategy.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: broker.placed)
+        key = broker.placed[0].request.client_order_id
+
+        await rig.kernel.dispatcher.stop()
+        await rig.kernel.sender.close(0)
+
+        assert state_of(rig, key) is OrderState.UNKNOWN
+        assert len(rig.kernel.shared.account.open_reservations) == 1  # it may be at the broker
+        broker.let_go.set()
+
+
+async def test_a_stop_takes_back_what_has_not_left(tmp_path: Path) -> None:
+    """Without our ids the second order of a key waits for the answer to the first."""
+    broker, one, other = ScriptedBroker(), ScriptedStrategy("one"), ScriptedStrategy("other")
+    broker.capabilities = replace(broker.capabilities, client_order_ids=False)
+    broker.holds_answers = True
+    async with live(tmp_path, strategies=[one, other], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        one.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: broker.waiting)
+        other.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10, 0, 1)))
+        await rig.until(lambda: len(rig.kernel.shared.orders) == 2)
+        (waits,) = [order for order in rig.kernel.shared.orders if order.strategy == "other"]
+        await until(lambda: state_of(rig, waits.client_order_id) is OrderState.PENDING_NEW)
+
+        stop = EmergencyStop("alice", "enough", rig.clock.time_ns())
+        rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
+        await rig.until(lambda: state_of(rig, waits.client_order_id) is OrderState.NOT_SENT)
+
+        assert [order.strategy for order in rig.kernel.shared.orders if order.symbol == SYMBOL] == ["one"]
+        assert len(rig.kernel.shared.account.open_reservations) == 1
+        assert len(broker.placed) == 1
+        broker.let_answer()
+        await rig.until(lambda: broker.cancels)
+
+
+async def test_the_gateway_is_in_the_view_of_the_session(tmp_path: Path) -> None:
+    broker, strategy = ScriptedBroker(), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        strategy.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: broker.placed)
+        await rig.drain()
+
+        view = rig.kernel.sender.view()
+        assert view is not None
+        sent = {lane.lane: (lane.sent, lane.waiting, lane.delay_s) for lane in view.lanes}
+        assert list(sent) == ["cancel", "exit", "resolve", "entry", "background"]
+        assert sent["entry"] == (1, 0, 0.0)
+        assert (view.in_flight, view.not_sent) == (0, 0)
+        assert broker.placed[0].request.symbol == SYMBOL
