@@ -227,7 +227,7 @@ def _server(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="URL",
         help="a Redis or Valkey server where prices, positions, orders, risk and status are for other machines to "
-        "read: redis://user@host:port, over TLS rediss://…; its password from QTS_CACHE_PASSWORD or "
+        "read: redis://user@host:port, its password from QTS_CACHE_PASSWORD or "
         "QTS_CACHE_PASSWORD_FILE (default: QTS_CACHE_URL, else none)",
     )
 

@@ -35,8 +35,8 @@ class FaultyCache(MemoryCache):
 
     async def put(self, writes: Sequence[CacheWrite]) -> None:
         self.puts += 1
-        await asyncio.sleep(self.delay_s)
         self.fails("put")
+        await asyncio.sleep(self.delay_s)
         self.before_put(writes)
         await super().put(writes)
 

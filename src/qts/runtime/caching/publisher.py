@@ -131,11 +131,11 @@ class CachePublisher:
     @property
     def view(self) -> CacheView:
         """Return what became of the values so far; on any thread."""
-        dropped = Counter(self._waiting.dropped)
+        dropped = Counter(self._waiting.dropped.copy())
         if self._fills_dropped:
             dropped["trades"] += self._fills_dropped
         if self._state is not None:
-            dropped.update(self._state.book.dropped)
+            dropped.update(self._state.book.dropped.copy())
         writer = self._writer
         status = None if writer is None else writer.status()
         return CacheView(
@@ -187,6 +187,7 @@ class CachePublisher:
         except BaseException as error:  # noqa: BLE001 - the edge of the thread: it is shown, and the session goes on
             why = f"the publisher has ended by {type(error).__name__}: {error}"
             _fail(self._first, StorageError(why))
+            self._told.append(f"{why}; the session goes on without a cache")
         finally:
             self._waiting.drop_all()
             self._fills_dropped += len(self._fills)
@@ -292,8 +293,13 @@ class CachePublisher:
         if taken:
             self._in_hand = len(taken)
             refused, is_asked = self._writer.stats.written[Written.REFUSED], self._is_answering()
-            is_written = await self._writer.put([(name, value) for (_, name), value in taken])
-            self._in_hand = 0
+            is_written: bool | None = None
+            try:
+                is_written = await self._writer.put([(name, value) for (_, name), value in taken])
+            finally:
+                self._in_hand = 0
+                if is_written is None:  # it is to end: whether they were written is not known
+                    self._waiting.put_back(taken)
             if not is_written:
                 self._failures += is_asked  # while it is left alone it is not asked
                 if self._writer.stats.written[Written.REFUSED] - refused >= len(taken):
