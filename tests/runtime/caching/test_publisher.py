@@ -8,12 +8,14 @@ from decimal import Decimal as D
 
 import pytest
 
+from qts.cache.breaker import BreakerState
 from qts.cache.config import CacheConfig
 from qts.cache.contracts import CacheWrite
 from qts.clock import SystemClock
 from qts.errors import MissingExtraError, StorageError
 from qts.market.contracts import Quote
 from qts.market.last_values import LastValues
+from qts.runtime.caching.cache_view import BREAKER_STATES
 from qts.runtime.caching.committed_book import CommittedBook
 from qts.runtime.caching.publisher import CachePublisher, OpenCache
 from qts.runtime.caching.session_state import SessionState
@@ -110,3 +112,7 @@ def test_more_than_may_wait_is_dropped_and_counted() -> None:
     view = publisher.view
     assert view.dropped["price"] == 50
     assert (view.waiting, view.written) == (0, 0)
+
+
+def test_the_names_of_states_are_those_of_the_breaker() -> None:
+    assert tuple(state.value for state in BreakerState) == BREAKER_STATES
