@@ -78,6 +78,11 @@ class Rig:
             await adapter.put_run(self.book.run, FILES, CONFIGS)
             yield Writer(self, adapter, epoch)
 
+    async def opened_and_claimed(self) -> int:
+        """Claim the run by another adapter, which is closed again."""
+        async with self.opened() as adapter:
+            return await adapter.claim(self.book.run, whole_account=False)
+
     def trade(self, fills: int = 1, *, together: bool = False) -> None:
         """Let the book have more fills, each a batch that changes a position, or ``together`` all of them."""
         batch: list[Record] = []

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from qts.clock import NS_PER_S, to_ns
 from qts.errors import Unavailable
-from tests.db.sheets.rig import Rig, error_of, patiently, rig_at, seconds
+from tests.db.sheets.rig import START, Rig, error_of, patiently, rig_at, seconds
 from tests.servers.sheets import Refused, quota
 
 
@@ -81,6 +82,24 @@ async def test_no_minute_has_more_calls_than_allowed(tmp_path: Path) -> None:
             assert {call.status for call in rig.sheets.calls} <= {200, 400}
             assert rig.waited_s > 60 * (len(times) / 10 - 2)
             await rig.assert_same(writer.adapter)
+
+
+async def test_calls_are_spread_behind_the_first_ones(rig: Rig) -> None:
+    # Given a writer that may make fifty calls in a minute, and has none behind it
+    pace = rig.pacing.pace
+    begun = []
+    for _ in range(20):
+        # When it makes twenty as fast as it may
+        await pace.turn()
+        begun.append(round((rig.clock.time_ns() - to_ns(START)) / NS_PER_S, 2))
+    # Then ten come at once, and the others every 1.2 s
+    assert begun == [0] * 10 + [round(1.2 * n, 2) for n in range(1, 11)]
+    # and behind a pause of half a minute ten may come at once again
+    rig.later(30)
+    waited_s = rig.waited_s
+    for _ in range(10):
+        await pace.turn()
+    assert rig.waited_s == waited_s
 
 
 async def test_two_writers_do_not_come_back_together(rig: Rig) -> None:

@@ -22,7 +22,7 @@ from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
 from qts.db.day_results import results_of
 from qts.db.sheets import reading
 from qts.db.sheets.access import SheetsAccess
-from qts.db.sheets.claims import Claimant
+from qts.db.sheets.claims import HELD_S, Claimant
 from qts.db.sheets.client import SheetsClient
 from qts.db.sheets.comparing import altered_rows
 from qts.db.sheets.pacing import Pacing, pacing_of
@@ -129,7 +129,8 @@ class GoogleSheetsAdapter:
             for one in (mine, *of_account):
                 if rival := self._claimant.rival_of(one, now_ns):
                     raise Fenced(
-                        f"{self._name}: run {one.run.run_id} of account {one.run.account} is written by {rival}"
+                        f"{self._name}: run {one.run.run_id} of account {one.run.account} is written by {rival}; "
+                        f"end it, or wait until nothing was seen of it for {HELD_S // 60} minutes"
                     )
             epoch = max((one.epoch + 1 for one in runs.values()), default=0)
             epoch = max(epoch, now_ns // NS_PER_S * 1_000)
@@ -190,7 +191,8 @@ class GoogleSheetsAdapter:
     async def applied(self, run_id: str) -> int:
         """Return the number of the newest applied batch of the run, 0 for none.
 
-        For a run that this adapter has claimed its tabs are looked at: 0 when someone has changed one.
+        The tabs of a run that this adapter has claimed are looked at, 0 when someone has changed one; from time to
+        time it is written down that its writer is there.
         """
         self._require_open()
         async with self._one_writes:
@@ -201,6 +203,9 @@ class GoogleSheetsAdapter:
                 asked_ns = sheet.settled_ns
                 is_fresh = asked_ns is not None and self._clock.monotonic_ns() - asked_ns < _ASKED_S * NS_PER_S
                 progress = sheet.progress if is_fresh else await sheet.settle()
+                if progress is not None and self._claimant.is_to_be_seen(progress, self._clock.time_ns()):
+                    await sheet.write(progress, {})
+                    progress = sheet.progress
             return progress.applied if progress is not None and progress.is_known else 0
 
     async def load(self, copy: RunCopy, epoch: int = 0) -> int:

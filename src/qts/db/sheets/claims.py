@@ -41,6 +41,11 @@ class Claimant:
             return ""
         return f"process {pid} on {machine}"
 
+    def is_to_be_seen(self, progress: Progress, now_ns: int) -> bool:
+        """Return whether a run of ours has not been written for so long that others soon take us for gone."""
+        is_ours = progress.holder == self.holder
+        return is_ours and now_ns - progress.seen_ns > HELD_S // 4 * NS_PER_S
+
 
 def _is_alive(pid: str, name: str) -> bool:
     if pid == str(os.getpid()):

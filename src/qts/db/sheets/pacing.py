@@ -22,6 +22,8 @@ _LONGEST_S: Final = 64
 """The longest pause of our own behind a failure, in s."""
 _LONGEST_ASKED_S: Final = 3_600
 """The longest pause that is kept because the API asked for it, in s."""
+_AT_ONCE: Final = 5
+"""The part of a minute's calls that may come at once: one in so many."""
 REFUSED_S: Final = 60
 """How long is waited behind a refusal that only a person can end, in s."""
 
@@ -34,20 +36,33 @@ async def real_pause(seconds: float) -> None:
 
 
 class Pace:
-    """A pace of at most ``most`` calls in any minute of ``clock``; ``pause`` waits."""
+    """A pace of at most ``most`` calls in any minute of ``clock``; ``pause`` waits.
+
+    A fifth of them may come at once. The others are spread over the minute, so that what is to be written gathers
+    between two calls instead of waiting for the next minute behind many small ones.
+    """
 
     def __init__(self, most: int, clock: Clock, pause: Pause) -> None:
         self._clock, self._pause = clock, pause
         self._begun: deque[int] = deque(maxlen=most)
+        self._between_ns = MINUTE_S * NS_PER_S // most
+        self._at_once_ns = max(most // _AT_ONCE - 1, 0) * self._between_ns
+        self._next_ns = clock.monotonic_ns()
+        """When the next call would come if all were spread evenly."""
 
     async def turn(self) -> None:
         """Wait until one more call may begin, and count it."""
-        while len(self._begun) == self._begun.maxlen:
-            left_ns = self._begun[0] + MINUTE_S * NS_PER_S - self._clock.monotonic_ns()
-            if left_ns <= 0:
-                break
+        while (left_ns := self._left_ns(self._clock.monotonic_ns())) > 0:
             await self._pause(left_ns / NS_PER_S)
-        self._begun.append(self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        self._begun.append(now_ns)
+        self._next_ns = max(self._next_ns, now_ns) + self._between_ns
+
+    def _left_ns(self, now_ns: int) -> int:
+        spread_ns = self._next_ns - self._at_once_ns - now_ns
+        if len(self._begun) < (self._begun.maxlen or 0):
+            return spread_ns
+        return max(spread_ns, self._begun[0] + MINUTE_S * NS_PER_S - now_ns)
 
 
 class Backoff:

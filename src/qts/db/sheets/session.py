@@ -60,6 +60,7 @@ class SignedSession:
             self._credentials, refresh_status_codes=(), auth_request=Request(signing)
         )
         self._session.trust_env = _may_pass_proxies(base_url)
+        self._session.auth = _signed_already
 
     def send(self, method: str, url: str, body: bytes | None, what: str) -> Answer:
         """Return the answer of one call. Raises Unavailable and InputError, see :class:`Sender`."""
@@ -95,6 +96,11 @@ class SignedSession:
         """Let go of the connections."""
         self._session.close()
         self._signing.close()
+
+
+def _signed_already(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Return the request as it is: nothing of ``~/.netrc`` takes the place of its token."""
+    return request
 
 
 def _may_pass_proxies(url: str) -> bool:
