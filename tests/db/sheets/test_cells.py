@@ -151,7 +151,7 @@ async def test_a_text_that_no_cell_can_hold_is_refused_by_row(rig: Rig) -> None:
         assert isinstance(error, BatchRefused)
         assert "table t_ledger, row 2" in str(error)
         assert await writer.adapter.applied("run-1") == 0
-        assert FILLS not in rig.sheets.titles
+        assert len(rig.sheets.tab(FILLS).filled) == 1
 
 
 def test_the_tab_of_fills_has_every_column_of_the_local_book() -> None:

@@ -148,6 +148,7 @@ class GoogleSheetsAdapter:
             self._claimant.begin()
             self._epochs[run.run_id] = epoch
             self._sheets.pop(run.run_id, None)
+            self._sheet(run.run_id).progress = found
             return epoch
 
     async def put_run(self, run: RunRow, files: Sequence[StrategyFile], configs: Sequence[ConfigRow]) -> None:
@@ -391,11 +392,14 @@ class GoogleSheetsAdapter:
                 progress, epoch=self._epochs[run.run_id], holder=self._claimant.holder
             )
         progress = msgspec.structs.replace(progress, loading=max(progress.loading, loading))
-        rows = {
+        found = {
             STRATEGIES: _new(sheet, STRATEGIES, [of_file(file) for file in files]),
             CONFIG: _new(sheet, CONFIG, [of_config(config) for config in configs]),
         }
-        if progress != former or any(rows.values()):
+        rows = {layout: new for layout, new in found.items() if new}
+        if former is None or not former.is_known:
+            rows = {LEDGER: [], POSITIONS: [], CONFIG: [], **rows}  # its tabs are made by one call
+        if progress != former or rows:
             await sheet.write(progress, rows)
 
     async def _release(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from qts.db.sheets.client import MOST_BYTES, Cells, Found, SheetsClient
 from qts.db.sheets.failures import GridTooSmall, TabExists, TabMissing
 from qts.db.sheets.runs import MOST_NUMBERS, Progress, begun, next_title, progress_of
 from qts.db.sheets.runs_tab import RunsTab
-from qts.db.sheets.tab_maker import ROWS, give_rows, make_tab
+from qts.db.sheets.tab_maker import ROWS, give_rows, make_tabs
 from qts.db.sheets.tabs import OF_A_RUN, RUNS, Layout
 from qts.errors import BatchRefused, InputError, Unavailable
 
@@ -100,10 +101,11 @@ class RunSheet:
     async def write(self, progress: Progress, rows: Rows) -> None:
         """Write rows and the progress: in one call, or in several of which the last one counts.
 
+        A tab that is named without a row is made all the same.
         Raises BatchRefused for a row that no cell can hold. After any other error it is in doubt what was written;
         to settle and write again ends in the same rows.
         """
-        wanted = {layout: self._cells(layout, values) for layout, values in rows.items() if values}
+        wanted = {layout: self._cells(layout, values) for layout, values in rows.items()}
         self.settled_ns = None
         try:
             self.progress = await self._write(progress, wanted)
@@ -188,6 +190,7 @@ class RunSheet:
         """Write rows and return the progress as it was written."""
         former = self.progress
         await self._runs.require()
+        await self._make_missing(progress, wanted)
         for layout in wanted:
             progress = await self._require_tab(progress, layout)
         blocks: list[tuple[str, Cells]] = []
@@ -224,12 +227,20 @@ class RunSheet:
                 ) from error
         return found
 
+    async def _make_missing(self, progress: Progress, layouts: Iterable[Layout]) -> None:
+        """Make the tabs that are not known by one call; none when one of them is there."""
+        missing = {progress.title(layout): layout for layout in layouts if layout not in self._tabs}
+        if missing:
+            with suppress(TabExists):
+                await make_tabs(self._client, missing)
+                self._tabs |= {layout: _Tab((), ROWS) for layout in missing.values()}
+
     async def _require_tab(self, progress: Progress, layout: Layout) -> Progress:
         """Make the tab when it is missing; return the progress with its title."""
         while layout not in self._tabs:
             title = progress.title(layout)
             try:
-                await make_tab(self._client, title, layout)
+                await make_tabs(self._client, {title: layout})
                 self._tabs[layout] = _Tab((), ROWS)
                 break
             except TabExists:

@@ -9,7 +9,7 @@ from qts.db.sheets.cells import letters, range_of
 from qts.db.sheets.client import Cells, Found, SheetsClient
 from qts.db.sheets.failures import GridTooSmall, TabExists, TabMissing
 from qts.db.sheets.runs import MOST_NUMBERS, Progress, next_title, progress_of, row_of
-from qts.db.sheets.tab_maker import ROWS, give_rows, make_tab
+from qts.db.sheets.tab_maker import ROWS, give_rows, make_tabs
 from qts.db.sheets.tabs import RUNS
 from qts.errors import InputError
 
@@ -52,7 +52,7 @@ class RunsTab:
         """Make the tab when it is missing."""
         while not self._is_there:
             try:
-                await make_tab(self._client, self.title, RUNS)
+                await make_tabs(self._client, {self.title: RUNS})
                 self._is_there, self._end = True, 1
             except TabExists:
                 await self.read()

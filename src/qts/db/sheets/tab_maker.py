@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 from qts.db.sheets.client import SheetsClient
@@ -12,15 +13,20 @@ ROWS: Final = 1_000
 """Rows that a tab is made with, and that it is given at least when it has too few."""
 
 
-async def make_tab(client: SheetsClient, title: str, layout: Layout) -> None:
-    """Make a tab with its header, all or nothing. Raises TabExists.
+async def make_tabs(client: SheetsClient, tabs: Mapping[str, Layout]) -> None:
+    """Make tabs, by title, with their headers: all of them or none. Raises TabExists.
 
-    Its number follows from its title, and all of its cells are plain text: what a person types into one again, or
-    opens and leaves, stays the text that it is.
+    The number of a tab follows from its title, and all of its cells are plain text: what a person types into one
+    again, or opens and leaves, stays the text that it is.
     """
+    requests = [request for title, layout in tabs.items() for request in _making(title, layout)]
+    await client.change(requests, f"make the tab {' and '.join(tabs)}")
+
+
+def _making(title: str, layout: Layout) -> list[dict[str, Any]]:
     number = _number(title)
     grid = {"rowCount": ROWS, "columnCount": layout.width, "frozenRowCount": 1}
-    requests: list[dict[str, Any]] = [
+    return [
         {"addSheet": {"properties": {"sheetId": number, "title": title, "gridProperties": grid}}},
         {
             "repeatCell": {
@@ -37,7 +43,6 @@ async def make_tab(client: SheetsClient, title: str, layout: Layout) -> None:
             }
         },
     ]
-    await client.change(requests, f"make the tab {title}")
 
 
 async def give_rows(client: SheetsClient, title: str, count: int) -> None:
