@@ -136,6 +136,12 @@ class TestPermission:
         assert passes(leave(), holding(store_behind=why))
         assert passes(leave(forced=True), holding(store_behind=why))
 
+    def test_books_that_were_not_compared_with_the_broker_s_let_only_exits_leave(self) -> None:
+        why = "the line to the broker was lost"
+        assert refusal(entry(), view(not_compared=why)) == (Refusal.BROKER_NOT_COMPARED, "")
+        assert passes(leave(), holding(not_compared=why))
+        assert passes(leave(forced=True), holding(not_compared=why))
+
     def test_defensive_takes_exits_only(self) -> None:
         seen = {"state": OperatingState.DEFENSIVE}
         assert refusal(entry(), view(**seen)) == (Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE, "GR082")
@@ -485,6 +491,7 @@ def test_no_exit_rule_counts_the_day_or_asks_for_permission_or_money() -> None:
             "safety_blocks_entries",
             "critical_only_mode",
             "store_behind",
+            "broker_not_compared",
             "state_blocks_entries",
             "engine_inactive",
             "too_many_trades",

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from qts.broker.contracts import BrokerOrderState
 from qts.clock import NS_PER_S
-from qts.execution.contracts import AckStatus, Order, OrderState
+from qts.execution.contracts import AckStatus, BrokerDisconnect, Order, OrderState
 from qts.ledger.contracts import BookingKind
 from qts.market.contracts import Quote
 from qts.runtime.drivers.sync import run_to_completion
@@ -552,3 +552,121 @@ async def test_answers_that_are_always_older_than_the_newest_fill_take_nothing_b
         assert rig.kernel.shared.account.position(SYMBOL) == 7
         assert list(rig.store.bookings()) == []
         assert not [row for row in rig.kernel.shared.safety.history if row.code == "FS041"]
+
+
+# -- a line that was lost ------------------------------------------------------------------------------------------
+
+
+def loses_the_line(session: Session, running: RunningSession) -> None:
+    session.broker.is_up = False
+    session.broker.publish(BrokerDisconnect("scripted", "cable", running.clock.time_ns()))
+    told(running)
+
+
+def test_entries_wait_after_a_lost_line_until_the_books_were_compared(session: Session) -> None:
+    """What was executed meanwhile is booked first; exits do not wait."""
+    running, key = bought(session)
+    session.broker.fill(key, 10, PRICE, kst(10, 0, 2))
+    told(running)
+    loses_the_line(session, running)
+
+    running.scripted.wants(Side.BUY, qty=1)
+    running.quote(5)
+    assert running.kernel.counters.refusals == {"BROKER_NOT_COMPARED": 1}
+    session.broker.is_up = True
+    running.scripted.wants(Side.BUY, qty=1)
+    running.quote(6)  # the line is back, and nothing was compared since
+    assert running.kernel.counters.refusals == {"BROKER_NOT_COMPARED": 2}
+    running.scripted.wants(Side.SELL, qty=1)
+    running.quote(7)
+    assert [one.request.side for one in session.broker.placed] == [Side.BUY, Side.SELL]
+
+    session.broker.fill(session.broker.placed[-1].request.client_order_id, 1, 150_000, kst(10, 0, 7))
+    asks(running, 8)
+    running.scripted.wants(Side.BUY, qty=1)
+    running.quote(9)
+    assert running.kernel.counters.refusals == {"BROKER_NOT_COMPARED": 2}
+    assert len(session.broker.placed) == 3
+
+
+def test_entries_wait_while_the_broker_cannot_be_asked(session: Session) -> None:
+    running = session.restart()
+    running.quote(0)
+    session.broker.pages.append("500")
+    asks(running, 1)
+
+    running.buys(3)
+    assert running.kernel.counters.refusals == {"BROKER_NOT_COMPARED": 1}
+    asks(running, 4)
+    running.buys(6)
+
+    assert len(session.broker.placed) == 1
+
+
+async def test_an_answer_to_a_question_of_before_the_loss_does_not_count(tmp_path: Path) -> None:
+    broker = ScriptedBroker()
+    async with live(tmp_path, strategies=[ScriptedStrategy()], settings={}, broker=broker) as rig:
+        kernel = rig.kernel
+        broker.holds_queries = True
+        asking = asyncio.create_task(kernel.unresolved.resolve(kst(10)))
+        while not broker.asked:
+            await asyncio.sleep(0)
+        kernel.unresolved.on_disconnect()
+        broker.holds_queries = False
+        while not asking.done():
+            broker.let_tell()
+            await asyncio.sleep(0)
+
+        assert kernel.unresolved.not_compared == "the line to scripted was lost"
+        await kernel.unresolved.resolve(kst(10, 0, 1))
+        assert kernel.unresolved.not_compared == ""
+
+
+# -- notices that come more than once ------------------------------------------------------------------------------
+
+
+def test_a_fill_counts_once_on_whatever_ways_and_days_it_is_told(session: Session) -> None:
+    """Twice by the line, in the list, after a restart, and on the next day."""
+    running, key = bought(session)
+    session.broker.repeats = 1
+    fill = session.broker.fill(key, 4, PRICE, kst(10, 0, 2))
+    told(running)
+    asks(running, 4)
+    assert (running.held(), running.order().state) == (4, OrderState.PARTIAL)
+
+    again = session.restart()
+    session.broker.publish(fill)
+    told(again)
+    asks(again, 20)
+    again.clock.set_ns(kst(9, 30, day=23))
+    session.broker.publish(fill)
+    told(again)
+
+    assert [int(row.qty) for row in again.ledger()] == [4]
+    assert again.held() == 4
+    session.broker.fill(key, 6, PRICE, kst(10, 0, 22))
+    told(again)
+    assert again.order().state is OrderState.FILLED, "its state goes on"
+
+
+def test_a_number_that_comes_again_on_another_day_is_another_execution(session: Session) -> None:
+    running, key = bought(session)
+    session.broker.fill(key, 4, PRICE, kst(10, 0, 2))
+    told(running)
+    fill = replace(session.broker.books.fills[0], ts_ns=kst(10, 0, 2, day=23), qty=D(6))
+    running.clock.set_ns(kst(10, 0, 3, day=23))
+
+    session.broker.publish(fill)
+    told(running)
+
+    assert [(row.execution_id, int(row.qty)) for row in running.ledger()] == [("scripted-1", 4), ("scripted-1", 6)]
+
+
+def test_what_is_uncertain_is_asked_for_every_second_and_the_rest_every_three(session: Session) -> None:
+    running = unanswered(session, arrives=True)
+    assert running.kernel.unresolved.interval_ns == NS_PER_S
+    asks(running, 2)
+    assert running.kernel.unresolved.interval_ns == 3 * NS_PER_S
+
+    session.broker.capabilities = replace(NAMED, requests_per_s=1)
+    assert running.kernel.unresolved.interval_ns == 30 * NS_PER_S, "a broker that takes one request a second"

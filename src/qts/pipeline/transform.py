@@ -64,6 +64,7 @@ class Transform:
         in_doubt: Callable[[str], str],
         warming: Callable[[str, str], str],
         store_behind: Callable[[], str] = lambda: "",
+        not_compared: Callable[[], str] = lambda: "",
         order_ids: IdSource,
         config: PipelineConfig,
         caps_cost: bool,
@@ -81,6 +82,7 @@ class Transform:
         self._in_doubt = in_doubt
         self._warming = warming
         self._store_behind = store_behind
+        self._not_compared = not_compared
         self._ids = order_ids
         self._config = config
         self._caps_cost = caps_cost
@@ -137,6 +139,7 @@ class Transform:
             warming=self._warming(signal.strategy, symbol) if side is Side.BUY else "",
             in_doubt=in_doubt,
             store_behind=self._store_behind(),
+            not_compared=self._not_compared(),
             tag_in_use=bool(facts.intent.tag) and orders.has_tag(signal.strategy, facts.intent.tag),
         )
 

@@ -47,6 +47,12 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "모든 주문을 받아 두어야 하는 서버(store.durability: server)가 응답하지 않거나 뒤처져 있어, "
         "따라잡을 때까지 신규 진입이 거부되었습니다.",
     ),
+    Refusal.BROKER_NOT_COMPARED.value: (
+        "The line to the broker had been lost, or the broker could not be asked; entries wait until its books are "
+        "compared with ours.",
+        "증권사와의 연결이 끊겼거나 조회에 실패하여, 증권사의 장부와 대조를 마칠 때까지 "
+        "신규 진입이 거부되었습니다.",
+    ),
     Refusal.REJECTED_JUST_NOW.value: (
         "The broker had just rejected an order of this symbol; the next one waits, longer after each reject.",
         "방금 이 종목의 주문이 거부되어 잠시 기다립니다. 거부가 이어질수록 대기 시간이 길어집니다.",

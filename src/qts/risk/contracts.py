@@ -95,6 +95,7 @@ class Refusal(str, Enum):
     STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
     STOPPED_AFTER_REJECTS = "STOPPED_AFTER_REJECTS"
     STORE_BEHIND = "STORE_BEHIND"
+    BROKER_NOT_COMPARED = "BROKER_NOT_COMPARED"
     REJECTED_JUST_NOW = "REJECTED_JUST_NOW"
     WARMING = "WARMING"
     MARKET_CLOSED = "MARKET_CLOSED"
@@ -161,6 +162,7 @@ class AccountView(msgspec.Struct, frozen=True):
     ``tag_in_use``: another open order of the strategy carries the request's tag.
     ``store_behind``: why the server that follows the book counts as away or behind, in words, where orders wait for
     it; "" when it does not, or none has to.
+    ``not_compared``: why the broker's books may show what ours lack, in words; "" when they were compared.
     ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
     the last that was, and ``price_ts_ns`` its time.
     """
@@ -200,6 +202,7 @@ class AccountView(msgspec.Struct, frozen=True):
     in_doubt: str = ""
     tag_in_use: bool = False
     store_behind: str = ""
+    not_compared: str = ""
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

@@ -113,6 +113,14 @@ def store_behind(case: Case) -> Refused | None:
     return _refuse(case, Refusal.STORE_BEHIND, f"{case.view.store_behind}; entries wait for it")
 
 
+def broker_not_compared(case: Case) -> Refused | None:
+    """Refuse an entry until our books were compared with those of the broker; exits always leave."""
+    if not case.view.not_compared:
+        return None
+    detail = f"{case.view.not_compared}; entries wait until its books are compared with ours"
+    return _refuse(case, Refusal.BROKER_NOT_COMPARED, detail)
+
+
 def still_warming(case: Case) -> Refused | None:
     """Refuse an entry while the strategy lacks bars that it has declared for this symbol; exits always leave."""
     if not case.view.warming:
@@ -477,6 +485,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     stopped_by_operator,
     stopped_after_rejects,
     store_behind,
+    broker_not_compared,
     critical_only_mode,
     state_blocks_entries,
     engine_inactive,

@@ -63,6 +63,7 @@ class ExecutionReportHandler:
     ``deliver_answers`` is called before each report: an answer that came earlier is booked earlier.
     ``order_prefix``: what the ids of this run's orders begin with, up to the last "-". ``is_covered``: whether what
     a fill of an order tells is booked already, under another id; None where the broker's ids are its own.
+    ``on_disconnect``: called when the line to the broker was lost.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class ExecutionReportHandler:
         deliver_answers: Callable[[], None],
         log: Callable[[str, str], None],
         is_covered: Callable[[Fill, Order], bool] | None = None,
+        on_disconnect: Callable[[BrokerDisconnect], object] = lambda report: None,
     ) -> None:
         self._shared = shared
+        self._on_disconnect = on_disconnect
         self._is_covered = is_covered
         self._account = shared.account
         self._orders = shared.orders
@@ -137,6 +140,7 @@ class ExecutionReportHandler:
             await self._on_end(report, "rejected")
         elif isinstance(report, BrokerDisconnect):
             self._on_code("AN050", f"{report.broker}: {report.reason}")
+            self._on_disconnect(report)
 
     async def _on_fill(self, fill: Fill) -> None:
         why = unreadable(fill)

@@ -116,6 +116,10 @@ class OrderReconciler:
         """Orders that a restart found ended in the gateway's file, and that no one was told of."""
         self._is_asking = False
         """Whether a question of :meth:`resolve` is under way."""
+        self._doubts = 0
+        """How often something has happened since which the broker's books may show what ours lack."""
+        self.not_compared = ""
+        """Why the books have to be compared before an entry, in words; "" when they were."""
         self._told: set[str] = set()
         """Fills that were found in the broker's books, given on and not booked when it was asked last."""
         self._foreign: set[VenueRef] = set()
@@ -155,7 +159,7 @@ class OrderReconciler:
         """
         rate = self._broker.capabilities.requests_per_s
         usual_ns, soon_ns = _INTERVALS_NS if rate is None or rate >= _FAST else _SLOW_INTERVALS_NS
-        return soon_ns if self.any() else usual_ns
+        return soon_ns if self.not_compared or self.any() else usual_ns
 
     async def resolve(self, now_ns: int) -> bool:
         """Ask the broker about what is not certain; return whether there was news. Without an answer it stays so.
@@ -167,10 +171,22 @@ class OrderReconciler:
         self._is_asking = True
         try:
             return await self.catch_up(now_ns)
-        except BrokerUnavailable:
-            return False  # the connection is down: asked again later
+        except BrokerUnavailable as error:
+            self._doubt(str(error))
+            return False  # asked again later
         finally:
             self._is_asking = False
+
+    def on_disconnect(self) -> bool:
+        """Require a comparison before the next entry; return whether one has to be requested."""
+        if not self._is_simulated:  # that one tells what it has held back
+            self._doubt(f"the line to {self._broker.name} was lost")
+        return not self._is_simulated
+
+    def _doubt(self, why: str) -> None:
+        if not self._is_simulated:
+            self._doubts += 1
+            self.not_compared = why
 
     async def catch_up(self, now_ns: int) -> bool:
         """Take over what the broker's books show and ours lack; return whether there was anything.
@@ -181,10 +197,12 @@ class OrderReconciler:
         untold, self._ended = self._ended, []
         for one in untold:
             self._on_absent(one)
-        before = {order.client_order_id: order for order in self._orders.remembered()}
+        before, doubts = {order.client_order_id: order for order in self._orders.remembered()}, self._doubts
         fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
         theirs = await answered(self._broker.orders())
         answer = self._read(fills, theirs, now_ns)
+        if doubts == self._doubts:
+            self.not_compared = ""
         open_here = {order.client_order_id: order for order in self._orders}
         self._differs_since = {key: ns for key, ns in self._differs_since.items() if key in answer.ours}
         self._doubted = {key: None for key in self._doubted if key in open_here}

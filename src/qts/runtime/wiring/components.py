@@ -270,6 +270,7 @@ def _make_components(
         stores_pending=not venue.is_simulated,
         abilities=broker.capabilities,
         warming=lambda strategy, symbol: host.lacking(strategy, symbol),
+        not_compared=lambda: unresolved.not_compared,
     )
     decisions = DecisionPath(
         stages,
@@ -283,7 +284,7 @@ def _make_components(
         news=news,
         log=say,
     )
-    unresolved = OrderReconciler(
+    unresolved: OrderReconciler = OrderReconciler(
         account=p.account,
         orders=p.orders,
         broker=sender.resolving,
@@ -518,7 +519,14 @@ def _make_execution_reports(
         deliver_answers=deliver_answers,
         log=base.notices.say,
         is_covered=unresolved.is_covered,
+        on_disconnect=lambda report: _compare_again(unresolved, base.due),
     )
+
+
+def _compare_again(unresolved: OrderReconciler, due: DueWork) -> None:
+    """Compare our books with the broker's before the next entry: the line to it was lost."""
+    if unresolved.on_disconnect():
+        due.resolve_soon()
 
 
 def _make_stops(base: _Base, exits: ForcedExits, requests: ExitRequests, pools: Mapping[str, Pool]) -> Stops:

@@ -28,11 +28,13 @@ def make_pipeline(
     stores_pending: bool,
     abilities: Capabilities,
     warming: Callable[[str, str], str],
+    not_compared: Callable[[], str],
 ) -> Pipeline:
     """Make the pipeline for the configuration and the gate that ``shared`` holds now.
 
     ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a"). ``abilities`` are the
     broker's. ``warming`` returns which bars a strategy still lacks of a symbol, in words; "" for none.
+    ``not_compared``: why the broker's books have to be compared with ours before an entry; "" for nothing.
     """
     properties = shared.config.state.table
     extract = Extract(
@@ -56,6 +58,7 @@ def make_pipeline(
             stops=shared.stops,
             warming=warming,
             store_behind=shared.servers.why_behind,
+            not_compared=not_compared,
             in_doubt=shared.price_bands.doubt_reason,
             order_ids=ids["o"],
             rejects=shared.rejects,
