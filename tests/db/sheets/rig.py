@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import pytest
 
 from qts.clock import NS_PER_S, ManualClock
 from qts.db.adapter import Query
 from qts.db.batch import Batch
 from qts.db.contracts import LedgerRow, PositionRow, Record
-from qts.db.sheets import GoogleSheetsAdapter
 from qts.db.sheets.access import CREDENTIALS, access_of
 from qts.db.sheets.pacing import Pacing, pacing_of
 from qts.db.sheets_config import SheetsConfig
@@ -24,6 +24,9 @@ from qts.ids import seeded
 from tests.db import rows
 from tests.db.books import CONFIGS, FILES, Book
 from tests.servers.sheets import Sheets
+
+if TYPE_CHECKING:
+    from qts.db.sheets import GoogleSheetsAdapter
 
 _T = TypeVar("_T")
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -58,6 +61,8 @@ class Rig:
         self.clock.advance(timedelta(seconds=seconds))
 
     def adapter(self) -> GoogleSheetsAdapter:
+        from qts.db.sheets import GoogleSheetsAdapter
+
         return GoogleSheetsAdapter(access_of(self.sheets.url, self.environ), self.config, self.pacing)
 
     @asynccontextmanager
@@ -152,9 +157,15 @@ async def error_of(call: Awaitable[object]) -> QtsError:
     raise AssertionError("it raised nothing")
 
 
+def need_client() -> None:
+    """Skip the test where the client of Google Sheets is not installed."""
+    pytest.importorskip("google.auth", reason="needs the extra sheets: pip install 'qts-runtime[sheets]'")
+
+
 @contextmanager
 def rig_at(folder: Path, **settings: Any) -> Iterator[Rig]:
-    """A rig for a block."""
+    """A rig for a block; skips the test where the client is not installed."""
+    need_client()
     rig = Rig(folder, **settings)
     try:
         with rig.sheets:

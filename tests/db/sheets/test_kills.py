@@ -14,6 +14,7 @@ from qts.db.adapter import Query
 from qts.db.contracts import LedgerRow, PositionRow
 from qts.db.sqlite import SqliteStore
 from tests.db.server.trader import RUN, recount
+from tests.db.sheets.rig import need_client
 from tests.effort import EVERY_KILL
 from tests.servers.sheets import Sheets, adapter_of
 
@@ -41,6 +42,7 @@ def live(book: Path, sheets: Sheets, key: Path, call: int, when: str) -> int:
 
 
 def test_kills_at_any_call_lose_and_double_nothing(tmp_path: Path) -> None:
+    need_client()
     rng, book = random.Random(7), tmp_path / "book.sqlite"
     with Sheets(state=None) as sheets:
         sheets.per_minute = 1_000_000
