@@ -415,4 +415,4 @@ def test_a_writer_has_no_method_that_reads_a_value() -> None:
     public = {name for name in dir(CacheWriter) if not name.startswith("_")}
 
     writing = {"close", "count_trade", "count_writers", "flush", "invalidate", "open", "put"}
-    assert public == {"breaker", "status", *writing}
+    assert public == {"breaker", "last_error", "status", *writing}

@@ -33,6 +33,8 @@ class GuardedClient:
         self._opening = SharedWork()  # a server that is away is not tried once for each who waits
         self._opened = False
         self._failure = ""
+        self.last_error = ""
+        """Why the last call failed that did: no answer, or a refusal; "" before the first."""
         self._tell_again_ns = 0
         self.breaker = CircuitBreaker(
             clock,
@@ -79,7 +81,7 @@ class GuardedClient:
                 await self._ready()
             found = await work(self._client)
         except Unavailable as error:
-            self._failure = str(error)
+            self._failure = self.last_error = str(error)
             self.breaker.fail(ticket)
             raise
         except InputError as error:
@@ -101,6 +103,7 @@ class GuardedClient:
             raise Unavailable(str(error)) from error
 
     def _refused(self, error: InputError) -> None:
+        self.last_error = str(error)
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._tell_again_ns:
             self._tell_again_ns = now_ns + int(self._config.breaker_pause_s * NS_PER_S)

@@ -77,6 +77,11 @@ class CacheWriter:
         """Return the breaker before the cache."""
         return self._guarded.breaker
 
+    @property
+    def last_error(self) -> str:
+        """Return why the last call failed that did: no answer, or a refusal; "" before the first."""
+        return self._guarded.last_error
+
     def status(self) -> CacheStatus:
         """Return counts, latencies, connections and the state of the breaker."""
         guarded = self._guarded

@@ -85,7 +85,7 @@ class CachePublisher:
         self._state: SessionState | None = None
         self._collector: Collector | None = None
         self._writer: CacheWriter | None = None
-        self._name, self._why, self._said = "OPENING", "", ""
+        self._name, self._why = "OPENING", ""
         self._told: deque[str] = deque(maxlen=_MOST_TOLD)
         self._written = self._failures = self._in_hand = 0
         self._first: Future[None] = Future()
@@ -253,7 +253,6 @@ class CachePublisher:
                 self._changed.clear()
                 await self._wait_for_changes()
             elif await self._write():
-                self._said = ""
                 self._set("WRITING", self._others.why)
             elif self._ending.is_set():
                 return
@@ -304,10 +303,10 @@ class CachePublisher:
                 self._failures += is_asked  # while it is left alone it is not asked
                 if self._writer.stats.written[Written.REFUSED] - refused >= len(taken):
                     self._waiting.drop(taken)
-                    self._set("REFUSED", self._said or "the cache refuses what is written to it")
+                    self._set("REFUSED", self._writer.last_error or "it can hold none of the values")
                 else:
                     self._waiting.put_back(taken)
-                    self._set("AWAY", self._said or "the cache does not answer in time")
+                    self._set("AWAY", self._writer.last_error)
                 return False
             self._written += len(taken)
         loop = asyncio.get_running_loop()
@@ -326,7 +325,7 @@ class CachePublisher:
             self._fills_dropped += len(lacking)  # they would be refused again, and hold up everything else
             return True
         self._fills.extendleft(reversed(lacking))
-        self._set("AWAY", self._said or "the cache does not answer in time")
+        self._set("AWAY", self._writer.last_error)
         return False
 
     async def _count(self, writer: CacheWriter, row: LedgerRow) -> bool:
@@ -339,7 +338,6 @@ class CachePublisher:
 
     def _tell(self, text: str) -> None:
         """Keep what an operator has to know, for the session's thread."""
-        self._said = text
         self._told.append(text)
 
     def _set(self, name: str, why: str) -> None:
