@@ -121,6 +121,27 @@ def test_what_someone_changed_is_named_and_the_exit_code_says_so(qts: Qts, direc
     assert "1 difference, the first: t_ledger, row 2, qty: 10 here, 99 on the server" in out
 
 
+def test_a_row_that_is_there_twice_or_elsewhere_is_named_though_its_values_are_the_same(
+    qts: Qts, directory: Path, sheets: Sheets
+) -> None:
+    assert qts("db", "migrate-from-sheets")[0] == 0
+    title = next(title for title in sheets.titles if title.startswith("positions"))
+    sheets.insert_row(title, 3, *sheets.tab(title).rows[1])
+    for arguments in ((), ("--sheets", SPREADSHEET, "--data-dir", directory)):
+        code, out, _ = qts("db", "verify", *arguments)
+        assert code == 4
+        assert f"edited the tab {title}: row ema/005930 is there twice" in out
+        code, out, _ = qts("db", "verify", "--json", *arguments)
+        found = json.loads(out)
+        assert (code, (found if arguments else found[0])["equal"]) == (4, False)
+
+    sheets.delete_row(title, 3)
+    sheets.sort(next(title for title in sheets.titles if title.startswith("t_ledger")), 1)
+    code, out, _ = qts("db", "verify")
+    assert code == 4
+    assert "row 1 stands elsewhere" in out
+
+
 @pytest.mark.parametrize(
     ("mode", "place"),
     [("SHEETS_ONLY", f"sheets://{SPREADSHEET}"), ("HYBRID", "copies.sqlite"), ("DB_ONLY", "copies.sqlite")],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from qts.cli.db_sheets_cmd import (
     add_sheets,
+    altered_lines,
     compare_both,
     config_of,
     move_all,
@@ -267,7 +268,7 @@ def run_verify(args: argparse.Namespace) -> int:
     if args.json:
         values = {name: getattr(done, name) for name in _OF_VERIFICATION}
         differences = [msgspec.structs.asdict(one) for one in done.differences]
-        values |= {"equal": done.is_equal, "missing": done.missing, "count": done.count}
+        values |= {"equal": done.is_equal, "altered": done.altered, "missing": done.missing, "count": done.count}
         print(json.dumps({"directory": str(found.directory), **values, "differences": differences}))
     else:
         print("\n".join(_verification_lines(done, found.directory)))
@@ -291,6 +292,7 @@ def _verification_lines(done: Verification, directory: Path) -> Iterator[str]:
             "they wait in the outbox" if done.waiting else "they are not in the outbox: qts db import copies them"
         )
         yield f"behind the server lacks batches {first:,} to {last:,}; {where}"
+    yield from altered_lines(done.altered)
     if not done.count:
         yield "result every row that was compared is the same on both sides"
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from qts.cli.settings import overrides_of
@@ -103,14 +103,23 @@ def show_comparison(found: list[Comparison], *, as_json: bool) -> int:
     if as_json:
         rows = [
             {name: getattr(one, name) for name in _OF_COMPARISON}
-            | {"equal": not one.count, "differences": [msgspec.structs.asdict(row) for row in one.differences]}
+            | {"equal": one.is_equal, "altered": one.altered}
+            | {"differences": [msgspec.structs.asdict(row) for row in one.differences]}
             for one in found
         ]
         print(json.dumps(rows, ensure_ascii=False))
     else:
         for one in found:
             print("\n".join(_comparison_lines(one)))
-    return InvariantBreach.exit_code if any(one.count for one in found) else 0
+    return 0 if all(one.is_equal for one in found) else InvariantBreach.exit_code
+
+
+def altered_lines(altered: Sequence[str]) -> Iterator[str]:
+    """Iterate over lines that say what someone changed in a spreadsheet."""
+    for place, sentence in enumerate(altered[:SHOWN_DIFFERENCES]):
+        yield f"{'       ' if place else 'edited '}{printable(sentence)}"
+    if len(altered) > SHOWN_DIFFERENCES:
+        yield f"       … and {len(altered) - SHOWN_DIFFERENCES:,} more"
 
 
 def _comparison_lines(one: Comparison) -> Iterator[str]:
@@ -120,6 +129,7 @@ def _comparison_lines(one: Comparison) -> Iterator[str]:
     yield printable(f"run    {one.run_id}: {rows} in the spreadsheet, compared with the database")
     own = f"up to {one.database_applied:,}" if one.database_applied else "none of its own book yet"
     yield f"batch  in the spreadsheet up to {one.sheet_applied:,}, in the database {own}"
+    yield from altered_lines(one.altered)
     if not one.count:
         yield "result every row of the spreadsheet is the same on both sides, 0 differences"
         return

@@ -22,7 +22,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome for one run: the newest batch of each side, the rows by table, and the differences.
 
     Of ``count`` differences the first are in ``differences``; ``lacking`` has how many rows the database lacks, by
-    table. A database that has a run from a spreadsheet alone counts none of its batches as applied.
+    table; ``altered``: sentences about what someone changed in the spreadsheet. A database that has a run from a
+    spreadsheet alone counts none of its batches as applied.
     """
 
     run_id: str
@@ -32,6 +33,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     lacking: dict[str, int]
     count: int
     differences: tuple[Difference, ...]
+    altered: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Return whether nothing differs and no one changed anything."""
+        return not self.count and not self.altered
 
 
 async def compare_servers(
@@ -89,6 +96,7 @@ async def compare_run(
         lacking=lacking,
         count=count,
         differences=tuple(kept[:KEPT]),
+        altered=await sheet.altered(run_id),
     )
 
 

@@ -29,7 +29,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     ``applied``: the newest batch on the server; ``newest``: the newest of the data directory, of a simulated run
     that of its checkpoint. ``waiting``: the batches between them are in the outbox, so exactly the rows up to
     ``applied`` were compared; else rows of those batches are differences. ``is_live``: a session runs. ``rows``
-    of ``tables`` were compared; of ``count`` differences the first are in ``differences``.
+    of ``tables`` were compared; of ``count`` differences the first are in ``differences``. ``altered``: sentences
+    about what someone changed on the server, also where all values are the same: a row that is there twice.
     """
 
     run_id: str
@@ -41,6 +42,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     differences: tuple[Difference, ...]
     tables: tuple[str, ...] = ALL
+    altered: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[int, int] | None:
@@ -50,7 +52,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_equal(self) -> bool:
         """Return whether the server has all it can have; a running session may have batches yet to send."""
-        return not self.count and (self.missing is None or (self.is_live and self.waiting))
+        return not self.count and not self.altered and (self.missing is None or (self.is_live and self.waiting))
 
 
 async def verify(
@@ -130,6 +132,7 @@ async def _compared(
             count=count,
             differences=tuple(kept[:KEPT]),
             tables=names,
+            altered=await adapter.altered(run_id),
         )
 
 
