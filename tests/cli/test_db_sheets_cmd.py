@@ -17,6 +17,8 @@ from tests.db import rows
 from tests.db.books import Book, one_of_each
 from tests.servers.sheets import ACCOUNT, SPREADSHEET, Sheets, adapter_of
 
+AWAY = "sheets.base_url=http://127.0.0.1:1/v4/spreadsheets"
+"""A place where no one answers."""
 Qts = Callable[..., tuple[int, str, str]]
 
 
@@ -167,6 +169,11 @@ def test_the_mode_says_which_server_is_read(
         (("verify", "--db", f"sheets://{SPREADSHEET}"), {}, "--db names a spreadsheet; give it by --sheets"),
         (("verify", "--db", "redis://127.0.0.1"), {}, "its scheme is 'redis'"),
         (("status", "--sheets", "elsewhere"), {}, f"is there and shared with {ACCOUNT}"),
+        (
+            ("status", "--sheets", SPREADSHEET, "--set", AWAY),
+            {},
+            "(ConnectionError); try again in a minute; if it stays",
+        ),
         (("status", "--sheets", SPREADSHEET, "--db", "sqlite:///x"), {}, "give one of them"),
         (("verify",), {"QTS_SHEETS_ID": ""}, "no spreadsheet is named: give --sheets ID"),
         (("migrate-from-sheets",), {"QTS_DB_URL": ""}, "no database is named: give --db"),

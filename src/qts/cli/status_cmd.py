@@ -52,11 +52,12 @@ def add_parser(subparsers: Any) -> None:
 def _command(
     subparsers: Any, name: str, help_text: str, run: Callable[[argparse.Namespace], int], *, cached: bool
 ) -> argparse.ArgumentParser:
+    with_cache = ", with --cache too" if name == "positions" else ""
     command: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=help_text,
-        description=f"Show {help_text}. Times are the market's, with --csv and --json UTC. Without --data-dir: the "
-        "newest run in ./qts-data that is running, else the newest.",
+        description=f"Show {help_text}. Times are the market's, with --csv and --json UTC{with_cache}. Without "
+        "--data-dir: the newest run in ./qts-data that is running, else the newest.",
     )
     place = command.add_mutually_exclusive_group()
     place.add_argument("--data-dir", type=Path, metavar="DIR", help="the run's directory")

@@ -78,6 +78,7 @@ def average(value: Decimal | None) -> str:
     return text.rstrip("0").rstrip(".")
 
 
+_AVERAGES: Final = frozenset({"average_cost", "average_fill_price"})
 _ABSENT: Final = {"limit": "market", "stop": "-", "take": "-", "trail": "-", "average_fill_price": "-"}
 """What the absence of a value says, by column; in others it is unknown."""
 
@@ -86,7 +87,7 @@ def _shown(key: str, value: Any, time: MarketTime) -> str:
     if value is None:
         return _ABSENT.get(key, "?")
     if isinstance(value, Decimal):
-        return amount(value) if key != "average_cost" else average(value)
+        return average(value) if key in _AVERAGES else amount(value)
     if isinstance(value, bool):
         return "forced" if value else ""
     return time.bare(value) if key.endswith("_at") else str(value)

@@ -236,7 +236,7 @@ def test_rows_that_someone_changed_are_named_and_not_moved(rig: Rig, book: Book,
     ]
     assert not done.is_equal
     # And nothing of the run is moved
-    with pytest.raises(StorageError, match="row 3 is not as it was written"):
+    with pytest.raises(StorageError, match="row 2 is not as it was written"):
         rig.move()
     (compared,) = rig.compare()
     assert compared.rows["t_ledger"] == 3

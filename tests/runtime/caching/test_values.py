@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 import msgspec
+import pytest
 
 from qts.cache.contracts import BookValue, Level, PositionValue, PriceValue, RiskValue
 from qts.capital.contracts import Pool
@@ -94,7 +95,7 @@ def test_a_position_that_was_sold_is_nothing_at_no_price() -> None:
     )
 
 
-def order(filled: int) -> Order:
+def order(filled: int, state: OrderState = OrderState.PARTIAL) -> Order:
     request = OrderRequest(
         client_order_id="o1",
         decision_id="d1",
@@ -108,7 +109,7 @@ def order(filled: int) -> Order:
         ts_ns=1,
         type=OrderType.LIMIT,
     )
-    return Order(request, "a1", OrderState.PARTIAL, D(filled), 2)
+    return Order(request, "a1", state, D(filled), 2)
 
 
 def test_the_average_of_an_order_is_told_only_where_its_fills_add_up() -> None:
@@ -119,6 +120,16 @@ def test_the_average_of_an_order_is_told_only_where_its_fills_add_up() -> None:
 
     assert order_value(order(30), (D(20), D(2400)), at_ns=9).avg_fill_price is None
     assert order_value(order(0), None, at_ns=9).avg_fill_price is None
+
+
+@pytest.mark.parametrize(
+    ("state", "pending"), [("UNKNOWN", 30), ("CANCELLED", 0), ("REJECTED", 0), ("NOT_SENT", 0), ("FILLED_LATE", 0)]
+)
+def test_nothing_is_pending_of_an_order_that_has_ended(state: str, pending: int) -> None:
+    # Given 40 ordered and 10 of them filled
+    value = order_value(order(10, OrderState(state)), None, at_ns=9)
+    # Then the other 30 are pending only while they may still be filled
+    assert (value.status, value.qty, value.filled_qty, value.pending_qty) == (state, 40, 10, pending)
 
 
 def test_risk_counts_from_the_opening_of_the_day() -> None:

@@ -15,7 +15,15 @@ import msgspec
 
 from qts.db.sheets.access import SheetsAccess
 from qts.db.sheets.call_thread import CallThread
-from qts.db.sheets.failures import Answer, GridTooSmall, TabExists, TabMissing, asked_pause_s, error_of
+from qts.db.sheets.failures import (
+    Answer,
+    GridTooSmall,
+    SheetsUnavailable,
+    TabExists,
+    TabMissing,
+    asked_pause_s,
+    error_of,
+)
 from qts.db.sheets.pacing import Pacing
 from qts.db.sheets.session import Sender
 from qts.db.sheets_config import SheetsConfig
@@ -92,7 +100,7 @@ class SheetsClient:
         query = urlencode([*(("ranges", cells) for cells in ranges), *_READ])
         found = self._decoded(await self._call("GET", f"/values:batchGet?{query}", None, what), _ManyValues, what)
         if len(found.valueRanges) != len(ranges):
-            self._fail(Unavailable(f"{self._tried(what)}: the answer has {len(found.valueRanges)} ranges"))
+            self._fail(SheetsUnavailable(f"{self._tried(what)}: the answer has {len(found.valueRanges)} ranges"))
         return [one.values for one in found.valueRanges]
 
     async def put_many(self, ranges: Sequence[tuple[str, Cells]], what: str) -> None:
@@ -131,7 +139,7 @@ class SheetsClient:
         try:
             return await thread.run(lambda: sender.send(method, url, data, what), deadline_s)
         except TimeoutError:
-            self._fail(Unavailable(f"{self._tried(what)}: no answer within {deadline_s:g} s"))
+            self._fail(SheetsUnavailable(f"{self._tried(what)}: no answer within {deadline_s:g} s"))
         except (Unavailable, InputError) as error:
             self._fail(error)
 
@@ -146,7 +154,7 @@ class SheetsClient:
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.DecodeError:
-            self._fail(Unavailable(f"{self._tried(what)}: the answer is none of Google Sheets"))
+            self._fail(SheetsUnavailable(f"{self._tried(what)}: the answer is none of Google Sheets"))
 
     def _tried(self, what: str) -> str:
         return f"spreadsheet {self._access.spreadsheet_id}: cannot {what}"

@@ -92,7 +92,7 @@ async def _changed(
         first = _first(progress, layout, looked_at)
         for place, cells in enumerate(page, first):
             if any(cells) and not layout.is_intact(cells):
-                names.append(f"row {cells[0] or f'in place {place}'} was changed")
+                names.append(f"{layout.name_of(cells, place)} was changed")
         looked_at[title] = first + PAGE
         if looked_at[title] > end or not left:
             break

@@ -19,6 +19,10 @@ _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 _MOST_TEXT: Final = 200
 
 
+class SheetsUnavailable(Unavailable):
+    """A spreadsheet does not answer now, or its quota is used up; see :class:`~qts.errors.Unavailable`."""
+
+
 class TabMissing(StorageError):
     """A tab that a range names is not there."""
 
@@ -62,7 +66,7 @@ def error_of(access: SheetsAccess, what: str, answer: Answer) -> QtsError:
     tried = f"spreadsheet {access.spreadsheet_id}: cannot {what}"
     found = f"{answer.status} {told.status}".strip() + (f", {text}" if text else "")
     if answer.status in _TRANSIENT or (answer.status == 403 and _is_quota(told)):
-        return Unavailable(f"{tried}: Google Sheets answers {found}")
+        return SheetsUnavailable(f"{tried}: Google Sheets answers {found}")
     if answer.status == 400:
         special = _of_bad_request(f"{tried}: {found}", told.message)
         if special is not None:

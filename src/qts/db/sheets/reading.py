@@ -41,13 +41,13 @@ async def rows(
         lacking = min(PAGE, progress.count(layout) + 2 - first) - len(page)
         for place, cells in enumerate([*page, *[[]] * lacking], first):
             if whole and not layout.is_intact(cells):
-                raise _changed(progress, layout, f"row {place} is not as it was written")
+                raise _changed(progress, layout, f"{layout.name_of(cells, place)} is not as it was written")
             if not any(cells):
                 continue
             try:
                 values = layout.values(cells)
             except ValueError as error:
-                raise _changed(progress, layout, f"row {place}: {error}") from error
+                raise _changed(progress, layout, f"{layout.name_of(cells, place)}: {error}") from error
             if layout.is_numbered:
                 yield values
             else:

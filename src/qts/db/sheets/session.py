@@ -13,8 +13,8 @@ from google.oauth2.service_account import Credentials
 
 from qts.access import is_near
 from qts.db.sheets.access import CREDENTIALS, SheetsAccess
-from qts.db.sheets.failures import Answer, not_signed_in
-from qts.errors import InputError, Unavailable
+from qts.db.sheets.failures import Answer, SheetsUnavailable, not_signed_in
+from qts.errors import InputError
 
 _SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
 _CONNECT_S: Final = 10.0
@@ -73,12 +73,12 @@ class SignedSession:
             return answer
         except auth.RefreshError as error:
             if error.retryable:
-                raise Unavailable(_away(access, what, "the server that signs in does not answer")) from None
+                raise SheetsUnavailable(_away(access, what, "the server that signs in does not answer")) from None
             raise not_signed_in(access, what, _code(error)) from None
         except (requests.Timeout, auth.TimeoutError):
-            raise Unavailable(_away(access, what, f"no answer within {self._timeout[1]:g} s")) from None
+            raise SheetsUnavailable(_away(access, what, f"no answer within {self._timeout[1]:g} s")) from None
         except (requests.RequestException, auth.GoogleAuthError, OSError) as error:
-            raise Unavailable(_away(access, what, f"it cannot be reached ({type(error).__name__})")) from None
+            raise SheetsUnavailable(_away(access, what, f"it cannot be reached ({type(error).__name__})")) from None
 
     def _answer(self, method: str, url: str, body: bytes | None) -> Answer:
         with self._session.request(
@@ -114,7 +114,7 @@ def _content(response: Any) -> bytes:
     for part in response.iter_content(_CHUNK):
         size += len(part)
         if size > _MOST_BYTES:
-            raise Unavailable(f"an answer of Google Sheets is longer than {_MOST_BYTES} bytes")
+            raise SheetsUnavailable(f"an answer of Google Sheets is longer than {_MOST_BYTES} bytes")
         parts.append(part)
     return b"".join(parts)
 

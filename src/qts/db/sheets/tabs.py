@@ -81,6 +81,11 @@ class Layout(NamedTuple):
         place = self._place_of_check
         return bool(cells[place] == _check(cells[0], cells[1:place], cells[place + 1 : self.width]))
 
+    @staticmethod
+    def name_of(cells: Sequence[Any], place: int) -> str:
+        """Return what a row is called for people: its key in column A, else its place in the tab, from 1."""
+        return f"row {(cells[0] if cells else '') or f'in place {place}'}"
+
     @property
     def _place_of_check(self) -> int:
         return len(self.columns) + (0 if self.is_long else 1)

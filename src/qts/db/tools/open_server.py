@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from qts.db.access import URL
 from qts.db.adapter import DataSourceAdapter
 from qts.db.servers import opener_of
+from qts.db.sheets.failures import SheetsUnavailable
 from qts.db.sheets_config import SheetsConfig
 from qts.errors import InputError, Unavailable
 
@@ -49,4 +50,9 @@ async def opened(adapter: DataSourceAdapter) -> AsyncIterator[DataSourceAdapter]
 
 def unreachable(error: Unavailable) -> InputError:
     """Return the error for a command that was given a server which does not answer."""
+    if isinstance(error, SheetsUnavailable):
+        return InputError(
+            f"{error}; try again in a minute; if it stays so, see that this machine reaches the base_url of "
+            "config/sheets.yaml"
+        )
     return InputError(f"{error}; start the server there, or give the URL of one that runs with --db or {URL}")

@@ -170,7 +170,7 @@ class CacheReader:
         of = f"of account {account} " if account else ""
         return (
             f"the cache has no session {of}under the prefix {self._config.prefix!r}: none runs with this --cache, "
-            f"or it has ended, or shown nothing for {self._config.view_ms / 1_000:g} s"
+            f"or it has ended, or has shown nothing for {self._config.view_ms / 1_000:g} s"
         )
 
     @property

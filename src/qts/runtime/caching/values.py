@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from qts.cache.contracts import BookValue, Level, OrderValue, PositionValue, PriceValue, RiskValue
 from qts.clock import NS_PER_MS
 from qts.execution.contracts import Order
+from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import PositionRow
 from qts.market.contracts import Bar, Quote, Tick
 from qts.money import ZERO, magnitude, minus, plus, ratio, sum_of, times, truncate_to
@@ -101,7 +102,8 @@ def position_value(
 def order_value(order: Order, filled: tuple[Decimal, Decimal] | None, at_ns: int) -> OrderValue:
     """Return an order; ``filled`` is the quantity and the amount of its fills, None where they are not known.
 
-    The average is left out where they do not add up to what the order has filled.
+    The average is left out where they do not add up to what the order has filled. Nothing is pending of an order
+    that has ended: a venue that refused or cancelled it fills no more.
     """
     average = None
     if filled is not None and filled[0] and filled[0] == order.filled:
@@ -114,7 +116,7 @@ def order_value(order: Order, filled: tuple[Decimal, Decimal] | None, at_ns: int
         side=order.side.value,
         qty=order.qty,
         filled_qty=order.filled,
-        pending_qty=order.remaining,
+        pending_qty=ZERO if order.state in FINAL_STATES else order.remaining,
         limit=order.limit,
         avg_fill_price=average,
     )
