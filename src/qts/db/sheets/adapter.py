@@ -22,18 +22,18 @@ from qts.db.contracts import ConfigRow, Record, RunRow, StrategyFile
 from qts.db.day_results import results_of
 from qts.db.sheets import reading
 from qts.db.sheets.access import SheetsAccess
-from qts.db.sheets.claims import HELD_S, Claimant
+from qts.db.sheets.claims import Claims, refuse_account
 from qts.db.sheets.client import SheetsClient
 from qts.db.sheets.comparing import altered_rows
 from qts.db.sheets.pacing import Pacing, pacing_of
 from qts.db.sheets.run_sheet import RunSheet
-from qts.db.sheets.runs import Progress, begun
+from qts.db.sheets.runs import Progress, begun, changed_by
 from qts.db.sheets.runs_tab import RunsTab
 from qts.db.sheets.session import SignedSession
 from qts.db.sheets.tabs import BY_TABLE, CONFIG, LEDGER, POSITIONS, STRATEGIES, Layout, file_of, of_config, of_file
 from qts.db.sheets_config import SheetsConfig
 from qts.db.unfit_rows import refuse_unfit
-from qts.errors import BatchRefused, ContractError, Fenced, Gap, InputError, StateError, StorageError, Unavailable
+from qts.errors import BatchRefused, ContractError, Gap, InputError, StateError, StorageError, Unavailable
 from qts.market.contracts import Bar
 
 SERVER: Final = "Google Sheets API v4"
@@ -69,9 +69,7 @@ class GoogleSheetsAdapter:
         )
         self._runs = RunsTab(self._client, self._tell)
         self._sheets: dict[str, RunSheet] = {}
-        self._claimant = Claimant()
-        self._epochs: dict[str, int] = {}
-        """The epochs of this adapter's claims, by run."""
+        self._claims = Claims(self._runs, self._clock, self._name)
         self._told: list[str] = []
         self._is_open = False
         self._one_writes = asyncio.Lock()
@@ -103,14 +101,13 @@ class GoogleSheetsAdapter:
 
     async def close(self) -> None:
         """Let go of what was claimed and of the connections; may be called twice."""
-        if self._is_open and self._epochs:
+        if self._is_open:
             with suppress(StorageError, InputError, TimeoutError):
-                async with asyncio.timeout(_RELEASE_S):
-                    await self._release()
+                async with asyncio.timeout(_RELEASE_S), self._one_writes:
+                    await self._claims.give_up()
         self._is_open = False
-        self._epochs.clear()
         self._sheets.clear()
-        self._claimant.end()
+        self._claims.end()
         self._client.close()
 
     # -- runs --------------------------------------------------------------------------------------------------
@@ -119,37 +116,10 @@ class GoogleSheetsAdapter:
         """Make this the writer of the run, or of its account, until :meth:`close`; return the epoch."""
         self._require_open()
         async with self._one_writes:
-            runs, now_ns = await self._runs.read(), self._clock.time_ns()
-            mine = runs.get(run.run_id) or begun(run)
-            of_account = [
-                one
-                for one in runs.values()
-                if whole_account and one.whole_account and one.run.account == run.account and one.epoch
-            ]
-            for one in (mine, *of_account):
-                if rival := self._claimant.rival_of(one, now_ns):
-                    raise Fenced(
-                        f"{self._name}: run {one.run.run_id} of account {one.run.account} is written by {rival}; "
-                        f"end it, or wait until nothing was seen of it for {HELD_S // 60} minutes"
-                    )
-            epoch = max((one.epoch + 1 for one in runs.values()), default=0)
-            epoch = max(epoch, now_ns // NS_PER_S * 1_000)
-            mine = msgspec.structs.replace(
-                mine, epoch=epoch, whole_account=whole_account, holder=self._claimant.holder, seen_ns=now_ns
-            )
-            others = [one for one in of_account if one.run.run_id != run.run_id]
-            await self._runs.require()
-            await self._runs.put(
-                [mine, *(msgspec.structs.replace(one, epoch=epoch, holder="") for one in others)], "claim the run"
-            )
-            found = (await self._runs.read()).get(run.run_id)
-            if found is None or (found.epoch, found.holder) != (epoch, mine.holder):
-                raise Unavailable(f"{self._name}: another process claimed a run at the same moment")
-            self._claimant.begin()
-            self._epochs[run.run_id] = epoch
+            found = await self._claims.claim(run, whole_account=whole_account)
             self._sheets.pop(run.run_id, None)
             self._sheet(run.run_id).progress = found
-            return epoch
+            return found.epoch
 
     async def put_run(self, run: RunRow, files: Sequence[StrategyFile], configs: Sequence[ConfigRow]) -> None:
         """Write down the run, its files and configurations, or what has changed."""
@@ -174,7 +144,7 @@ class GoogleSheetsAdapter:
             progress = await sheet.settle()
             if progress is None or not progress.is_known:
                 raise Gap(first.run_id, 1, first.seq)  # what has no run yet needs its whole copy
-            progress = self._admitted(progress, first.run_id, first.account, first.epoch)
+            progress = self._claims.admitted(progress, first.run_id, first.account, first.epoch)
             newest = progress.applied
             rows: dict[Layout, list[list[Any]]] = {}
             for batch in batches:
@@ -197,14 +167,14 @@ class GoogleSheetsAdapter:
         """
         self._require_open()
         async with self._one_writes:
-            if run_id not in self._epochs:
+            if not self._claims.has(run_id):
                 progress = (await self._runs.read()).get(run_id)
             else:
                 sheet = self._sheet(run_id)
                 asked_ns = sheet.settled_ns
                 is_fresh = asked_ns is not None and self._clock.monotonic_ns() - asked_ns < _ASKED_S * NS_PER_S
                 progress = sheet.progress if is_fresh else await sheet.settle()
-                if progress is not None and self._claimant.is_to_be_seen(progress, self._clock.time_ns()):
+                if progress is not None and self._claims.is_to_be_seen(progress):
                     await sheet.write(progress, {})
                     progress = sheet.progress
             return progress.applied if progress is not None and progress.is_known else 0
@@ -217,7 +187,7 @@ class GoogleSheetsAdapter:
             sheet = self._sheet(run.run_id)
             progress = await sheet.settle()
             if progress is not None:
-                progress = self._admitted(progress, run.run_id, run.account, epoch)
+                progress = self._claims.admitted(progress, run.run_id, run.account, epoch)
                 if progress.is_known and progress.applied >= copy.seq:
                     return progress.applied
             replaced = sheet.replaced
@@ -337,34 +307,12 @@ class GoogleSheetsAdapter:
             self._sheets[run_id] = sheet
         return sheet
 
-    def _admitted(self, progress: Progress, run_id: str, account: str, epoch: int) -> Progress:
-        """Return the progress with the epoch of the writer, which is that of the newest claim.
-
-        A later one goes on: the row of the run was written again from what was known before. Raises BatchRefused
-        for another account, Fenced for an earlier epoch.
-        """
-        self._refuse_account(progress, account)
-        epoch = epoch or self._epochs.get(run_id, 0)
-        if epoch < progress.epoch:
-            raise Fenced(
-                f"run {run_id}: another process has taken it over (epoch {progress.epoch}, this one has {epoch}); "
-                "nothing was written"
-            )
-        return msgspec.structs.replace(progress, epoch=epoch)
-
-    def _refuse_account(self, progress: Progress, account: str) -> None:
-        found = progress.run.account
-        if found != account:
-            raise BatchRefused(
-                f"run {progress.run.run_id} is of account {found} there; it was sent as one of account {account}"
-            )
-
     async def _still(self, sheet: RunSheet, run: RunRow, epoch: int, replaced: int) -> Progress:
         """Return the progress within a copy. Raises Unavailable when what was copied so far has to be again."""
         progress = await sheet.settle()
         if progress is None or sheet.replaced != replaced:
             raise Unavailable(f"{self._name}: someone changed a tab of run {run.run_id} while it was being copied")
-        return self._admitted(progress, run.run_id, run.account, epoch)
+        return self._claims.admitted(progress, run.run_id, run.account, epoch)
 
     async def _put_run(
         self,
@@ -377,21 +325,10 @@ class GoogleSheetsAdapter:
         loading: int,
     ) -> None:
         """Write a run, its files and configurations where they are not there or have changed."""
-        progress = former or begun(run)
-        self._refuse_account(progress, run.account)
-        is_empty = progress.applied == 0 and progress.loading == 0
-        if not progress.is_known:
-            progress = msgspec.structs.replace(progress, run=run, is_known=True)
-        elif run.finished or is_empty:
-            changed = msgspec.structs.replace(
-                progress.run, started_at=run.started_at, finished=run.finished, result=run.result
-            )
-            progress = msgspec.structs.replace(progress, run=changed)
-        if former is None and run.run_id in self._epochs:  # its row was taken away
-            progress = msgspec.structs.replace(
-                progress, epoch=self._epochs[run.run_id], holder=self._claimant.holder
-            )
-        progress = msgspec.structs.replace(progress, loading=max(progress.loading, loading))
+        refuse_account(former or begun(run), run.account)
+        progress = changed_by(former, run, loading)
+        if former is None:
+            progress = self._claims.ours(progress)  # its row was taken away
         found = {
             STRATEGIES: _new(sheet, STRATEGIES, [of_file(file) for file in files]),
             CONFIG: _new(sheet, CONFIG, [of_config(config) for config in configs]),
@@ -401,15 +338,6 @@ class GoogleSheetsAdapter:
             rows = {LEDGER: [], POSITIONS: [], CONFIG: [], **rows}  # its tabs are made by one call
         if progress != former or rows:
             await sheet.write(progress, rows)
-
-    async def _release(self) -> None:
-        async with self._one_writes:
-            runs = await self._runs.read()
-            ours = [one for one in runs.values() if one.holder == self._claimant.holder]
-            if ours:
-                await self._runs.put(
-                    [msgspec.structs.replace(one, holder="") for one in ours], "give up what was claimed"
-                )
 
     async def _known(self, where: Query) -> list[Progress]:
         """Return the progress of the runs that are chosen, by id."""

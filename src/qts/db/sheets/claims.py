@@ -6,8 +6,13 @@ import os
 import platform
 from typing import Final
 
-from qts.clock import NS_PER_S
-from qts.db.sheets.runs import Progress
+import msgspec
+
+from qts.clock import NS_PER_S, Clock
+from qts.db.contracts import RunRow
+from qts.db.sheets.runs import Progress, begun
+from qts.db.sheets.runs_tab import RunsTab
+from qts.errors import BatchRefused, Fenced, Unavailable
 from qts.ids import random_prefix
 
 HELD_S: Final = 600
@@ -41,10 +46,103 @@ class Claimant:
             return ""
         return f"process {pid} on {machine}"
 
-    def is_to_be_seen(self, progress: Progress, now_ns: int) -> bool:
+
+class Claims:
+    """The claims of one adapter on the runs of ``runs``; ``name`` is that of the spreadsheet, for messages."""
+
+    def __init__(self, runs: RunsTab, clock: Clock, name: str) -> None:
+        self._runs, self._clock, self._name = runs, clock, name
+        self._claimant = Claimant()
+        self._epochs: dict[str, int] = {}
+
+    def has(self, run_id: str) -> bool:
+        """Return whether a run was claimed here."""
+        return run_id in self._epochs
+
+    async def claim(self, run: RunRow, *, whole_account: bool) -> Progress:
+        """Write down that this is the writer of a run, or of its account, and look whether it is; see the port."""
+        runs, now_ns = await self._runs.read(), self._clock.time_ns()
+        mine = runs.get(run.run_id) or begun(run)
+        of_account = [
+            one
+            for one in runs.values()
+            if whole_account and one.whole_account and one.run.account == run.account and one.epoch
+        ]
+        for one in (mine, *of_account):
+            if rival := self._claimant.rival_of(one, now_ns):
+                raise Fenced(
+                    f"{self._name}: run {one.run.run_id} of account {one.run.account} is written by {rival}; "
+                    f"end it, or wait until nothing was seen of it for {HELD_S // 60} minutes"
+                )
+        epoch = max((one.epoch + 1 for one in runs.values()), default=0)
+        epoch = max(epoch, now_ns // NS_PER_S * 1_000)
+        holder = self._claimant.holder
+        mine = msgspec.structs.replace(
+            mine, epoch=epoch, whole_account=whole_account, holder=holder, seen_ns=now_ns
+        )
+        others = [
+            msgspec.structs.replace(one, epoch=epoch, holder="")
+            for one in of_account
+            if one.run.run_id != run.run_id
+        ]
+        await self._runs.require()
+        await self._runs.put([mine, *others], "claim the run")
+        found = (await self._runs.read()).get(run.run_id)
+        if found is None or (found.epoch, found.holder) != (epoch, holder):
+            raise Unavailable(f"{self._name}: another process claimed a run at the same moment")
+        self._claimant.begin()
+        self._epochs[run.run_id] = epoch
+        return found
+
+    def admitted(self, progress: Progress, run_id: str, account: str, epoch: int) -> Progress:
+        """Return the progress with the epoch of the writer: that of the newest claim; 0: of the claim made here.
+
+        A later one goes on: the row of the run was written again from what was known before. Raises BatchRefused
+        for another account, Fenced for an earlier epoch.
+        """
+        refuse_account(progress, account)
+        epoch = epoch or self._epochs.get(run_id, 0)
+        if epoch < progress.epoch:
+            raise Fenced(
+                f"run {run_id}: another process has taken it over (epoch {progress.epoch}, this one has {epoch}); "
+                "nothing was written"
+            )
+        return msgspec.structs.replace(progress, epoch=epoch)
+
+    def ours(self, progress: Progress) -> Progress:
+        """Return the progress with the claim that was made here, if one was."""
+        epoch = self._epochs.get(progress.run.run_id)
+        if epoch is None:
+            return progress
+        return msgspec.structs.replace(progress, epoch=epoch, holder=self._claimant.holder)
+
+    def is_to_be_seen(self, progress: Progress) -> bool:
         """Return whether a run of ours has not been written for so long that others soon take us for gone."""
-        is_ours = progress.holder == self.holder
-        return is_ours and now_ns - progress.seen_ns > HELD_S // 4 * NS_PER_S
+        is_ours = progress.holder == self._claimant.holder
+        return is_ours and self._clock.time_ns() - progress.seen_ns > HELD_S // 4 * NS_PER_S
+
+    async def give_up(self) -> None:
+        """Write down that the runs that were claimed here have no writer any more."""
+        if self._epochs:
+            runs = await self._runs.read()
+            ours = [one for one in runs.values() if one.holder == self._claimant.holder]
+            if ours:
+                released = [msgspec.structs.replace(one, holder="") for one in ours]
+                await self._runs.put(released, "give up what was claimed")
+
+    def end(self) -> None:
+        """Forget what was claimed, whether it was given up or not; may be called twice."""
+        self._epochs.clear()
+        self._claimant.end()
+
+
+def refuse_account(progress: Progress, account: str) -> None:
+    """Raise BatchRefused for a run that is of another account there."""
+    found = progress.run.account
+    if found != account:
+        raise BatchRefused(
+            f"run {progress.run.run_id} is of account {found} there; it was sent as one of account {account}"
+        )
 
 
 def _is_alive(pid: str, name: str) -> bool:

@@ -75,6 +75,23 @@ def begun(run: RunRow) -> Progress:
     return Progress(run, 0, 0, 0, False, "", 0, titles, (0,) * len(OF_A_RUN), False)
 
 
+def changed_by(former: Progress | None, run: RunRow, loading: int) -> Progress:
+    """Return the progress of a run as it is written down now; ``former`` None: it is not there yet.
+
+    A run that has no batch yet may have been begun another time; one that has some only ends. ``loading``: the
+    batch up to which a copy is going to be written, 0 for none.
+    """
+    progress = former or begun(run)
+    if not progress.is_known:
+        progress = msgspec.structs.replace(progress, run=run, is_known=True)
+    elif run.finished or (progress.applied == 0 and progress.loading == 0):
+        changed = msgspec.structs.replace(
+            progress.run, started_at=run.started_at, finished=run.finished, result=run.result
+        )
+        progress = msgspec.structs.replace(progress, run=changed)
+    return msgspec.structs.replace(progress, loading=max(progress.loading, loading))
+
+
 def next_title(title: str) -> str | None:
     """Return the title of the tab that takes the place of one, "NAME (2)" of "NAME"; None behind the last."""
     found = _NUMBER.search(title)
