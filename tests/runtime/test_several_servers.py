@@ -27,6 +27,12 @@ from tests.runtime.test_server_sessions import has_the_book, on_paper, run, shor
 from tests.sim.sessions import comparable, spike_plan
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the begin of a session wait for the spreadsheet's first answer, however slow the machine is."""
+    monkeypatch.setattr(server_follower, "_SHEETS_WAIT_S", 20.0)
+
+
 def followed(
     directory: Path,
     mode: str = "",
@@ -152,12 +158,12 @@ def test_whatever_is_wrong_with_the_spreadsheet_the_session_is_the_same(
 def test_credentials_that_come_back_are_used_in_the_same_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a spreadsheet whose credentials are refused twice
-    monkeypatch.setattr(server_follower, "_SHEETS_PAUSES_S", (0.01,))
+    # Given a spreadsheet whose credentials are refused once
+    monkeypatch.setattr(server_follower, "_SHEETS_PAUSES_S", (0.001,))
     sheets = ScriptedServer()
 
     def refuse(call: str) -> None:
-        if sheets.calls.count("open") <= 2:
+        if sheets.calls.count("open") <= 1:
             _refused(call)
 
     sheets.fails = refuse

@@ -34,7 +34,8 @@ from tests.sim.test_kill import QUIET, assert_same_end, undisturbed_of
 
 __all__ = ["once"]
 
-KILLS = 200 if EVERY_KILL else 4
+SCENARIOS, KILLS = (40, 5) if EVERY_KILL else (1, 4)
+"""Sessions, and how often each is killed."""
 
 
 @pytest.fixture
@@ -92,11 +93,12 @@ def assert_exact(directory: Path, database: Database, sheets: Sheets, key: Path)
     assert of_sheets.rows > 10, "the session is worth following"
 
 
+@pytest.mark.parametrize("number", range(SCENARIOS))
 def test_kills_leave_both_exact(
-    book_database: Database, sheets: Sheets, key: Path, tmp_path: Path, once: Once
+    number: int, book_database: Database, sheets: Sheets, key: Path, tmp_path: Path, once: Once
 ) -> None:
     # Given a session that both follow, with a spreadsheet some of whose calls are cut before or after their effect
-    rng = random.Random(18)
+    rng = random.Random(number)
     sheets.cut = lambda call: rng.choices(["", "before", "after"], [20, 1, 1])[0]
     most = {"record": 150, "row": 300, "before": 2, "inside": 2, "after": 2}
     kills = [(rng.randint(1, most[place]), place) for place in rng.choices(PLACES, k=KILLS)]
