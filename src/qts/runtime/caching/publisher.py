@@ -45,8 +45,8 @@ _CLOSE_S: Final = 0.5
 _WRITERS_S: Final = 1.0
 """The time between two looks at whether another session writes as the same account."""
 _AWAY_S: Final = 0.25
-"""The same while the cache is left alone."""
-_MOST_PER_S: Final = 10_000
+"""The same while the cache does not take values: what it would miss is not worth the session's time."""
+_MOST_PER_S: Final = 5_000
 """The values for which it looks in a second: each takes the interpreter from the session for some 15 µs."""
 _MOST: Final = 250
 """The values of one round trip: as long as they are encoded the session may have to wait."""
@@ -205,7 +205,7 @@ class CachePublisher:
         try:
             while not self._ending.is_set():
                 found = self._collect()
-                pause_s = max(EVERY_S, found / _MOST_PER_S) if self._is_answering() else _AWAY_S
+                pause_s = max(EVERY_S, found / _MOST_PER_S) if self._name == "WRITING" else _AWAY_S
                 await asyncio.wait((writing,), timeout=pause_s)
                 if writing.done():
                     break
