@@ -15,10 +15,11 @@ import pytest
 from msgspec.structs import replace
 
 from qts.broker.contracts import BrokerOrderState
-from qts.clock import NS_PER_S
+from qts.clock import NS_PER_S, PacedClock, from_ns
 from qts.execution.contracts import AckStatus, BrokerDisconnect, Order, OrderState
 from qts.ledger.contracts import BookingKind
 from qts.market.contracts import Quote
+from qts.runtime.drivers import loop_session
 from qts.runtime.drivers.sync import run_to_completion
 from qts.strategy.contracts import Side
 from tests.broker.scripted import NAMED, ScriptedBroker
@@ -120,6 +121,32 @@ def test_an_order_of_another_quantity_is_neither_ours_nor_a_proof_of_absence(ses
 
     assert running.order().state is OrderState.UNKNOWN
     assert codes(running, "may be one of")
+
+
+def test_at_a_broker_that_names_our_orders_one_without_a_name_is_never_ours(session: Session) -> None:
+    running = unanswered(session, arrives=False)
+    session.broker.order_by_hand(SYMBOL, Side.BUY, 10, kst(10, 0, 1))
+
+    asks(running, 2)
+    asks(running, 4)
+
+    assert running.order().state is OrderState.NOT_SENT
+
+
+def test_an_order_whose_fill_was_faster_than_its_answer_gets_its_number_later(session: Session) -> None:
+    session.broker.capabilities = BY_NUMBER
+    running = unanswered(session, arrives=True)
+    key = running.order().client_order_id
+    session.broker.fill(key, 4, PRICE, kst(10, 0, 1))
+    told(running)
+    assert (running.order().state, running.order().newest_number) == (OrderState.PARTIAL, "")
+
+    asks(running, 2)
+    assert running.order().newest_number == "scripted-o1"
+    session.broker.end(key, kst(10, 0, 3), told=False)
+    asks(running, 5)
+
+    assert (running.order().state, running.order().filled) == (OrderState.CANCELLED, D(4))
 
 
 def test_an_order_that_is_older_than_ours_is_not_ours(session: Session) -> None:
@@ -670,3 +697,38 @@ def test_what_is_uncertain_is_asked_for_every_second_and_the_rest_every_three(se
 
     session.broker.capabilities = replace(NAMED, requests_per_s=1)
     assert running.kernel.unresolved.interval_ns == 30 * NS_PER_S, "a broker that takes one request a second"
+
+
+async def test_a_session_on_the_loop_compares_by_itself_also_while_no_value_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every three seconds of real time; every second while an order is UNKNOWN."""
+    now = [0]
+    monkeypatch.setattr(loop_session, "stopwatch_ns", lambda: now[0])
+    broker, scripted = ScriptedBroker(), ScriptedStrategy()
+
+    async def no_commands() -> None:
+        return None
+
+    async with live(tmp_path, strategies=[scripted], settings={}, broker=broker) as rig:
+        kernel = rig.kernel
+        clock = PacedClock(from_ns(kst(10)))
+        session = loop_session.LoopSession(kernel, clock, lambda share, moment: None, no_commands)
+
+        async def is_requested(at_ms: int) -> bool:
+            now[0], kernel.due.unresolved = at_ms * 1_000_000 + 10**12, False
+            await session.run_periodic_work()
+            return kernel.due.unresolved
+
+        assert [await is_requested(ms) for ms in (0, 1_000, 2_999, 3_000, 4_000)] == [
+            True,
+            False,
+            False,
+            True,
+            False,
+        ]
+        broker.answers.append(AckStatus.UNKNOWN)
+        scripted.wants(Side.BUY, qty=10)
+        await rig.show(quote(0))
+        await rig.until(kernel.unresolved.any)
+        assert [await is_requested(ms) for ms in (4_000, 4_999, 5_000, 5_999)] == [True, False, True, False]

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from qts.broker.contracts import BrokerOrder
-from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.execution.contracts import Order, VenueRef
 from qts.execution.fit import CLOCKS_APART_NS
 from qts.execution.working import WorkingOrders
-
-WITHOUT_ANSWER = frozenset({OrderState.INTENT, OrderState.PENDING_NEW, OrderState.UNKNOWN})
 
 
 def is_same(theirs: BrokerOrder, ours: Order) -> bool:
@@ -36,7 +34,7 @@ def known(theirs: BrokerOrder, orders: WorkingOrders, by_ref: Mapping[VenueRef, 
 
 
 def claimable(order: Order, foreign: Iterable[BrokerOrder]) -> list[BrokerOrder]:
-    """Return the orders at the broker without a name that ``order``, which was not answered, may be.
+    """Return the orders at the broker without a name that ``order``, whose number is not known, may be.
 
     ``foreign``: those that are known to be none of ours are not among them. The quantity does not decide: a list
     may show it wrong.
@@ -58,12 +56,13 @@ def is_alike(theirs: BrokerOrder, ours: Order) -> bool:
 def sole_match(order: Order, may_be: Sequence[BrokerOrder], others: Iterable[Order]) -> BrokerOrder | None:
     """Return the only one of ``may_be`` that is like ``order``; None where there are more, or none.
 
-    None as well where another of ``others``, our open orders, was not answered either and may be it.
+    None as well where another of ``others``, our open orders, has no number either and may be it.
     """
     alike = [one for one in may_be if is_alike(one, order)]
-    rivals = [
-        one
-        for one in others
-        if one is not order and one.state in WITHOUT_ANSWER and (one.symbol, one.side) == (order.symbol, order.side)
-    ]
-    return alike[0] if len(alike) == 1 and not rivals else None
+    if len(alike) != 1:
+        return None
+    (match,) = alike
+    has_rival = any(
+        one is not order and not one.venue_refs and is_alike(match, one) and claimable(one, alike) for one in others
+    )
+    return None if has_rival else match

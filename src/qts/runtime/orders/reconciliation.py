@@ -245,10 +245,11 @@ class OrderReconciler:
         key, now_ns, is_unknown = order.client_order_id, answer.asked_ns, order.state is OrderState.UNKNOWN
         found, is_executed = answer.ours.get(key), key in answer.executed
         may_be: Sequence[BrokerOrder] = ()
-        if found is None:
+        has_number = bool(order.venue_refs) or self._broker.capabilities.client_order_ids
+        if found is None and not has_number:
             may_be = claimable(order, answer.others)
-            found = sole_match(order, may_be, self._orders) if is_unknown and not is_executed else None
-        if is_unknown and (found is not None or is_executed):
+            found = sole_match(order, may_be, self._orders)
+        if (is_unknown and is_executed) or (found is not None and (is_unknown or not has_number)):
             ref = None if found is None else found.ref
             ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
             order = apply_ack(order, ack, now_ns)
