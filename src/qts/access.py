@@ -34,6 +34,8 @@ _SECRET: Final = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"[a-z][a-z0-9_+.-]{0,40}", re.IGNORECASE)
 """Text that is short and plain enough to be shown: a scheme or the name of a parameter."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+"""Bytes of an argument that are no UTF-8 come as these."""
 _OTHERS_MAY_READ: Final = 0o077
 
 
@@ -84,6 +86,8 @@ def split_url(url: str, kind: UrlKind) -> SplitResult:
         raise InputError(f"the {kind.name} URL has a part behind #, which means nothing; allowed is {kind.form}")
     if _CONTROL.search(unquote(url)):
         raise InputError(f"the {kind.name} URL has a control character; allowed is {kind.form}")
+    if _SURROGATE.search(url):
+        raise InputError(f"the {kind.name} URL has bytes that are no text in UTF-8; allowed is {kind.form}")
     return split
 
 

@@ -104,6 +104,7 @@ def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
         ("redis://host/9999999", ("no number of a database",)),
         ("redis://host/0#x", ("behind #",)),
         ("redis://ho%0Ast/0", ("control character",)),
+        ("redis://ho\udcffst/0", ("no text in UTF-8",)),
         (f"{NEAR}?tls=on", ("tls", "'on'", "verify-full")),
         (f"{NEAR}?sslmode=disable", ("'sslmode'", "not known", "tlsrootcert")),
         (f"{NEAR}?tlsrootcert=/no/such.crt", ("/no/such.crt", "no file")),

@@ -116,6 +116,7 @@ def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
         ("postgresql://u@host:70000/book", ("host or port",)),
         ("postgresql://u@host/book#x", ("behind #",)),
         ("postgresql://u@host/bo%00ok", ("control character",)),
+        ("postgresql://u@ho\udcffst/book", ("no text in UTF-8",)),
         (f"{NEAR}?sslmode=prefer", ("sslmode", "'prefer'", "verify-full")),
         (f"{NEAR}?timeout=5", ("'timeout'", "not known", "sslmode")),
         (f"{NEAR}?sslmode=disable&sslmode=require", ("'sslmode'", "twice")),
