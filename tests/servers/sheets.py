@@ -17,6 +17,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,7 +119,8 @@ class Sheets:
         """An error with which every call is answered."""
         self.cut: Callable[[Call], str] = lambda call: ""
         """What happens to the connection of a call: "" nothing, "before" it is cut before the call is done, "after"
-        behind it, without an answer, "hold" it is done and the answer does not come before :meth:`let_go`."""
+        behind it, without an answer, "hold" it is done and the answer does not come before :meth:`let_go`,
+        "drip" it comes a byte at a time."""
         self.is_revoked = False
         """Whether the server that signs in refuses the key."""
         self.may_write = True
@@ -393,8 +395,8 @@ class Sheets:
             beside.write_text(json.dumps([vars(tab) for tab in self.tabs]), "utf-8")
             beside.replace(self._state)
 
-    def wait_for_release(self) -> None:
-        self._released.wait()
+    def wait_for_release(self, most_s: float | None = None) -> bool:
+        return self._released.wait(most_s)
 
 
 def adapter_of(sheets: Sheets, key: Path, **given: Any) -> DataSourceAdapter:
@@ -491,6 +493,9 @@ def _handler(sheets: Sheets) -> type[BaseHTTPRequestHandler]:
                     return
                 if fault == "hold":
                     sheets.wait_for_release()
+                if fault == "drip":
+                    self._drip()
+                    return
                 call.status = 200
                 self._send(200, answer)
             except Refused as error:
@@ -499,6 +504,14 @@ def _handler(sheets: Sheets) -> type[BaseHTTPRequestHandler]:
                     return
                 told = {"code": error.code, "message": str(error), "status": error.status}
                 self._send(error.code, {"error": told}, error.headers)
+
+        def _drip(self) -> None:
+            """Begin an answer, and go on with it byte by byte until the connection is cut."""
+            self.close_connection = True
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            with suppress(OSError):
+                while not sheets.wait_for_release(0.02):
+                    self.wfile.write(b" ")
 
         def _send(self, code: int, answer: Any, headers: dict[str, str] | None = None) -> None:
             content = json.dumps(answer).encode()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 
 import pytest
 
+from qts.db.sheets import client
 from qts.errors import StateError, Unavailable
 from tests.db import rows
 from tests.db.books import CONFIGS, FILES
@@ -121,6 +123,28 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(tmp_path: Path) ->
             # and it goes on over another connection, where the batch is
             rig.sheets.cut = lambda call: ""
             assert await patiently(rig, lambda: writer.adapter.applied("run-1")) == 1
+            await rig.assert_same(writer.adapter)
+
+
+async def test_an_answer_that_comes_a_byte_at_a_time_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_MARGIN_S", 0.2)
+    with rig_at(tmp_path, timeout_s=0.2) as rig:
+        async with rig.writer() as writer:
+            rig.trade()
+            # Given an answer whose every byte comes in time, and which has no end
+            rig.sheets.cut = lambda call: "drip" if call.kind == "values:batchUpdate" else ""
+            assert "no answer within 0.4 s" in str(await error_of(writer.send()))
+            # Then it keeps no later call from being made
+            rig.sheets.cut = lambda call: ""
+            for _ in range(500):  # the thread needs a moment to see it
+                try:
+                    assert await writer.adapter.applied("run-1") == 1
+                    break
+                except Unavailable:
+                    rig.later(5)
+                    await asyncio.sleep(0.01)
             await rig.assert_same(writer.adapter)
 
 

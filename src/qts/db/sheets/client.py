@@ -139,6 +139,7 @@ class SheetsClient:
         try:
             return await thread.run(lambda: sender.send(method, url, data, what), deadline_s)
         except TimeoutError:
+            sender.cut()  # else an answer that comes a byte at a time would keep the thread
             self._fail(SheetsUnavailable(f"{self._tried(what)}: no answer within {deadline_s:g} s"))
         except (Unavailable, InputError) as error:
             self._fail(error)

@@ -13,6 +13,7 @@ from google.oauth2.service_account import Credentials
 
 from qts.access import is_near
 from qts.db.sheets.access import CREDENTIALS, SheetsAccess
+from qts.db.sheets.cutting import CuttableAdapter
 from qts.db.sheets.failures import Answer, SheetsUnavailable, not_signed_in
 from qts.errors import InputError
 
@@ -28,6 +29,10 @@ class Sender(Protocol):
 
     def send(self, method: str, url: str, body: bytes | None, what: str) -> Answer:
         """Return the answer. Raises Unavailable for none, InputError when the credentials are refused."""
+        ...
+
+    def cut(self) -> None:
+        """End the call that is under way, if its connection can be cut; the one method for another thread."""
         ...
 
     def close(self) -> None:
@@ -61,6 +66,10 @@ class SignedSession:
         )
         self._session.trust_env = _may_pass_proxies(base_url)
         self._session.auth = _signed_already
+        self._cuttable = CuttableAdapter()
+        for one in (self._session, signing):
+            one.mount("https://", self._cuttable)
+            one.mount("http://", self._cuttable)
 
     def send(self, method: str, url: str, body: bytes | None, what: str) -> Answer:
         """Return the answer of one call. Raises Unavailable and InputError, see :class:`Sender`."""
@@ -91,6 +100,10 @@ class SignedSession:
             stream=True,
         ) as response:
             return Answer(response.status_code, response.headers.get("Retry-After", ""), _content(response))
+
+    def cut(self) -> None:
+        """End the call that is under way, if its connection can be cut; on any thread."""
+        self._cuttable.cut()
 
     def close(self) -> None:
         """Let go of the connections."""
