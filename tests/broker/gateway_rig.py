@@ -11,6 +11,7 @@ from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.gateway import Gateway
 from qts.broker.gateway.sent_file import SentFile
 from qts.clock import Clock, ManualClock, from_ns
+from qts.execution.contracts import OrderAck
 from qts.risk.contracts import Approved, OrderRequest
 from qts.runtime.drivers.sync import run_to_completion
 from tests.risk.requests import NOW, entry
@@ -35,6 +36,7 @@ def at_once(broker: Broker, clock: Clock | None = None) -> Gateway:
         why_not=lambda request: "",
         is_settled=lambda key: True,
         on_failed=lambda effect, error: None,
+        on_late_answer=lambda ack: None,
         complete=run_to_completion,
     )
 
@@ -50,6 +52,7 @@ class GatewayRig:
         self.clock = clock or ManualClock(from_ns(NOW))
         self.file = file
         self.failed: list[str] = []
+        self.late: list[OrderAck] = []
         self.unsettled: set[str] = set()
         self.why_not: Callable[[OrderRequest], str] = lambda request: ""
         self.gateway = Gateway(
@@ -60,6 +63,7 @@ class GatewayRig:
             why_not=lambda request: self.why_not(request),
             is_settled=lambda key: key not in self.unsettled,
             on_failed=lambda effect, error: self.failed.append(f"{effect}: {error}"),
+            on_late_answer=self.late.append,
             complete=run_to_completion,
         )
 

@@ -202,12 +202,48 @@ async def test_what_is_not_answered_in_time_is_unknown_and_sent_once(tmp_path: P
     async with on_thread(broker, tmp_path, GatewayConfig(answer_ms=1)) as rig:
         ticket = rig.gateway.submit(approved("o"))
         await until(lambda: ticket.ack)
-        broker.let_answer()  # too late
         rig.gateway.cancel("other")
         await until(lambda: broker.cancels)
 
     assert told(ticket) == (UNKNOWN, "no answer: within 0.001 s")
-    assert placed(broker) == ["o"]
+    assert (placed(broker), rig.late) == (["o"], [])
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, REJECTED])
+async def test_a_late_answer_counts(tmp_path: Path, answer: AckStatus) -> None:
+    broker = with_capabilities(holding(), client_order_ids=False)
+    broker.answer = answer
+    async with on_thread(broker, tmp_path, GatewayConfig(answer_ms=1, entry_wait_ms=60_000)) as rig:
+        rig.unsettled.add("o")
+        ticket = rig.gateway.submit(approved("o"))
+        await until(lambda: ticket.ack)
+        assert told(ticket)[0] is UNKNOWN
+
+        broker.let_answer()
+        await until(lambda: rig.late)
+        assert [(ack.client_order_id, ack.status) for ack in rig.late] == [("o", answer)]
+        assert (told(ticket)[0], rig.file.fate_of("o").status) == (UNKNOWN, answer)
+        rig.gateway.submit(approved("next of its key"))
+        await until(lambda: len(broker.placed) == 2)
+        view = rig.gateway.view()
+        assert view is not None
+        assert view.in_flight <= 1  # the late one was not counted twice
+
+
+async def test_a_late_answer_that_says_nothing_is_none(tmp_path: Path) -> None:
+    broker = holding()
+    broker.answer = ConnectionResetError("reset")
+    async with on_thread(broker, tmp_path, GatewayConfig(answer_ms=1)) as rig:
+        ticket = rig.gateway.submit(approved("o"))
+        await until(lambda: ticket.ack)
+        broker.let_answer()
+        other = rig.gateway.cancel("other")
+        await until(lambda: broker.cancels)
+        broker.let_answer()
+        await until(lambda: other.ack)
+        rig.gateway.deliver()
+
+    assert rig.late == []
 
 
 async def test_a_listener_that_fails_ends_the_session(tmp_path: Path) -> None:

@@ -67,6 +67,27 @@ def test_a_file_that_is_missing_proves_nothing(tmp_path: Path) -> None:
     file.close()
 
 
+def test_a_file_that_was_put_back_from_a_copy_proves_nothing(tmp_path: Path) -> None:
+    written(tmp_path, sent("first"))
+    copy = (tmp_path / "sent").read_bytes()
+    file = sent_file(tmp_path)
+    file.append(sent("second"), sent("third"))
+    file.settle(["first"])
+    file.compact(50)
+    assert file.count == 3
+    file.close()
+
+    newest = sent_file(tmp_path)
+    newest.require(3)
+    assert (newest.count, fates(newest, "second", "other")) == (3, [UNKNOWN, NOT_SENT])
+    newest.close()
+    (tmp_path / "sent").write_bytes(copy)
+    older = sent_file(tmp_path)
+    older.require(3)
+    assert fates(older, "first", "second") == [UNKNOWN, UNKNOWN]
+    older.close()
+
+
 def test_of_two_answers_the_first_that_says_something_counts(tmp_path: Path) -> None:
     written(tmp_path, sent("o"), answered("o", UNKNOWN), answered("o", REJECTED), answered("o"))
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from qts.event.contracts import EventType
-from qts.execution.contracts import EmergencyStop, OrderState
+from qts.execution.contracts import AckStatus, EmergencyStop, OrderState
 from qts.runtime.control.command_handler import CommandHandler
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
@@ -134,3 +134,25 @@ async def test_the_gateway_is_in_the_view_of_the_session(tmp_path: Path) -> None
         assert sent["entry"] == (1, 0, 0.0)
         assert (view.in_flight, view.not_sent) == (0, 0)
         assert broker.placed[0].request.symbol == SYMBOL
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"), [(AckStatus.ACCEPTED, OrderState.WORKING), (AckStatus.REJECTED, OrderState.REJECTED)]
+)
+async def test_an_answer_that_comes_after_the_order_was_given_up_is_adopted(
+    tmp_path: Path, answer: AckStatus, state: OrderState
+) -> None:
+    broker, strategy = ScriptedBroker(), ScriptedStrategy()
+    broker.holds_answers, broker.receives, broker.answer = True, False, answer  # the broker's books say nothing
+    settings = {**QUICK, "broker.gateway.answer_ms": "1"}
+    async with live(tmp_path, strategies=[strategy], settings=settings, broker=broker, feed=TwoSymbols()) as rig:
+        strategy.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: broker.placed)
+        key = broker.placed[0].request.client_order_id
+        await rig.until(lambda: state_of(rig, key) is OrderState.UNKNOWN)
+
+        broker.let_answer()
+        await rig.until(lambda: state_of(rig, key) is state)
+        assert len(rig.kernel.shared.account.open_reservations) == (state is OrderState.WORKING)
+        assert len(broker.placed) == 1

@@ -283,6 +283,7 @@ OLDER_THAN_ROWS = {
     "behind the rows": "counts safety state",
     "told of what the rows show": "counters day extremes trades exits rejects strategies auditor targets",
     "asks the broker": "unresolved charges",
+    "behind its own file": "gateway",
     "written with a checkpoint alone": "bar_rows moments corporate_actions capital closes",
     "of the present, until the next value": "last bases price_bands metrics volatility state_basis in_hand",
     "goes on from its moment": "feed clock due schedule state_evaluation invariants log stops dispatcher exchange",

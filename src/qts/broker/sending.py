@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from qts.broker.gateway.view import GatewayView
@@ -94,6 +94,14 @@ class OrderSender(Protocol):
 
     def end_checkpoint(self) -> None:
         """Note that the checkpoint of the last :meth:`begin_checkpoint` is on disk."""
+        ...
+
+    def export_state(self) -> dict[str, int]:
+        """Return what a checkpoint has to hold of it; where there is a :meth:`view`."""
+        ...
+
+    def import_state(self, saved: Mapping[str, int]) -> None:
+        """Continue from :meth:`export_state`, before :meth:`fate_of` is asked."""
         ...
 
     async def close(self, grace_s: float) -> None:

@@ -63,7 +63,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Acted(msgspec.Struct, frozen=True):
-    """Act's answer: the order was given to the sender; ``ticket`` gets its answer."""
+    """Act's answer: the order was given to the gateway; ``ticket`` gets its answer."""
 
     decision: Decision
     ticket: Ticket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -40,7 +40,8 @@ class Gateway:
 
     ``why_not`` is asked right before an order leaves, ``is_settled`` whether an order's fate is known; both are
     called on the gateway's thread and only read. ``on_failed`` is called when memory holds a half-done effect or
-    the file has failed: the session has to end.
+    the file has failed: the session has to end; ``on_late_answer`` with the answer to an order that was told to be
+    UNKNOWN.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Gateway:
         why_not: WhyNot,
         is_settled: Callable[[str], bool],
         on_failed: Callable[[str, BaseException], object],
+        on_late_answer: Callable[[OrderAck], object],
         complete: Callable[[Coroutine[Any, Any, OrderAck]], OrderAck],
     ) -> None:
         self._broker = broker
         self._file = file
         self._on_failed = on_failed
+        self._on_late_answer = on_late_answer
         self._complete = complete
         elapsed = ElapsedTime(clock)
         used = [] if file is None else [one.approval_id for one in file.sent()]
@@ -152,10 +155,14 @@ class Gateway:
         of_kind: dict[str, Any] = self._orders if isinstance(request, Place) else self._cancels
         if of_kind.get(key) is request:
             del of_kind[key]
-        if isinstance(request, Place):
+        is_late = request.ticket.ack is not None
+        if isinstance(request, Place) and not is_late:
             self._answered.append(key)
         try:
-            request.ticket.answer(ack)
+            if not is_late:
+                request.ticket.answer(ack)
+            elif isinstance(request, Place) and ack.status is not AckStatus.UNKNOWN:
+                self._on_late_answer(ack)
         except Exception as error:  # noqa: BLE001 - the edge: the session has to end, not the call
             self._on_failed(f"the answer to order {key}", error)
         self._changed.set()
@@ -218,6 +225,15 @@ class Gateway:
             stored, self._in_checkpoint = set(self._in_checkpoint), []
             self._file.settle(stored)
             self._answered = [key for key in self._answered if key not in stored]
+
+    def export_state(self) -> dict[str, int]:
+        """Return how many orders were written down, for a checkpoint."""
+        return {"sent": 0 if self._file is None else self._file.count}
+
+    def import_state(self, saved: Mapping[str, int]) -> None:
+        """Continue from :meth:`export_state`: a file that knows of fewer orders was put back from a copy."""
+        if self._file is not None:
+            self._file.require(saved["sent"])
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

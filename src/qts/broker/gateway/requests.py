@@ -16,13 +16,17 @@ from qts.strategy.contracts import Side
 
 
 class Place:
-    """An order on its way. ``expires_ns``: of its approval, by the time that has passed. ``waiting``: in a lane."""
+    """An order on its way. ``expires_ns``: of its approval, by the time that has passed. ``waiting``: in a lane.
 
-    __slots__ = ("approved", "expires_ns", "ticket", "waiting")
+    ``is_ended``: what became of it was told; a late answer may follow.
+    """
+
+    __slots__ = ("approved", "expires_ns", "is_ended", "ticket", "waiting")
 
     def __init__(self, approved: Approved) -> None:
         self.approved = approved
         self.expires_ns = 0
+        self.is_ended = False
         self.ticket = Ticket(approved.request.client_order_id)
         self.waiting: Waiting[Request] | None = None
 

@@ -27,9 +27,10 @@ _MOST_BODY: Final = 1 << 16
 
 
 class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begun"):
-    """The first record: the run."""
+    """The first record: the run, and how many orders were written down in files before this one."""
 
     run_id: str
+    before: int = 0
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True, tag="sent"):
@@ -74,6 +75,7 @@ class SentFile:
         self._sent: dict[str, Sent] = {}
         self._answers: dict[str, Answered] = {}
         self._settled: set[str] = set()
+        self._count = 0
         self._later: list[bytes] | None = None
         """Records that came while the file is rewritten; None: it is not."""
         self._failure: StorageError | None = None
@@ -89,6 +91,15 @@ class SentFile:
     def size(self) -> int:
         """Return its size in bytes."""
         return self._size
+
+    @property
+    def count(self) -> int:
+        """Return how many orders of the run were written down in it and in those that it has replaced."""
+        return self._count
+
+    def require(self, count: int) -> None:
+        """Note that ``count`` orders were written down: if it knows of fewer, it was put back from a copy."""
+        self.is_whole = self.is_whole and self._count >= count
 
     @property
     def is_crowded(self) -> bool:
@@ -230,9 +241,12 @@ class SentFile:
         return end
 
     def _take(self, entry: Entry) -> None:
-        if isinstance(entry, Sent):
+        if isinstance(entry, Begun):
+            self._count = entry.before
+        elif isinstance(entry, Sent):
+            self._count += 1
             self._sent[entry.client_order_id] = entry
-        elif isinstance(entry, Answered) and self._is_better(entry):
+        elif entry.client_order_id in self._sent and self._is_better(entry):
             self._answers[entry.client_order_id] = entry
 
     def _is_better(self, answer: Answered) -> bool:
@@ -241,7 +255,7 @@ class SentFile:
         return known is None or known.status is AckStatus.UNKNOWN
 
     def _content(self) -> bytes:
-        entries: list[Entry] = [Begun(self._run_id)]
+        entries: list[Entry] = [Begun(self._run_id, self._count - len(self._sent))]
         for key, sent in self._sent.items():
             entries.append(sent)
             if key in self._answers:

@@ -24,6 +24,8 @@ from qts.money import begin_thread
 from qts.strategy.contracts import Side
 from qts.threads import single_thread_executor
 
+_LATE_S: Final = 60.0
+"""Real time after which an answer that is late is not waited for any more."""
 _LOOK_S: Final = 0.05
 """Real time after which requests that wait are looked at again: for a token, or for the end of another order."""
 
@@ -278,28 +280,38 @@ class Worker:
             return self._admission.why_late(order.approved, order.expires_ns)
 
     async def _place(self, order: Place) -> None:
-        key = order.client_order_id
+        """Call the broker. After the time that it has for its answer the order is unknown; a late one counts."""
+        key, loop, limit = order.client_order_id, asyncio.get_running_loop(), self._answer_s
+        call = asyncio.current_task()
+        assert call is not None  # it is run as one
+        late = loop.call_later(limit, lambda: self._end(order, unknown(key, f"within {limit:g} s")))
+        given_up = loop.call_later(limit + _LATE_S, call.cancel)
         try:
-            async with asyncio.timeout(self._answer_s) as limit:
-                ack = checked(await self._broker.place(order.approved), key)
+            ack = checked(await self._broker.place(order.approved), key)
         except asyncio.CancelledError:
             ack = OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent")
         except Exception as error:  # noqa: BLE001 - whatever a client library raises: it may have been sent
-            ack = unknown(key, f"within {self._answer_s:g} s" if limit.expired() else error)
+            ack = unknown(key, error)
+        late.cancel()
+        given_up.cancel()
         self._end(order, ack)
 
     def _end(self, order: Place, ack: OrderAck) -> None:
-        """Write down what became of an order that is in the file, and hand it back. In one step with its answer."""
+        """Write down what became of an order that is in the file, and return it. In one step with its answer."""
+        if order.is_ended and ack.status is AckStatus.UNKNOWN:
+            return
         try:
             self._file.append(Answered(ack.client_order_id, ack.status, ack.ref, ack.reason, self._clock.time_ns()))
         except StorageError as error:
             self._answers.on_failure(f"the answer to order {ack.client_order_id} in the gateway's file", error)
-        self._in_flight -= 1
+        self._in_flight -= not order.is_ended
+        order.is_ended = True
         self._not_sent += ack.status is AckStatus.NOT_SENT
         if self._under_way.get(order.key) == ack.client_order_id:
             if ack.status is AckStatus.UNKNOWN:
                 self._unknown.add(ack.client_order_id)
             else:
+                self._unknown.discard(ack.client_order_id)
                 del self._under_way[order.key]
         self._answers.on_answer(order, ack)
         if self._file.is_crowded and not self._is_compacting:

@@ -186,7 +186,7 @@ async def on_loop(
 
 
 async def _end(kernel: Kernel) -> None:
-    """Stop the background work, the dispatcher and the sender; after a failure wait for the sender alone.
+    """Stop the background work, the dispatcher and the gateway; after a failure wait for the gateway alone.
 
     Handlers cannot finish then, and their events are in the journal for the resumed session. But a stop may just
     have requested cancels, and those still have to be sent.

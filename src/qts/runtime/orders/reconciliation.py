@@ -140,6 +140,20 @@ class OrderReconciler:
                 self._ended.append(settled)
         return is_unknown
 
+    def adopt(self, ack: OrderAck, now_ns: int) -> None:
+        """Take over an answer that came after its order was given up as UNKNOWN, at ``now_ns``.
+
+        The broker's books may have been faster: what they have shown stays, and a contradiction is noted.
+        """
+        order = self._orders.get(ack.client_order_id)
+        if order is None:
+            return
+        adopted = apply_ack(order, ack, now_ns)
+        self._put(adopted)
+        self._absent_since.pop(ack.client_order_id, None)
+        if adopted.state in FINAL_STATES and order.state not in FINAL_STATES:
+            self._on_absent(adopted)
+
     def withdraw(self, order: Order, now_ns: int, why: str) -> None:
         """End ``order``, whose intent is still being written, at ``now_ns``, with ``why`` as its note."""
         withdraw(order, now_ns, why, orders=self._orders, account=self._account, log=self._record)

@@ -74,6 +74,8 @@ def register_components(c: Components) -> None:
         register("moments", c.moments)
     if not c.venue.is_simulated:
         register("charges", c.charges)
+    if c.sender.view() is not None:
+        register("gateway", c.sender)
 
 
 def decode_pending_value(share: Any) -> MarketValue | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from qts.broker.contracts import Broker, MarketDriven
@@ -11,6 +12,7 @@ from qts.broker.sim.config import SimConfig
 from qts.broker.sim.exchange import SimExchange
 from qts.clock import Clock
 from qts.errors import ContractError
+from qts.execution.contracts import OrderAck
 from qts.ids import seeded
 from qts.market.contracts import MarketSource
 from qts.market.last_values import LastValues
@@ -50,7 +52,13 @@ def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: 
     return BrokerConnection(exchange, exchange, last_values, report_relay)
 
 
-def make_gateway(connection: BrokerConnection, shared: SharedComponents, *, inline: bool) -> Gateway:
+def make_gateway(
+    connection: BrokerConnection,
+    shared: SharedComponents,
+    on_late_answer: Callable[[OrderAck], object],
+    *,
+    inline: bool,
+) -> Gateway:
     """Make the gateway to the broker: on a thread of its own but when ``inline`` or at a simulated venue.
 
     Raises ContractError for a broker that is not simulated and has no file, in real time.
@@ -67,5 +75,6 @@ def make_gateway(connection: BrokerConnection, shared: SharedComponents, *, inli
         why_not=check.why_not,
         is_settled=check.is_settled,
         on_failed=shared.record.give_up,
+        on_late_answer=on_late_answer,
         complete=run_to_completion,
     )
