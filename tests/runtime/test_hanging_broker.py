@@ -119,6 +119,30 @@ async def test_a_stop_takes_back_what_has_not_left(tmp_path: Path) -> None:
         await rig.until(lambda: broker.cancels)
 
 
+async def test_only_questions_about_what_is_not_certain_go_before_entries(tmp_path: Path) -> None:
+    broker, strategy = ScriptedBroker(), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+
+        def asked() -> tuple[int, int]:
+            view = rig.kernel.sender.view()
+            assert view is not None
+            sent = {lane.lane: lane.sent for lane in view.lanes}
+            return sent["resolve"], sent["background"]
+
+        resolve, background = asked()
+        await rig.kernel.unresolved.resolve(rig.clock.time_ns())
+        assert asked() == (resolve, background + 2)
+
+        broker.answer, broker.receives = AckStatus.UNKNOWN, False
+        strategy.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10)))
+        await rig.until(rig.kernel.unresolved.any)
+        await rig.until(lambda: not rig.kernel.sender.in_flight)
+        resolve, background = asked()
+        await rig.kernel.unresolved.resolve(rig.clock.time_ns())
+        assert asked()[0] >= resolve + 2
+
+
 async def test_the_gateway_is_in_the_view_of_the_session(tmp_path: Path) -> None:
     broker, strategy = ScriptedBroker(), ScriptedStrategy()
     async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:

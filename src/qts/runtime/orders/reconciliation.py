@@ -74,6 +74,7 @@ class _Answer(NamedTuple):
 class OrderReconciler:
     """Resolves UNKNOWN orders, and finds what was never told, in the broker's own books.
 
+    ``resolving`` is the broker for what is not certain, ahead of entries; ``broker`` for comparisons that can wait.
     Fills and ends that the books show are given to ``on_report`` as if they came now, an order that was never sent
     to ``on_absent``, open orders that are not ours and fills that no notice told in words to ``warn``, and what a
     person has to look at to ``on_code``. ``is_settled``: whether no report waits to be handled.
@@ -85,6 +86,7 @@ class OrderReconciler:
         account: Account,
         orders: WorkingOrders,
         broker: BrokerQueries,
+        resolving: BrokerQueries,
         record: StoreWriter,
         on_report: Callable[[ExecutionReport], None],
         on_absent: Callable[[Order], None],
@@ -96,6 +98,7 @@ class OrderReconciler:
         self._account = account
         self._orders = orders
         self._broker = broker
+        self._resolving = resolving
         self._record = record
         self._on_report = on_report
         self._on_absent = on_absent
@@ -212,8 +215,9 @@ class OrderReconciler:
         for one in untold:
             self._on_absent(one)
         before, doubts = {order.client_order_id: order for order in self._orders.remembered()}, self._doubts
-        fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
-        theirs = await answered(self._broker.orders())
+        asked = self._resolving if self.any() or self.not_compared else self._broker
+        fills = await answered(asked.fills_since(0))  # by the broker's clock, which may be behind ours
+        theirs = await answered(asked.orders())
         answer = self._read(fills, theirs, now_ns)
         if doubts == self._doubts:
             self.not_compared = ""

@@ -287,7 +287,8 @@ def _make_components(
     unresolved: OrderReconciler = OrderReconciler(
         account=p.account,
         orders=p.orders,
-        broker=sender.resolving,
+        broker=broker,
+        resolving=sender.resolving,
         record=p.record,
         on_report=report_relay,
         on_absent=lambda order: on_absent(order),
