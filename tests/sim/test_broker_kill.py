@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 Kills = list[tuple[int, str]]
 MOST = {
     "append": 12, "appended": 12, "report": 12, "reported": 12,
-    "write": 8, "written": 8, "synced": 8, "note": 8, "noted": 8, "compact": 4, "compacted": 4,
+    "write": 4, "written": 4, "synced": 4, "note": 4, "noted": 4, "compact": 4, "compacted": 4,
 }  # fmt: skip
 """How often a life of 30 steps comes to a place at least; to the others 20 times."""
 
