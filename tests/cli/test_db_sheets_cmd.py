@@ -175,7 +175,12 @@ def test_the_mode_says_which_server_is_read(
             "(ConnectionError); try again in a minute; if it stays",
         ),
         (("status", "--sheets", SPREADSHEET, "--db", "sqlite:///x"), {}, "give one of them"),
-        (("verify",), {"QTS_SHEETS_ID": ""}, "no spreadsheet is named: give --sheets ID"),
+        (
+            ("verify",),
+            {"QTS_SHEETS_ID": ""},
+            "give --data-dir DIR for the run in a directory and the",
+        ),
+        (("migrate-from-sheets",), {"QTS_SHEETS_ID": ""}, "no spreadsheet is named: give --sheets ID"),
         (("migrate-from-sheets",), {"QTS_DB_URL": ""}, "no database is named: give --db"),
         (("migrate-from-sheets",), {"QTS_SHEETS_CREDENTIALS": ""}, "QTS_SHEETS_CREDENTIALS is not set"),
         (("status",), {"DATA_SOURCE_MODE": "BOTH"}, "DATA_SOURCE_MODE is 'BOTH'; allowed are SHEETS_ONLY"),

@@ -91,6 +91,11 @@ async def compare_both(args: argparse.Namespace) -> list[Comparison]:
     from qts.db.tools.compare_servers import compare_servers
     from qts.db.tools.open_server import opened
 
+    if "sheets" not in urls_of(args, os.environ):
+        raise InputError(
+            "nothing is named that could be compared: give --data-dir DIR for the run in a directory and the "
+            "server, or --sheets ID for a spreadsheet and the database"
+        )
     sheet, database = both_adapters(args)
     async with opened(sheet), opened(database):
         return await compare_servers(sheet, database)

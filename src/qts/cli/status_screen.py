@@ -156,13 +156,13 @@ def _recording(one: RecordingView) -> str:
 
 def _cache(one: CacheView) -> str:
     """Return what became of the values for the cache that the session writes to."""
-    parts = [one.state + (f": {one.why}" if one.why else ""), f"{one.written:,} written"]
+    parts = [one.state, f"{one.written:,} written"]
     parts += [f"{one.waiting:,} waiting"] if one.waiting else []
     lost = ", ".join(f"{kind} {count:,}" for kind, count in one.dropped.items())
     parts += [f"{sum(one.dropped.values()):,} dropped ({lost})"] if lost else []
     parts += [counted(one.failures, "failure")] if one.failures else []
     parts += [f"breaker {one.breaker}"] if one.breaker not in ("", "CLOSED") else []
-    return ", ".join(parts) + (f"; {one.server}" if one.server else "")
+    return "; ".join(filter(None, (", ".join(parts), one.server, one.why)))  # a sentence, so it comes last
 
 
 def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
