@@ -13,6 +13,8 @@ from qts.errors import QtsError
 NEEDS = """this reads a cache that a session writes to:
   QTS_CACHE_URL=redis://127.0.0.1:6379/0 qts run --speed 1
   QTS_CACHE_URL=redis://127.0.0.1:6379/0 python examples/read_cache.py 005930"""
+# No value does not say that nothing is held: the session may hang. What it held a moment ago is in its view.
+UNKNOWN = "what the cache does not know now"
 
 
 async def show(cache, symbols):
@@ -23,7 +25,7 @@ async def show(cache, symbols):
     print(f"result of the day {risk.value.daily_pnl:,}, {risk.value.trade_count} fills, {risk.age_ms} ms old")
     positions, prices = await cache.read_many(PositionValue, symbols), await cache.read_many(PriceValue, symbols)
     for symbol, position, price in zip(symbols, positions, prices, strict=True):
-        held = "none" if position.value is None else f"{position.value.qty:,} at {position.value.avg_price:,.2f}"
+        held = f"{position.value.qty:,} at {position.value.avg_price:,.2f}" if position.value else UNKNOWN
         seen = price.result.value if price.value is None else f"{price.value.last} ({price.age_ms} ms old)"
         print(f"{symbol}: holds {held}, last price {seen}")
 

@@ -477,4 +477,8 @@ def test_the_program_of_the_guide_shows_risk_positions_and_prices(
     first, second = said(QTS_CACHE_URL=valkey.url()).splitlines()
     assert re.fullmatch(r"result of the day -?[\d,.]+, \d+ fills, \d+ ms old", first)
     assert second.startswith("005930: holds ")
+    # And of a position that is not there it does not say that nothing is held
+    valkey.ask("DEL", "qts:main:pos:{005930}")
+    valkey.ask("HSET", "qts:main:risk", "at_ns", time.time_ns(), "daily_pnl", 0, "trade_count", 0)
+    assert "005930: holds what the cache does not know now, last " in said(QTS_CACHE_URL=valkey.url())
     assert "cannot connect" in said(QTS_CACHE_URL="redis://127.0.0.1:1/0")
