@@ -70,12 +70,14 @@ class GatewayRig:
 
 @asynccontextmanager
 async def on_thread(
-    broker: Broker, directory: Path, config: GatewayConfig | None = None, clock: Clock | None = None
+    broker: Broker,
+    directory: Path,
+    config: GatewayConfig = PATIENT,
+    clock: Clock | None = None,
+    file: SentFile | None = None,
 ) -> AsyncIterator[GatewayRig]:
     """A gateway that lives in the block."""
-    rig = GatewayRig(
-        broker, sent_file(directory), config or GatewayConfig(answer_ms=60_000, entry_wait_ms=60_000), clock
-    )
+    rig = GatewayRig(broker, file or sent_file(directory), config, clock)
     try:
         yield rig
     finally:

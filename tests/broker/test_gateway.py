@@ -17,12 +17,12 @@ import qts
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.sending import OrderSender, Ticket
 from qts.clock import ManualClock, from_ns
-from qts.errors import BrokerUnavailable
+from qts.errors import BrokerUnavailable, StorageError
 from qts.execution.contracts import AckStatus, OrderAck
 from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
 from tests.broker.gateway_rig import approved, at_once, on_thread, sent_file
-from tests.broker.scripted import ScriptedBroker
+from tests.broker.scripted import DAY, ScriptedBroker
 from tests.event.support import until
 from tests.risk.requests import NOW
 
@@ -283,6 +283,48 @@ async def test_an_answer_can_be_taken_before_its_call_comes(tmp_path: Path) -> N
         assert answered.wait(60)  # our loop has not had a turn since
         rig.gateway.deliver()
         assert told(ticket)[0] is ACCEPTED
+
+
+async def test_the_file_is_rewritten_without_what_a_checkpoint_has(tmp_path: Path) -> None:
+    broker = ScriptedBroker()
+    async with on_thread(broker, tmp_path, file=sent_file(tmp_path, most_bytes=300)) as rig:
+        stored = [rig.gateway.submit(approved(f"stored {number}")) for number in range(10)]
+        await until(lambda: all(one.ack for one in stored))
+        rig.gateway.begin_checkpoint()
+        open_ = rig.gateway.submit(approved("open"))
+        await until(lambda: open_.ack)
+        rig.gateway.end_checkpoint()
+        before = rig.file.size
+
+        rig.clock.set_ns(NOW + 6 * S)  # the approvals of the others have expired
+        last = rig.gateway.submit(approved("last", ts_ns=NOW + 6 * S))
+        await until(lambda: last.ack and rig.file.size < before)
+        assert [one.client_order_id for one in rig.file.sent()] == ["open", "last"]
+        assert (rig.gateway.export_state(), rig.failed) == ({"sent": 12}, [])
+
+
+async def test_an_answer_that_cannot_be_written_is_told_and_ends_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*entries: object) -> None:
+        raise StorageError("No space left on device")
+
+    broker = holding()
+    async with on_thread(broker, tmp_path) as rig:
+        ticket = rig.gateway.submit(approved("o"))
+        await until(lambda: broker.waiting)
+        monkeypatch.setattr(rig.file, "append", full)
+        broker.let_answer()
+        await until(lambda: ticket.ack and rig.failed)
+        assert told(ticket)[0] is ACCEPTED
+        assert "No space left" in rig.failed[0]
+
+
+async def test_charges_are_asked_for_too(tmp_path: Path) -> None:
+    broker = ScriptedBroker()
+    async with on_thread(broker, tmp_path) as rig:
+        assert await rig.gateway.queries.charges(DAY) is None
+    assert (broker.asked_charges, broker.calls) == ([DAY], ["charges", "close"])
 
 
 # -- before it leaves ----------------------------------------------------------------------------------------------
