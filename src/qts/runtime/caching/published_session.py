@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from qts.runtime.kernel import Kernel
 
 _LOOK_NS: Final = 20 * NS_PER_MS
-"""Real time between two looks at what is not told: order books, the account's standing."""
+"""Real time between two looks at what is not told: order books, and that the session goes on."""
 _STANDING_NS: Final = 50 * NS_PER_MS
 """Real time between two standings behind commits."""
-_STANDS_NS: Final = NS_PER_S
-"""Real time after which the standing is taken again, for the prices that have moved."""
 _TELL_NS: Final = NS_PER_S
 _MOST_BOOKS: Final = 32
 """The symbols whose order books are looked at in one look, in rotation."""
@@ -94,8 +92,10 @@ class PublishedSession(SessionCache):
         }
 
     def show(self, data: bytes) -> None:
-        if self._state is not None:
-            self._state.view = (self._machine.time_ns(), data)
+        kernel, state = self._kernel, self._state
+        if kernel is not None and state is not None:
+            state.view = (self._machine.time_ns(), data)
+            self._see_standing(kernel, state)  # about once a second, and at the end
 
     def along(self, progress: Progress) -> Progress:
         def observed(share: float | None, moment_ns: int, /) -> None:
@@ -117,8 +117,6 @@ class PublishedSession(SessionCache):
         state.alive_ns = self._machine.time_ns()
         if not kernel.dispatcher.stats.is_waiting(EventPriority.P0_CRITICAL):
             self._see_depths(kernel, state)
-            if now_ns - self._stood_ns >= _STANDS_NS:
-                self._see_standing(kernel, state)
         if now_ns - self._told_ns >= _TELL_NS:
             self._told_ns = now_ns
             for text in self._publisher.take_told():

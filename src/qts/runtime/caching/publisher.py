@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -41,6 +41,7 @@ START_S: Final = 5.0
 """How long a session waits at its start for a cache to answer."""
 END_S: Final = 1.0
 """How long a session waits at its end for what is left to be written."""
+_SETTLING_S: Final = 0.005
 _CLOSE_S: Final = 0.5
 _WRITERS_S: Final = 1.0
 """The time between two looks at whether another session writes as the same account."""
@@ -151,6 +152,23 @@ class CachePublisher:
             write_p99_us=0.0 if status is None else status.write_p99_us,
         )
 
+    def settle(self, most_s: float = END_S) -> None:
+        """Wait until everything so far is written or dropped, ``most_s`` at most and only while it takes values.
+
+        So that the numbers of :attr:`view` are whole. Never raises.
+        """
+        if self._loop is None or self._name != "WRITING":
+            return
+        settling = self._settle()
+        try:
+            done = asyncio.run_coroutine_threadsafe(settling, self._loop)
+        except RuntimeError:  # its loop is closed: it has ended
+            settling.close()
+            return
+        with suppress(TimeoutError, CancelledError):
+            done.result(most_s)
+        done.cancel()
+
     def stop(self, most_s: float = END_S) -> None:
         """Write what is left, for at most ``most_s`` and only while the cache answers, and end the thread.
 
@@ -217,6 +235,12 @@ class CachePublisher:
             with suppress(TimeoutError, QtsError, OSError):
                 async with asyncio.timeout(_CLOSE_S):
                     await writer.close()
+
+    async def _settle(self) -> None:
+        """Take what has changed last, and wait until nothing of it waits or the cache takes no more."""
+        self._collect()
+        while self._name == "WRITING" and (self._waiting or self._fills or self._in_hand):
+            await asyncio.sleep(_SETTLING_S)
 
     def _begin_to_end(self) -> None:
         """Take what has changed last; the thread ends when it is written."""

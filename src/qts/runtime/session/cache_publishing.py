@@ -12,6 +12,7 @@ from qts.db.contracts import RunRow
 from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.session_plan import SessionPlan
+from qts.threads import off_loop
 
 if TYPE_CHECKING:  # without a cache nothing of it is imported
     from qts.runtime.caching.publisher import CachePublisher
@@ -53,6 +54,12 @@ def begin_publishing(cache: SessionCache, publisher: CachePublisher | None, kern
 
     if isinstance(cache, PublishedSession):
         cache.begin(kernel)
+
+
+async def settle_publisher(publisher: CachePublisher | None) -> None:
+    """Let what has changed so far be written, for a moment at most: the last view of the session tells of it."""
+    if publisher is not None:
+        await off_loop(publisher.settle)
 
 
 def end_publisher(publisher: CachePublisher | None) -> None:

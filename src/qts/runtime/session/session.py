@@ -64,6 +64,7 @@ from qts.runtime.session.cache_publishing import (
     begin_publishing,
     end_publisher,
     session_cache,
+    settle_publisher,
     started_publisher,
 )
 from qts.runtime.session.defect import record_defect
@@ -318,6 +319,7 @@ class Session:
                 along = cache.along(servers.along(view.along(progress)))
                 finished = await self._drive(kernel, clock, log, values, along, stop)
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
+                await settle_publisher(self._publisher)
                 last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
                     text = f"{characters(lost)} for standard error dropped: it was not read"
