@@ -240,7 +240,8 @@ class CachePublisher:
         """Take what has changed last, and wait until nothing of it waits or the cache takes no more."""
         self._collect()
         while self._name == "WRITING" and (self._waiting or self._fills or self._in_hand):
-            await asyncio.sleep(_SETTLING_S)
+            if await _within(self._ending.wait(), _SETTLING_S):
+                return
 
     def _begin_to_end(self) -> None:
         """Take what has changed last; the thread ends when it is written."""
@@ -373,6 +374,9 @@ def _fail(future: Future[None], error: BaseException) -> None:
         future.set_exception(error)
 
 
-async def _within(wait: Any, most_s: float) -> None:
+async def _within(wait: Any, most_s: float) -> bool:
+    """Return whether ``wait`` was over within ``most_s``."""
     with suppress(TimeoutError):
         await asyncio.wait_for(wait, most_s)
+        return True
+    return False
