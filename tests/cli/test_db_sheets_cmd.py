@@ -214,3 +214,16 @@ def test_a_session_with_a_server_that_cannot_be_one_does_not_begin(
     assert (code, out) == (2, "")
     assert said in err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_recording_that_is_refused_is_not_told_to_the_spreadsheet(
+    qts: Qts, sheets: Sheets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given no database that could store market values
+    monkeypatch.setenv("QTS_DB_URL", "")
+    before = sheets.tab("runs").filled
+    # When a session is to store them, Then it is refused, and the spreadsheet has no row of it
+    code, out, err = qts("run", "--record", "--data-dir", tmp_path / "new")
+    assert (code, out) == (2, "")
+    assert "name it by --db URL" in err
+    assert sheets.tab("runs").filled == before

@@ -30,7 +30,7 @@ from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.cache import cache_of
 from qts.runtime.wiring.profiles import settings_of
 from qts.runtime.wiring.server import servers_of
-from qts.runtime.wiring.stored_values import finder_of, open_stored
+from qts.runtime.wiring.stored_values import finder_of, open_stored, require_recording_server
 from qts.strategy.contracts import Strategy
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
@@ -109,6 +109,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
             return _with_history(SyntheticFeed(seed=options.seed), options)
         return _recording([Path(feed)], format, options)
 
+    require_recording_server(options, os.environ)  # before another server is told of the run
     return SessionPlan(
         command="run",
         options=options,

@@ -89,6 +89,12 @@ def _find_rows(
     return found
 
 
+def require_recording_server(options: Options, environ: Mapping[str, str]) -> None:
+    """Raise InputError where market values are to be stored and no server that can is named; it writes nothing."""
+    if options.record:
+        _server_url(options, environ, "--record stores values")
+
+
 def recorder_of(options: Options, tree: QtsConfig, feed: Feed, environ: Mapping[str, str]) -> TickRecorder | None:
     """Return the recorder of a session that stores its market values, not started; None when it does not.
 
