@@ -94,7 +94,10 @@ class RiskValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderValue(msgspec.Struct, frozen=True, kw_only=True):
-    """An order: while it works, and for a minute behind its end. ``avg_fill_price`` None: nothing was filled."""
+    """An order: while it works, and for a minute behind its end.
+
+    ``avg_fill_price`` None: nothing was filled, or all of it before the session was resumed.
+    """
 
     at_ns: int
     status: str
