@@ -171,6 +171,7 @@ def test_commands_on_another_machine_show_a_session_that_runs(
         return code == 0 and "average cost" in out
 
     live.until(shows_a_position)
+    live.until(lambda: len(valkey.ask("KEYS", "qts:main:ord:*")) >= 3)
     code, out, err = run_qts(capsys, "orders", *cache, "--csv", "--last", "3", "--account", "main")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [one["strategy"] for one in rows] == ["turns"] * 3

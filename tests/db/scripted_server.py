@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
@@ -111,6 +112,7 @@ class ScriptedAdapter:
 
     async def put_run(self, run: RunRow, files: Sequence[StrategyFile], configs: Sequence[ConfigRow]) -> None:
         server = self._begin("put_run")
+        await asyncio.sleep(0)  # as a socket does: the loop goes on meanwhile
         server.runs.append(run)
         server.versions = [row.version for row in configs]
         self._end("put_run")

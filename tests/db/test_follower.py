@@ -115,6 +115,30 @@ def test_the_run_is_sent_at_the_begin_and_when_it_has_changed(rig: Rig) -> None:
     assert [run.finished for run in rig.server.runs] == [False, False, True]
 
 
+def test_a_result_that_comes_while_the_run_is_sent_is_sent_too(rig: Rig) -> None:
+    # Given a run that is being sent
+    rig.begin()
+    rig.until(lambda: len(rig.server.runs) == 1)
+    sending, has_ended = threading.Event(), threading.Event()
+
+    def hold(call: str) -> None:
+        if call == "put_run" and not has_ended.is_set():
+            sending.set()
+            has_ended.wait(20)
+
+    rig.server.fails = hold
+    rig.follower.run_changed()
+    assert sending.wait(20)
+    # When its session ends
+    rig.store.finish_run("{}")
+    rig.follower.run_changed()
+    ended = rig.follower.begin_stop()
+    has_ended.set()
+    ended.result(20)
+    # Then the server has its result
+    assert [run.finished for run in rig.server.runs] == [False, False, True]
+
+
 def test_a_server_that_lacks_the_beginning_is_given_everything_once(rig: Rig) -> None:
     # Given a run that went on without a follower
     rig.store.close()

@@ -224,7 +224,7 @@ def test_the_digests_hold_with_a_cache_that_loses_everything(
     monkeypatch.setitem(SESSIONS, name, lambda folder: cached(make(folder), cache))
 
     assert list(differences(kept_digests()[name], left_by(name, tmp_path))) == []
-    assert cache.puts > 3
+    assert cache.puts > 0
 
 
 def test_the_order_book_of_a_market_that_shows_its_depth_is_known(tmp_path: Path) -> None:

@@ -430,6 +430,8 @@ class Follower:
             if not self._is_over and await self._send_some(adapter, store):
                 continue
             if self._stop.is_set():
+                if self._is_run_changed and not self._is_over:
+                    continue  # it has changed while it was sent, or while batches were
                 return
             if await _within(self._event.wait(), self._idle_s):
                 await _within(self._hurry.wait(), self._gather_s)
