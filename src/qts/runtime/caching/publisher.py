@@ -49,10 +49,19 @@ _AWAY_S: Final = 0.25
 """The same while the cache does not take values: what it would miss is not worth the session's time."""
 _MOST_PER_S: Final = 5_000
 """The values for which it looks in a second: each takes the interpreter from the session for some 15 µs."""
-_MOST: Final = 250
+_MOST: Final = 16
 """The values of one round trip: as long as they are encoded the session may have to wait."""
-_MOST_FILLS: Final = 16
+_MOST_FILLS: Final = 4
 """The fills that are counted at once, between two round trips of values."""
+_MOST_AT_END: Final = 1_000
+"""The same when the session has ended: no one waits for the interpreter then."""
+_BETWEEN_S: Final = 0.002
+"""The least pause between two round trips, in which the session has the interpreter for itself."""
+_BETWEEN_SHARE: Final = 4
+"""The same as a multiple of what the last round trip took: a slow cache is written to less often."""
+_SLOW_S: Final = 0.01
+_MORE_AT_ONCE: Final = 4
+"""How many times as many values go in one round trip to a cache that takes longer than :data:`_SLOW_S`."""
 _FAILED_S: Final = 0.1
 """The pause behind a call that did not succeed."""
 _LEFT_ALONE_S: Final = 0.5
@@ -96,6 +105,8 @@ class CachePublisher:
         self._ending, self._changed = asyncio.Event(), asyncio.Event()
         self._others = OtherWriters(account)
         self._look_at_writers_s = 0.0
+        self._is_over = False
+        self._took_s = 0.0
 
     # -- the session's thread ----------------------------------------------------------------------------------
 
@@ -222,7 +233,9 @@ class CachePublisher:
         writing = asyncio.create_task(self._write_on())
         try:
             while not self._ending.is_set():
-                found = self._collect()
+                # What waits is written first: newer values of its keys are found behind that. And while the cache
+                # takes none, nothing more is looked for.
+                found = 0 if self._waiting or self._in_hand else self._collect()
                 pause_s = max(EVERY_S, found / _MOST_PER_S) if self._name == "WRITING" else _AWAY_S
                 await asyncio.wait((writing,), timeout=pause_s)
                 if writing.done():
@@ -238,6 +251,7 @@ class CachePublisher:
 
     async def _settle(self) -> None:
         """Take what has changed last, and wait until nothing of it waits or the cache takes no more."""
+        self._is_over = True
         self._collect()
         while self._name == "WRITING" and (self._waiting or self._fills or self._in_hand):
             if await _within(self._ending.wait(), _SETTLING_S):
@@ -245,6 +259,7 @@ class CachePublisher:
 
     def _begin_to_end(self) -> None:
         """Take what has changed last; the thread ends when it is written."""
+        self._is_over = True
         self._collect()
         self._ending.set()
 
@@ -279,6 +294,9 @@ class CachePublisher:
                 await self._wait_for_changes()
             elif await self._write():
                 self._set("WRITING", self._others.why)
+                if (self._waiting or self._fills) and not self._is_over:
+                    pause_s = max(_BETWEEN_S, _BETWEEN_SHARE * self._took_s)
+                    await _within(self._ending.wait(), pause_s)
             elif self._ending.is_set():
                 return
             else:
@@ -313,7 +331,11 @@ class CachePublisher:
         Behind a failure one value is tried: it stands for the others.
         """
         assert self._writer is not None  # made before this task
-        taken = self._waiting.take(_MOST if self._name == "WRITING" else 1, self._machine.time_ns())
+        times = _MORE_AT_ONCE if self._took_s > _SLOW_S else 1
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        most = _MOST_AT_END if self._is_over else _MOST * times
+        taken = self._waiting.take(most if self._name == "WRITING" else 1, self._machine.time_ns())
         if taken:
             self._in_hand = len(taken)
             refused, is_asked = self._writer.stats.written[Written.REFUSED], self._is_answering()
@@ -334,13 +356,14 @@ class CachePublisher:
                     self._set("AWAY", self._writer.last_error)
                 return False
             self._written += len(taken)
-        loop = asyncio.get_running_loop()
+            self._took_s = loop.time() - begun_s
         if loop.time() >= self._look_at_writers_s:
             self._look_at_writers_s = loop.time() + _WRITERS_S
             found = self._others.noted(await self._writer.count_writers(self._session), self._machine.time_ns())
             if found:
                 self._told.append(found)
-        rows = [self._fills.popleft() for _ in range(min(len(self._fills), _MOST_FILLS))]
+        most = _MOST_AT_END if self._is_over else _MOST_FILLS * times
+        rows = [self._fills.popleft() for _ in range(min(len(self._fills), most))]
         refused = self._writer.stats.written[Written.REFUSED]
         counted = await asyncio.gather(*(self._count(self._writer, row) for row in rows))
         lacking = [row for row, is_counted in zip(rows, counted, strict=True) if not is_counted]
