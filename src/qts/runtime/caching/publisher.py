@@ -53,14 +53,14 @@ _MOST: Final = 16
 """The values of one round trip: as long as they are encoded the session may have to wait."""
 _MOST_FILLS: Final = 4
 """The fills that are counted at once, between two round trips of values."""
-_MOST_AT_END: Final = 1_000
+_MOST_AT_END, _MOST_FILLS_AT_END = 1_000, 50
 """The same when the session has ended: no one waits for the interpreter then."""
 _BETWEEN_S: Final = 0.002
 """The least pause between two round trips, in which the session has the interpreter for itself."""
-_BETWEEN_SHARE: Final = 4
+_BETWEEN_SHARE: Final = 8
 """The same as a multiple of what the last round trip took: a slow cache is written to less often."""
 _SLOW_S: Final = 0.01
-_MORE_AT_ONCE: Final = 4
+_MORE_AT_ONCE: Final = 2
 """How many times as many values go in one round trip to a cache that takes longer than :data:`_SLOW_S`."""
 _FAILED_S: Final = 0.1
 """The pause behind a call that did not succeed."""
@@ -331,10 +331,9 @@ class CachePublisher:
         Behind a failure one value is tried: it stands for the others.
         """
         assert self._writer is not None  # made before this task
-        times = _MORE_AT_ONCE if self._took_s > _SLOW_S else 1
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
-        most = _MOST_AT_END if self._is_over else _MOST * times
+        most = _MOST_AT_END if self._is_over else _MOST * (_MORE_AT_ONCE if self._took_s > _SLOW_S else 1)
         taken = self._waiting.take(most if self._name == "WRITING" else 1, self._machine.time_ns())
         if taken:
             self._in_hand = len(taken)
@@ -362,7 +361,7 @@ class CachePublisher:
             found = self._others.noted(await self._writer.count_writers(self._session), self._machine.time_ns())
             if found:
                 self._told.append(found)
-        most = _MOST_AT_END if self._is_over else _MOST_FILLS * times
+        most = _MOST_FILLS_AT_END if self._is_over else _MOST_FILLS
         rows = [self._fills.popleft() for _ in range(min(len(self._fills), most))]
         refused = self._writer.stats.written[Written.REFUSED]
         counted = await asyncio.gather(*(self._count(self._writer, row) for row in rows))
