@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import cache_clients, cache_manager, cache_session
-from bench.figures import QUICK_RUNS, RUNS, about, machine, targets_table
-from bench.suite import parser_of, print_report
+from bench.figures import about, targets_table
+from bench.suite import measure_parts, parser_of, print_report
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "memory": cache_clients.measure_memory,
@@ -28,7 +28,6 @@ PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "manager": cache_manager.measure,
     "session": cache_session.measure,
 }
-"""Each returns its figures and, under ``targets``, rows of the table."""
 SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
     "memory": cache_clients.show_memory,
     "read": cache_clients.show_read,
@@ -36,16 +35,6 @@ SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
     "manager": cache_manager.show,
     "session": cache_session.show,
 }
-
-
-def measure(parts: dict[str, Callable[..., dict[str, Any]]], *, quick: bool = False) -> dict[str, Any]:
-    """Measure the parts, one after the other."""
-    report: dict[str, Any] = {"machine": machine(), "runs": QUICK_RUNS if quick else RUNS, "targets": []}
-    for name, part in parts.items():
-        found = part(quick=quick)
-        report["targets"] += found.pop("targets")
-        report[name] = found
-    return report
 
 
 def show(report: dict[str, Any]) -> str:
@@ -60,7 +49,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", choices=PARTS, help="one part alone")
     chosen = parser.parse_args(argv)
     parts = {chosen.only: PARTS[chosen.only]} if chosen.only else PARTS
-    return print_report(measure(parts, quick=chosen.quick), show, as_json=chosen.json)
+    return print_report(measure_parts(parts, quick=chosen.quick), show, as_json=chosen.json)
 
 
 if __name__ == "__main__":

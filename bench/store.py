@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import store_away, store_fill, store_flood, store_sessions
-from bench.figures import QUICK_RUNS, RUNS, about, machine, micros, targets_table
-from bench.suite import print_report
+from bench.figures import about, micros, targets_table
+from bench.suite import measure_parts, print_report
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "fill": store_fill.measure,
@@ -31,16 +31,6 @@ PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "flood": store_flood.measure,
     "sessions": store_sessions.measure_followed,
 }
-
-
-def measure(parts: dict[str, Callable[..., dict[str, Any]]], *, quick: bool = False) -> dict[str, Any]:
-    """Measure the parts, one after the other."""
-    report: dict[str, Any] = {"machine": machine(), "runs": QUICK_RUNS if quick else RUNS, "targets": []}
-    for name, part in parts.items():
-        found = part(quick=quick)
-        report["targets"] += found.pop("targets")
-        report[name] = found
-    return report
 
 
 def show(report: dict[str, Any]) -> str:
@@ -78,7 +68,7 @@ def main(argv: list[str]) -> int:
     parts = {chosen.only: PARTS[chosen.only]} if chosen.only else PARTS
     if chosen.against is not None:
         parts = {"sessions": partial(store_sessions.measure_serverless, chosen.against)}
-    report = measure(parts, quick=chosen.quick)
+    report = measure_parts(parts, quick=chosen.quick)
     return print_report(report, show, as_json=chosen.json)
 
 

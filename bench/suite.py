@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from bench.figures import QUICK_RUNS, RUNS, machine
 
 Report = dict[str, Any]
 
@@ -16,6 +18,16 @@ def parser_of(name: str, text: str | None, quick: str) -> argparse.ArgumentParse
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def measure_parts(parts: Mapping[str, Callable[..., Report]], *, quick: bool) -> Report:
+    """Measure the parts, one after the other; each returns figures and, under ``targets``, rows of the table."""
+    report: Report = {"machine": machine(), "runs": QUICK_RUNS if quick else RUNS, "targets": []}
+    for name, part in parts.items():
+        found = part(quick=quick)
+        report["targets"] += found.pop("targets")
+        report[name] = found
+    return report
 
 
 def print_report(report: Report, show: Callable[[Report], str], *, as_json: bool) -> int:

@@ -74,6 +74,7 @@ def test_the_build_of_the_interpreter_is_what_it_tells(
 def test_a_cache_is_timed_beside_the_least_that_could_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("redis", reason="needs the extra redis: pip install 'qts-runtime[redis]'")
     from bench import cache, cache_clients
+    from bench.suite import measure_parts
 
     from tests.servers.process import ServerUnavailable
     from tests.servers.valkey import find
@@ -86,7 +87,7 @@ def test_a_cache_is_timed_beside_the_least_that_could_do_the_same(monkeypatch: p
         monkeypatch.setattr(cache_clients, name, 2)
 
     parts = {name: cache.PARTS[name] for name in ("memory", "read", "many")}
-    report = cache.measure(parts, quick=True)
+    report = measure_parts(parts, quick=True)
 
     assert [one["bar"] for one in report["targets"]] == [25, 1.3, 1.3, 1.3]
     assert all(one["value"] > 0 for one in report["targets"])

@@ -327,6 +327,38 @@ async def test_charges_are_asked_for_too(tmp_path: Path) -> None:
     assert (broker.asked_charges, broker.calls) == ([DAY], ["charges", "close"])
 
 
+# -- its thread ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_thread_that_ends_by_an_error_ends_the_session(tmp_path: Path) -> None:
+    def broken(request: object) -> str:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    broker, config = ScriptedBroker(), GatewayConfig(answer_ms=60_000)
+    async with on_thread(broker, tmp_path, config) as rig:
+        rig.why_not = broken
+        ticket = rig.gateway.submit(approved("o"))
+        await until(lambda: rig.failed)
+
+        assert rig.failed == ["the gateway's thread: dictionary changed size during iteration"]
+        await rig.gateway.close(0)
+        assert (told(ticket)[0], broker.placed) == (UNKNOWN, [])
+
+
+async def test_without_an_event_loop_for_its_thread_an_order_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(work: Any) -> None:
+        work.close()
+        raise OSError(24, "Too many open files")
+
+    async with on_thread(ScriptedBroker(), tmp_path) as rig:
+        with monkeypatch.context() as patched:
+            patched.setattr("qts.broker.gateway.own_thread.asyncio.run", none_left)
+            with pytest.raises(StorageError, match=r"has ended: .*Too many open files"):
+                rig.gateway.submit(approved("o"))
+
+
 # -- before it leaves ----------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from qts.broker.gateway.view import GatewayView
 from qts.broker.gateway.worker import Worker
 from qts.broker.sending import Ticket
 from qts.clock import Clock
+from qts.errors import StorageError
 from qts.execution.contracts import AckStatus, OrderAck
 from qts.risk.contracts import Approved
 from qts.threads import off_loop
@@ -265,8 +266,8 @@ class Gateway:
         try:
             async with asyncio.timeout(_CLOSE_S):
                 await self.ask(None, self._broker.close)
-        except TimeoutError:
-            return  # what hangs there ends with the process
+        except (TimeoutError, StorageError):
+            return  # what hangs there, or is left there by a thread that has ended, ends with the process
         finally:
             self._worker.end()
             await off_loop(partial(self._worker.join, _CLOSE_S))

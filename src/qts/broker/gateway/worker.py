@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 from qts.broker.contracts import Broker
@@ -75,7 +77,7 @@ class Worker:
         tokens = Tokens(broker.capabilities.requests_per_s, before)
         self._lanes: Lanes[Request] = Lanes(tokens, self._exit_that_waits)
         self._lock = threading.Lock()
-        self._thread = OwnThread("qts-gateway", self._work)
+        self._thread = OwnThread("qts-gateway", self._work, partial(answers.on_failure, "the gateway's thread"))
         self._wake: asyncio.Event | None = None
         self._disk: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -127,11 +129,13 @@ class Worker:
                 question.task.cancel()
 
         if not self.take_back(question):
-            self._thread.call(cancel)
+            with suppress(StorageError):  # the thread has ended, and the question with it
+                self._thread.call(cancel)
 
     def cut_off(self) -> None:
         """Cancel what waits for an answer of the broker; it is answered UNKNOWN."""
-        self._thread.call(self._cut_off)
+        with suppress(StorageError):  # the thread has ended, and did so
+            self._thread.call(self._cut_off)
 
     def end(self) -> None:
         """End the thread and close the file; does not wait for it."""
