@@ -13,7 +13,7 @@ vectorbt := vectorbt==1.2.0
 vnpy := vnpy==4.5.0 vnpy_ctastrategy==1.4.1
 zipline := zipline-reloaded==3.2.1
 BIN    := $(VENV)/bin
-EXTRAS ?= report,parquet,metrics,postgres,redis,sheets,fast,test,lint
+EXTRAS ?= report,parquet,metrics,postgres,redis,sheets,kis,fast,test,lint
 
 .PHONY: help demo test lint cover peers bench bench-newer soak docs clean
 
