@@ -52,10 +52,10 @@ class Socket:
         self.came_ns = perf_counter_ns()
         return OrderAck(AckStatus.ACCEPTED, approved.request.client_order_id)
 
-    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
+    async def replace(self, approved: Approved, client_order_id: str, ref: object) -> OrderAck:
         return OrderAck(AckStatus.REJECTED, client_order_id)
 
-    async def cancel(self, client_order_id: str) -> OrderAck:
+    async def cancel(self, client_order_id: str, ref: object) -> OrderAck:
         return OrderAck(AckStatus.REJECTED, client_order_id)
 
     async def connect(self) -> None: ...
@@ -100,8 +100,10 @@ async def _interleaved(directory: Path, count: int) -> tuple[list[int], list[int
         file=SentFile(directory / "sent", RUN_ID, most_bytes=1 << 30),
         why_not=lambda request: "",
         is_settled=lambda key: True,
+        ref_of=lambda key: None,
         on_failed=lambda effect, error: failed.append(f"{effect}: {error}"),
         on_late_answer=lambda ack: None,
+        on_number=lambda key, ref: None,
         complete=run_to_completion,
     )
     own, bare = [], []

@@ -199,7 +199,7 @@ class ExchangeRig:
         return done(self.exchange.place(self.approved(key, side, qty, limit, **more)))
 
     def cancel(self, key: str) -> OrderAck:
-        return done(self.exchange.cancel(key))
+        return done(self.exchange.cancel(key, None))
 
     def hold(self, qty: str, price: str = "100") -> None:
         """Buy a holding at one price, so that there is something to sell; its reports are forgotten."""

@@ -11,7 +11,7 @@ from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.gateway import Gateway
 from qts.broker.gateway.sent_file import SentFile
 from qts.clock import Clock, ManualClock, from_ns
-from qts.execution.contracts import OrderAck
+from qts.execution.contracts import OrderAck, VenueRef
 from qts.risk.contracts import Approved, OrderRequest
 from qts.runtime.drivers.sync import run_to_completion
 from tests.risk.requests import NOW, entry
@@ -35,8 +35,10 @@ def at_once(broker: Broker, clock: Clock | None = None) -> Gateway:
         file=None,
         why_not=lambda request: "",
         is_settled=lambda key: True,
+        ref_of=lambda key: None,
         on_failed=lambda effect, error: None,
         on_late_answer=lambda ack: None,
+        on_number=lambda key, ref: None,
         complete=run_to_completion,
     )
 
@@ -54,6 +56,10 @@ class GatewayRig:
         self.failed: list[str] = []
         self.late: list[OrderAck] = []
         self.unsettled: set[str] = set()
+        self.refs: dict[str, VenueRef] = {}
+        """By which number orders go, as the session knows it."""
+        self.numbers: list[tuple[str, VenueRef]] = []
+        """Numbers of cancels that the session was told."""
         self.why_not: Callable[[OrderRequest], str] = lambda request: ""
         self.gateway = Gateway(
             broker,
@@ -62,8 +68,10 @@ class GatewayRig:
             file=file,
             why_not=lambda request: self.why_not(request),
             is_settled=lambda key: key not in self.unsettled,
+            ref_of=self.refs.get,
             on_failed=lambda effect, error: self.failed.append(f"{effect}: {error}"),
             on_late_answer=self.late.append,
+            on_number=lambda key, ref: self.numbers.append((key, ref)),
             complete=run_to_completion,
         )
 

@@ -29,6 +29,7 @@ from qts.execution.contracts import (
     OrderAck,
     OrderCancelled,
     OrderRejected,
+    VenueRef,
 )
 from qts.ledger.contracts import Charges
 from qts.risk.contracts import Approved, OrderType, TimeInForce
@@ -115,6 +116,8 @@ class ScriptedBroker:
         """Every approval that ``place`` was called with."""
         self.cancels: list[str] = []
         """Every id that ``cancel`` was called with."""
+        self.cancel_refs: list[VenueRef | None] = []
+        """Every number that it was called with."""
         self.calls: list[str] = []
         """``connect``, ``close`` and the queries, in the order in which they came."""
         self.told_balance: Callable[[], Balance | None] = lambda: Balance("KRW", self.books.cash, self.books.cash)
@@ -146,9 +149,9 @@ class ScriptedBroker:
             self._changed()
         return await self._answered(approved, answer, reason)
 
-    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
-        request, order = approved.request, self.books.orders.get(client_order_id)
-        key = request.client_order_id
+    async def replace(self, approved: Approved, client_order_id: str, ref: VenueRef | None) -> OrderAck:
+        request, replaced = approved.request, self._key_of(client_order_id, ref)
+        key, order = request.client_order_id, self.books.orders.get(replaced)
         self.placed.append(approved)
         if not self.capabilities.replaces:
             return OrderAck(AckStatus.REJECTED, key, reason="orders are not replaced here")
@@ -158,25 +161,26 @@ class ScriptedBroker:
             return OrderAck(AckStatus.REJECTED, key, reason="nothing is left to replace")
         answer, reason = self._answer_to(approved)
         if self.receives and answer is not AckStatus.REJECTED:
-            self.books.renumber(client_order_id, request.qty, request.limit)
-            self.books.orders[key] = replace(self.books.orders.pop(client_order_id), client_order_id=key)
-            self.books.since[key] = self.books.since.pop(client_order_id)
+            self.books.renumber(replaced, request.qty, request.limit)
+            self.books.orders[key] = replace(self.books.orders.pop(replaced), client_order_id=key)
+            self.books.since[key] = self.books.since.pop(replaced)
             self._changed()
         return await self._answered(approved, answer, reason)
 
-    async def cancel(self, client_order_id: str) -> OrderAck:
+    async def cancel(self, client_order_id: str, ref: VenueRef | None) -> OrderAck:
         self.cancels.append(client_order_id)
+        self.cancel_refs.append(ref)
         await self._wait(client_order_id)
         if not self.is_up:
             return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the line is down")
-        order = self.books.orders.get(client_order_id)
+        order = self.books.orders.get(self._key_of(client_order_id, ref))
         if order is None or not order.is_open:
             return OrderAck(AckStatus.REJECTED, client_order_id, reason="the order is not open")
         if self.capabilities.client_order_ids:
             return OrderAck(AckStatus.ACCEPTED, client_order_id, order.ref)
-        ref = self.books.renumber(client_order_id)  # each message has a number of its own
+        number = self.books.number(order.ref.venue)  # each message has a number of its own
         self._changed()
-        return OrderAck(AckStatus.ACCEPTED, client_order_id, ref)
+        return OrderAck(AckStatus.ACCEPTED, client_order_id, number)
 
     async def orders(self) -> Sequence[BrokerOrder]:
         self._asked("orders")
@@ -283,6 +287,12 @@ class ScriptedBroker:
             self._notify(kind(self.name, client_order_id, symbol, ts_ns, "as scripted"))
 
     # -- inside ------------------------------------------------------------------------------------------
+
+    def _key_of(self, client_order_id: str, ref: VenueRef | None) -> str:
+        """Return the key of the order that a message names: by our id; where none is kept, by its number."""
+        if self.capabilities.client_order_ids:
+            return client_order_id
+        return next((key for key, order in self.books.orders.items() if order.ref == ref), "")
 
     def _changed(self) -> None:
         """The books have changed; a broker that keeps them in a file writes them."""

@@ -50,6 +50,12 @@ def placed(broker: ScriptedBroker) -> list[str]:
     return [one.request.client_order_id for one in broker.placed]
 
 
+async def answered(ticket: Ticket) -> OrderAck:
+    await until(lambda: ticket.ack)
+    assert ticket.ack is not None
+    return ticket.ack
+
+
 # -- at once -------------------------------------------------------------------------------------------------------
 
 
@@ -563,6 +569,37 @@ async def test_a_cancel_that_is_under_way_is_not_sent_again(tmp_path: Path) -> N
         broker.let_answer("o")
         await until(lambda: first.ack)
         assert rig.gateway.cancel("o") is not first
+
+
+async def test_a_cancel_names_the_number_that_is_the_newest_when_it_leaves(tmp_path: Path) -> None:
+    # Given a broker that keeps no ids of ours and takes one request a second, so that the cancel waits
+    broker = with_capabilities(ScriptedBroker(), requests_per_s=1, client_order_ids=False)
+    async with on_thread(broker, tmp_path) as rig:
+        ack = await answered(rig.gateway.submit(approved("o")))
+        assert ack.ref is not None
+        rig.refs["o"] = ack.ref
+        cancel = rig.gateway.cancel("o")
+
+        # When the order has another number by the time that the cancel may leave
+        newest = broker.books.renumber("o")
+        rig.refs["o"] = newest
+        rig.clock.set_ns(NOW + S)
+
+        # Then it names that one, and the session is told the number of the cancel itself
+        assert (await answered(cancel)).status is ACCEPTED
+        assert broker.cancel_refs == [newest]
+        assert [(key, ref.number) for key, ref in rig.numbers] == [("o", "scripted-o3")]
+
+
+async def test_the_cancel_of_an_order_without_a_number_does_not_leave_where_it_would_name_nothing(
+    tmp_path: Path,
+) -> None:
+    broker = with_capabilities(ScriptedBroker(), client_order_ids=False)
+    async with on_thread(broker, tmp_path) as rig:
+        ack = await answered(rig.gateway.cancel("o"))
+
+        assert (ack.status, ack.reason) == (UNKNOWN, "no answer: its number at the broker is not known yet")
+    assert broker.cancels == []
 
 
 async def test_a_question_is_answered_on_our_loop_and_raises_there(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
+from msgspec.structs import replace
 
 from qts.broker.contracts import BrokerOrderState
 from qts.errors import BrokerUnavailable
@@ -196,11 +198,11 @@ class OrderTests:
         assert (list(await world.broker.orders()), world.holds()) == ([], {})
 
     async def test_without_a_line_nothing_is_proved(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
         world.cuts_the_line()
 
         assert (await world.broker.place(world.approved("p", BUY, 10))).status is AckStatus.UNKNOWN
-        assert (await world.broker.cancel("o")).status is AckStatus.UNKNOWN
+        assert (await world.broker.cancel("o", placed.ref)).status is AckStatus.UNKNOWN
         assert list(world.holds()) == ["o"]
 
     # -- fills
@@ -273,10 +275,10 @@ class OrderTests:
     # -- cancels
 
     async def test_a_cancel_is_accepted_first_and_confirmed_when_it_takes_effect(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
         world.executes("o", 4)
 
-        ack = await world.broker.cancel("o")
+        ack = await world.broker.cancel("o", placed.ref)
         world.lets_time_pass()
 
         assert (ack.status, ack.client_order_id) == (AckStatus.ACCEPTED, "o")
@@ -287,9 +289,9 @@ class OrderTests:
         assert [held.qty for held in (await world.broker.positions()).values()] == [D(4)], "what was filled stays"
 
     async def test_a_cancel_that_loses_the_race_leaves_the_fill(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
 
-        assert (await world.broker.cancel("o")).status is AckStatus.ACCEPTED
+        assert (await world.broker.cancel("o", placed.ref)).status is AckStatus.ACCEPTED
         world.executes("o", 10)
         world.lets_time_pass()
 
@@ -298,29 +300,30 @@ class OrderTests:
         assert world.holds() == {}
 
     async def test_a_cancel_of_what_is_not_open_is_refused(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
         world.executes("o", 10)
+        assert placed.ref is not None
 
-        for key in ("o", "never seen"):
-            ack = await world.broker.cancel(key)
+        for key, ref in (("o", placed.ref), ("never seen", replace(placed.ref, number="never seen"))):
+            ack = await world.broker.cancel(key, ref)
             assert (ack.status, ack.client_order_id) == (AckStatus.REJECTED, key)
 
     async def test_two_cancels_end_an_order_once(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
 
         for _ in range(2):
-            assert (await world.broker.cancel("o")).status is not AckStatus.UNKNOWN
+            assert (await world.broker.cancel("o", placed.ref)).status is not AckStatus.UNKNOWN
         world.lets_time_pass()
 
         assert len([report for report in world.reports if isinstance(report, OrderCancelled)]) == 1
 
     async def test_a_cancel_without_an_answer_may_be_asked_for_again(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
         world.cuts_the_line()
-        assert (await world.broker.cancel("o")).status is AckStatus.UNKNOWN
+        assert (await world.broker.cancel("o", placed.ref)).status is AckStatus.UNKNOWN
         world.repairs_the_line()
 
-        assert (await world.broker.cancel("o")).status is AckStatus.ACCEPTED
+        assert (await world.broker.cancel("o", placed.ref)).status is AckStatus.ACCEPTED
         world.lets_time_pass()
         assert world.holds() == {}
 
@@ -350,9 +353,9 @@ class OrderTests:
         self, world: BrokerWorld
     ) -> None:
         world.needs_no("replaces")
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
 
-        ack = await world.broker.replace(world.approved("p", BUY, 5), "o")
+        ack = await world.broker.replace(world.approved("p", BUY, 5), "o", placed.ref)
 
         assert (ack.status, ack.client_order_id) == (AckStatus.REJECTED, "p")
         assert world.holds() == {"o": Held(D(10), D(0), is_open=True)}
@@ -364,7 +367,7 @@ class OrderTests:
         placed = await world.broker.place(world.approved("o", BUY, 10))
         world.executes("o", 4)
 
-        ack = await world.broker.replace(world.approved("p", BUY, 7), "o")
+        ack = await world.broker.replace(world.approved("p", BUY, 7), "o", placed.ref)
 
         assert (ack.status, ack.client_order_id) == (AckStatus.ACCEPTED, "p")
         (order,) = await world.broker.orders()
@@ -373,12 +376,48 @@ class OrderTests:
         world.executes("p", 3)
         assert world.fills[-1].last
 
+    async def test_a_cancel_names_the_newest_number_and_the_numbers_before_it_name_nothing_any_more(
+        self, world: BrokerWorld
+    ) -> None:
+        world.needs("replaces")
+        world.needs_no("client_order_ids")
+        placed = await world.broker.place(world.approved("o", BUY, 10))
+        replaced = await world.broker.replace(world.approved("p", BUY, 7), "o", placed.ref)
+        assert placed.ref != replaced.ref
+
+        assert (await world.broker.cancel("p", placed.ref)).status is AckStatus.REJECTED
+        assert list(world.holds()) == ["p"]
+        assert (await world.broker.cancel("p", replaced.ref)).status is AckStatus.ACCEPTED
+        world.lets_time_pass()
+        assert world.holds() == {}
+
+    async def test_a_cancel_has_a_number_of_its_own_and_the_order_keeps_its(self, world: BrokerWorld) -> None:
+        world.needs_no("client_order_ids")
+        placed = await world.broker.place(world.approved("o", BUY, 10))
+
+        cancel = await world.broker.cancel("o", placed.ref)
+
+        assert cancel.ref != placed.ref
+        assert [order.ref for order in await world.broker.orders()] == [placed.ref]
+
+    async def test_a_cancel_of_another_venue_or_day_than_the_orders_is_refused(self, world: BrokerWorld) -> None:
+        world.needs_no("client_order_ids")
+        placed = await world.broker.place(world.approved("o", BUY, 10))
+        assert placed.ref is not None
+
+        for wrong in (
+            replace(placed.ref, venue=f"{placed.ref.venue}-other"),
+            replace(placed.ref, day=placed.ref.day - timedelta(days=1)),
+        ):
+            assert (await world.broker.cancel("o", wrong)).status is AckStatus.REJECTED
+        assert world.holds() == {"o": Held(D(10), D(0), is_open=True)}
+
     async def test_what_is_filled_is_not_replaced(self, world: BrokerWorld) -> None:
         world.needs("replaces")
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
         world.executes("o", 10)
 
-        ack = await world.broker.replace(world.approved("p", BUY, 7), "o")
+        ack = await world.broker.replace(world.approved("p", BUY, 7), "o", placed.ref)
 
         assert (ack.status, world.holds()) == (AckStatus.REJECTED, {})
 

@@ -14,7 +14,7 @@ from qts.broker.contracts import BrokerOrder
 from qts.clock import PacedClock, from_ns
 from qts.db.sqlite import SqliteStore
 from qts.event.contracts import EventType
-from qts.execution.contracts import AckStatus, EmergencyStop, Order, OrderAck, OrderState
+from qts.execution.contracts import AckStatus, EmergencyStop, Order, OrderAck, OrderState, VenueRef
 from qts.market.contracts import Quote
 from qts.market.krx import krx_instrument
 from qts.runtime.drivers.loop_session import on_loop
@@ -264,8 +264,8 @@ async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path
     taken: list[str] = []
 
     class Slow(ScriptedBroker):
-        async def cancel(self, client_order_id: str) -> OrderAck:
-            ack = await super().cancel(client_order_id)
+        async def cancel(self, client_order_id: str, ref: VenueRef | None) -> OrderAck:
+            ack = await super().cancel(client_order_id, ref)
             taken.append(client_order_id)
             return ack
 

@@ -27,6 +27,7 @@ from qts.execution.contracts import (
     OrderAck,
     OrderCancelled,
     OrderRejected,
+    VenueRef,
 )
 from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
@@ -125,7 +126,7 @@ class WorldBroker(ScriptedBroker):
             self._held_answers.append(held)
         return OrderAck(AckStatus.ACCEPTED, key, self.books.orders[key].ref), held
 
-    async def cancel(self, client_order_id: str) -> OrderAck:
+    async def cancel(self, client_order_id: str, ref: VenueRef | None) -> OrderAck:
         self._passes("call")
         with self._at_it:
             rng = self._random(f"cancel {client_order_id} {len(self.books.cancelled)}")
@@ -133,7 +134,7 @@ class WorldBroker(ScriptedBroker):
             self._changed()
             if rng.random() < 0.2:
                 return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the line is down")
-            ack = await super().cancel(client_order_id)  # does not wait
+            ack = await super().cancel(client_order_id, ref)  # does not wait
             if ack.status is AckStatus.ACCEPTED:
                 self._end(client_order_id, told=rng.random() < 0.8)
         if ack.status is AckStatus.ACCEPTED:

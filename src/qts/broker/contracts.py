@@ -97,10 +97,11 @@ class Capabilities(msgspec.Struct, frozen=True):
     """The abilities of a broker; asked for once, after it was made, and constant from then on.
 
     ``order_types`` and ``times_in_force``: what it takes; a request of another kind is answered REJECTED.
-    ``client_order_ids``: it keeps the id that an order is placed with and names it in every answer and query;
-    without them at most one order of a symbol and side may be on its way. ``execution_ids``: it numbers executions
-    and lists them in ``fills_since``; without them that is empty, ``orders`` names the ended orders of the day too,
-    and what was executed of each is found in its ``filled`` and ``amount``. ``replaces``: it changes an open order.
+    ``client_order_ids``: it keeps the id that an order is placed with and names it in every report and query;
+    without them it names its own numbers alone, and at most one order of a symbol and side may be on its way.
+    ``execution_ids``: it numbers executions and lists them in ``fills_since``; without them that is empty,
+    ``orders`` names the ended orders of the day too, and what was executed of each is found in its ``filled`` and
+    ``amount``. ``replaces``: it changes an open order.
     ``caps_cost``: it takes a buy at the market with ``max_cost`` and spends no more than that.
     ``exits_in_bars``: it takes an exit with ``armed_ns`` and executes it in the bar that has just ended.
     ``visibility_lag_ns``: time for which an order that it has taken may be absent from ``orders`` and
@@ -212,7 +213,9 @@ class Broker(BrokerQueries, Protocol):
     and at a simulated venue; there none may suspend. They may be under way side by side. Reports
     (:class:`~qts.execution.contracts.Fill`, ``OrderCancelled``, ``OrderRejected``, ``FillReversed``,
     ``BrokerDisconnect``) leave through the ``publish`` callable that the implementation is given when it is made:
-    from any thread, in any order, more than once.
+    from any thread, in any order, more than once, and before the answer to the order that they are about. One that
+    keeps no client order ids publishes them with "" in their place and the order's number as ``ref``, whose order
+    it is or is not: it needs no memory of numbers, also after a restart.
 
     ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
     accepted or rejected (a timeout, a cut connection, a server's error, a body that cannot be read) is
@@ -228,17 +231,20 @@ class Broker(BrokerQueries, Protocol):
         """
         ...
 
-    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
+    async def replace(self, approved: Approved, client_order_id: str, ref: VenueRef | None) -> OrderAck:
         """Put ``approved`` in the place of the open order ``client_order_id``; the answer is about ``approved``.
 
-        Never raises. REJECTED, and the open order stays, where
+        ``ref`` as in :meth:`cancel`. Never raises. REJECTED, and the open order stays, where
         ``capabilities.replaces`` is false.
         """
         ...
 
-    async def cancel(self, client_order_id: str) -> OrderAck:
+    async def cancel(self, client_order_id: str, ref: VenueRef | None) -> OrderAck:
         """Ask for the rest of an order to be taken out.
 
+        ``ref`` is the number by which the order goes, as the broker has told it last, in an answer or in its lists;
+        None while none is known, which it never is where ``capabilities.client_order_ids`` is false: the gateway
+        does not ask for such a cancel. The answer's own ``ref`` is the number of the cancel, if it has one.
         ACCEPTED: the cancel is on its way, ``OrderCancelled`` follows unless a fill is faster. REJECTED: the order
         is not open. Never raises; an UNKNOWN cancel may be asked for again.
         """

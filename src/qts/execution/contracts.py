@@ -36,12 +36,30 @@ class OrderState(str, Enum):
     FILLED_LATE = "FILLED_LATE"
 
 
+class VenueRef(msgspec.Struct, frozen=True):
+    """The name of one order at a venue: ``number`` is unique only on its ``day``, at its ``venue``, in its
+    ``branch``.
+
+    ``day`` is the venue's own date. ``venue`` and ``branch`` are those that a cancel has to name; ``branch`` is ""
+    where the venue has none. A broker names an order in the same way in answers, reports and lists: a reference
+    that differs in any part is another order's.
+    """
+
+    day: date
+    number: str
+    venue: str
+    branch: str = ""
+
+
 class Fill(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """One execution as the broker reports it; applied exactly once.
 
     Its identity is account, broker, the market's date of ``ts_ns``, order and execution id: an exchange's number
     can come back on another order or another day.
 
+    ``client_order_id`` is "" where the broker names the order by its own number alone, which is ``ref`` then; it is
+    booked under the id that we gave that order. ``execution_id`` is "" where the broker does not number executions:
+    such a notice is published once for each connection, and the session makes the id.
     ``fee`` and ``tax`` in the instrument's currency. ``last``: the broker says that nothing is left to fill.
     ``inferred``: no notice told it; it follows from the quantity executed in all, at an average price.
     """
@@ -58,12 +76,14 @@ class Fill(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     ts_ns: int
     last: bool
     inferred: bool = False
+    ref: VenueRef | None = None
 
 
 class OrderCancelled(msgspec.Struct, frozen=True, tag=True):
     """The broker confirms that the rest of an order will not be filled.
 
-    ``expired``: because the time that it works was over; False also where the broker does not say.
+    ``expired``: because the time that it works was over; False also where the broker does not say. ``ref``: the
+    order's number where ``client_order_id`` is "", as in :class:`Fill`; here and below.
     """
 
     broker: str
@@ -72,6 +92,7 @@ class OrderCancelled(msgspec.Struct, frozen=True, tag=True):
     ts_ns: int
     reason: str
     expired: bool = False
+    ref: VenueRef | None = None
 
 
 class OrderRejected(msgspec.Struct, frozen=True, tag=True):
@@ -82,6 +103,7 @@ class OrderRejected(msgspec.Struct, frozen=True, tag=True):
     symbol: str
     ts_ns: int
     reason: str
+    ref: VenueRef | None = None
 
 
 class FillReversed(msgspec.Struct, frozen=True, tag=True):
@@ -99,6 +121,7 @@ class FillReversed(msgspec.Struct, frozen=True, tag=True):
     traded_ns: int
     ts_ns: int
     reason: str
+    ref: VenueRef | None = None
 
 
 class EmergencyStop(msgspec.Struct, frozen=True, tag=True):
@@ -131,19 +154,6 @@ class PositionUpdate(msgspec.Struct, frozen=True, tag=True):
     ts_ns: int
 
 
-class VenueRef(msgspec.Struct, frozen=True):
-    """The name of one order at a venue: ``number`` is unique only on its ``day``, at its ``venue``, in its
-    ``branch``.
-
-    ``day`` is the venue's own date. ``branch`` is "" where the venue has none.
-    """
-
-    day: date
-    number: str
-    venue: str
-    branch: str = ""
-
-
 class AckStatus(str, Enum):
     """The answers to an order. UNKNOWN: there was no proof of any other.
 
@@ -171,7 +181,8 @@ class OrderAck(msgspec.Struct, frozen=True):
 class Order(msgspec.Struct, frozen=True):
     """The book of record's view of one order: what was asked for, and how far it has come; replaced, never changed.
 
-    ``venue_refs``: every number under which venues know it, oldest first: each replacement or cancel may add one.
+    ``venue_refs``: every number under which venues know it. The last is the one by which it goes; before it are
+    those that replacements have ended, and those of cancels.
     ``ts_update_ns``: of the newest report. ``note``: what was odd about it, "" for nothing.
     """
 
@@ -189,9 +200,14 @@ class Order(msgspec.Struct, frozen=True):
         return minus(self.request.qty, self.filled)
 
     @property
+    def ref(self) -> VenueRef | None:
+        """Return the number by which it goes now, which a cancel or a replacement has to name; None for none."""
+        return self.venue_refs[-1] if self.venue_refs else None
+
+    @property
     def newest_number(self) -> str:
-        """Return the number under which the venue knows it now; "" while it has none."""
-        return self.venue_refs[-1].number if self.venue_refs else ""
+        """Return the number by which it goes now as a text; "" while it has none."""
+        return "" if self.ref is None else self.ref.number
 
     @property
     def client_order_id(self) -> str:

@@ -309,6 +309,12 @@ def _changed(
     )
 
 
+def with_number(order: Order, ref: VenueRef) -> Order:
+    """Return the order with the number of a message about it, such as a cancel; it goes by its own as before."""
+    refs = order.venue_refs
+    return order if ref in refs else msgspec.structs.replace(order, venue_refs=(*refs[:-1], ref, *refs[-1:]))
+
+
 def _with_ref(order: Order, ref: VenueRef | None) -> tuple[VenueRef, ...]:
     refs = order.venue_refs
     return refs if ref is None or ref in refs else (*refs, ref)

@@ -39,11 +39,12 @@ def with_kept_reason(report: _End) -> _End:
 
 def kept_ack(ack: OrderAck) -> OrderAck:
     """Return an answer whose texts can be kept; the same object when nothing has to change."""
-    reason, ref = kept_text(ack.reason), None if ack.ref is None else _kept_ref(ack.ref)
+    reason, ref = kept_text(ack.reason), None if ack.ref is None else kept_ref(ack.ref)
     return ack if (reason, ref) == (ack.reason, ack.ref) else replace(ack, reason=reason, ref=ref)
 
 
-def _kept_ref(ref: VenueRef) -> VenueRef:
+def kept_ref(ref: VenueRef) -> VenueRef:
+    """Return a number whose texts can be kept."""
     number, venue, branch = (kept_text(text, MAX_NAME_LENGTH) for text in (ref.number, ref.venue, ref.branch))
     return VenueRef(ref.day, number, venue, branch)
 

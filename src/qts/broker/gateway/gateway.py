@@ -22,7 +22,7 @@ from qts.broker.gateway.worker import Worker
 from qts.broker.sending import Ticket
 from qts.clock import Clock
 from qts.errors import StorageError
-from qts.execution.contracts import AckStatus, OrderAck
+from qts.execution.contracts import AckStatus, OrderAck, VenueRef
 from qts.risk.contracts import Approved
 from qts.threads import off_loop
 
@@ -39,10 +39,11 @@ class Gateway:
     happens at once: the broker may not suspend, nothing is written, and no request has to wait for its turn.
     ``complete`` runs a coroutine that does not suspend.
 
-    ``why_not`` is asked right before an order leaves, ``is_settled`` whether an order's fate is known; both are
-    called on the gateway's thread and only read. ``on_failed`` is called when memory holds a half-done effect or
-    the file has failed: the session has to end; ``on_late_answer`` with the answer to an order that was told to be
-    UNKNOWN.
+    ``why_not`` is asked right before an order leaves, ``ref_of`` for the number of an order right before its cancel
+    does, ``is_settled`` whether an order's fate is known; all are called on the gateway's thread and only read.
+    ``on_failed`` is called when memory holds a half-done effect or the file has failed: the session has to end;
+    ``on_late_answer`` with the answer to an order that was told to be UNKNOWN; ``on_number`` with an order and the
+    number that a broker gave to its cancel.
     """
 
     def __init__(
@@ -54,20 +55,26 @@ class Gateway:
         file: SentFile | None,
         why_not: WhyNot,
         is_settled: Callable[[str], bool],
+        ref_of: Callable[[str], VenueRef | None],
         on_failed: Callable[[str, BaseException], object],
         on_late_answer: Callable[[OrderAck], object],
+        on_number: Callable[[str, VenueRef], object],
         complete: Callable[[Coroutine[Any, Any, OrderAck]], OrderAck],
     ) -> None:
         self._broker = broker
         self._file = file
         self._on_failed = on_failed
         self._on_late_answer = on_late_answer
+        self._ref_of = ref_of
+        self._on_number = on_number
         self._complete = complete
         elapsed = ElapsedTime(clock)
         used = [] if file is None else [one.approval_id for one in file.sent()]
         admission = self._admission = Admission(clock, elapsed, why_not, used)
         self._worker = (
-            None if file is None else Worker(broker, file, admission, elapsed, clock, config, self, is_settled)
+            None
+            if file is None
+            else Worker(broker, file, admission, elapsed, clock, config, self, is_settled, ref_of)
         )
         self._orders: dict[str, Place] = {}
         self._cancels: dict[str, Cancel] = {}
@@ -111,7 +118,8 @@ class Gateway:
         if request is None:
             request = Cancel(client_order_id)
             if self._worker is None:
-                request.ticket.answer(self._now(client_order_id, self._broker.cancel(client_order_id)))
+                cancel = self._broker.cancel(client_order_id, self._ref_of(client_order_id))
+                request.ticket.answer(self._now(client_order_id, cancel))
             else:
                 self._loop = asyncio.get_running_loop()
                 self._cancels[client_order_id] = request
@@ -160,6 +168,8 @@ class Gateway:
         if isinstance(request, Place) and not is_late:
             self._answered.append(key)
         try:
+            if isinstance(request, Cancel) and ack.ref is not None:
+                self._on_number(key, ack.ref)
             if not is_late:
                 request.ticket.answer(ack)
             elif isinstance(request, Place) and ack.status is not AckStatus.UNKNOWN:

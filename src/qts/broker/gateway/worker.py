@@ -21,7 +21,7 @@ from qts.broker.gateway.tokens import ElapsedTime, Tokens
 from qts.broker.gateway.view import GatewayView, LaneView
 from qts.clock import NS_PER_MS, NS_PER_S, Clock
 from qts.errors import BrokerUnavailable, StorageError
-from qts.execution.contracts import AckStatus, OrderAck
+from qts.execution.contracts import AckStatus, OrderAck, VenueRef
 from qts.money import begin_thread
 from qts.strategy.contracts import Side
 from qts.threads import single_thread_executor
@@ -48,7 +48,7 @@ class Worker:
     """The lanes, and what becomes of the requests in them.
 
     ``put``, ``take_back``, ``take_orders`` and ``view`` are for any thread, the rest is for its own.
-    ``is_settled`` says of an order whether its fate is known; it only reads.
+    ``is_settled`` says of an order whether its fate is known, ``ref_of`` by which number it goes; both only read.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Worker:
         config: GatewayConfig,
         answers: Answers,
         is_settled: Callable[[str], bool],
+        ref_of: Callable[[str], VenueRef | None],
     ) -> None:
         self._broker = broker
         self._file = file
@@ -69,6 +70,7 @@ class Worker:
         self._clock = clock
         self._answers = answers
         self._is_settled = is_settled
+        self._ref_of = ref_of
         self._has_ids = broker.capabilities.client_order_ids
         self._answer_s = config.answer_ms / 1_000
         self._entry_ns = config.entry_wait_ms * NS_PER_MS
@@ -325,9 +327,13 @@ class Worker:
 
     async def _cancel(self, request: Cancel) -> None:
         key = request.client_order_id
+        ref = self._ref_of(key)
+        if ref is None and not self._has_ids:
+            self._answers.on_answer(request, unknown(key, "its number at the broker is not known yet"))
+            return
         try:
             async with asyncio.timeout(self._answer_s) as limit:
-                ack = checked(await self._broker.cancel(key), key)
+                ack = checked(await self._broker.cancel(key, ref), key)
         except asyncio.CancelledError:
             ack = OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent")
         except Exception as error:  # noqa: BLE001 - whatever a client library raises: it may have been sent

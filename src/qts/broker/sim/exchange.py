@@ -181,13 +181,13 @@ class SimExchange:
             self._deliver()  # before anything else sees the bar
         return answer
 
-    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
+    async def replace(self, approved: Approved, client_order_id: str, ref: VenueRef | None) -> OrderAck:
         """Reject: orders are cancelled and placed again here."""
         return OrderAck(
             AckStatus.REJECTED, approved.request.client_order_id, None, "orders cannot be replaced here"
         )
 
-    async def cancel(self, client_order_id: str) -> OrderAck:
+    async def cancel(self, client_order_id: str, ref: VenueRef | None) -> OrderAck:
         """Ask for an order to be taken out; :class:`OrderCancelled` follows when that takes effect."""
         now_ns = self._clock.time_ns()
         if self._down(now_ns):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qts.execution.contracts import OrderState
+from qts.execution.contracts import OrderState, VenueRef
 from qts.money import negated
 from qts.risk.contracts import OrderRequest
 from qts.runtime.shared_components import SharedComponents
@@ -35,3 +35,8 @@ class LastCheck:
         """Return whether the fate of an order is known; one that is not in memory has ended."""
         order = self._shared.orders.get(client_order_id)
         return order is None or order.state not in _NOT_SETTLED
+
+    def ref_of(self, client_order_id: str) -> VenueRef | None:
+        """Return the number by which an order goes at its venue; None while none is known."""
+        order = self._shared.orders.get(client_order_id)
+        return None if order is None else order.ref

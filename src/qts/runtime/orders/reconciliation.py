@@ -31,8 +31,8 @@ from qts.execution.contracts import (
     VenueRef,
 )
 from qts.execution.fit import unreadable
-from qts.execution.lifecycle import apply_absent, apply_ack
-from qts.execution.texts import kept_ack
+from qts.execution.lifecycle import apply_absent, apply_ack, with_number
+from qts.execution.texts import kept_ack, kept_ref
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.ledger.contracts import BookingRow
@@ -156,6 +156,13 @@ class OrderReconciler:
         self._absent_since.pop(ack.client_order_id, None)
         if adopted.state in FINAL_STATES and order.state not in FINAL_STATES:
             self._on_absent(adopted)
+
+    def note_number(self, client_order_id: str, ref: VenueRef) -> None:
+        """Note the number that the broker gave to a cancel of an order: reports may name it."""
+        order = self._orders.get(client_order_id)
+        noted = order if order is None else with_number(order, kept_ref(ref))
+        if noted is not None and noted is not order:
+            self._put(noted)
 
     def withdraw(self, order: Order, now_ns: int, why: str) -> None:
         """End ``order``, whose intent is still being written, at ``now_ns``, with ``why`` as its note."""

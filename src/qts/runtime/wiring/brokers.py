@@ -12,7 +12,7 @@ from qts.broker.sim.config import SimConfig
 from qts.broker.sim.exchange import SimExchange
 from qts.clock import Clock
 from qts.errors import ContractError
-from qts.execution.contracts import OrderAck
+from qts.execution.contracts import OrderAck, VenueRef
 from qts.ids import seeded
 from qts.market.contracts import MarketSource
 from qts.market.last_values import LastValues
@@ -56,6 +56,7 @@ def make_gateway(
     connection: BrokerConnection,
     shared: SharedComponents,
     on_late_answer: Callable[[OrderAck], object],
+    on_number: Callable[[str, VenueRef], object],
     *,
     inline: bool,
 ) -> Gateway:
@@ -74,7 +75,9 @@ def make_gateway(
         file=None if at_once else connection.sent_file,
         why_not=check.why_not,
         is_settled=check.is_settled,
+        ref_of=check.ref_of,
         on_failed=shared.record.give_up,
         on_late_answer=on_late_answer,
+        on_number=on_number,
         complete=run_to_completion,
     )

@@ -259,7 +259,13 @@ def _make_components(
         cancel=lambda strategy, cancel: targets.cancel(strategy, cancel),
     )
     rejects = RejectWatch(p, report, say)
-    sender = make_gateway(connection, p, lambda ack: unresolved.adopt(ack, p.clock.time_ns()), inline=base.inline)
+    sender = make_gateway(
+        connection,
+        p,
+        lambda ack: unresolved.adopt(ack, p.clock.time_ns()),
+        lambda key, ref: unresolved.note_number(key, ref),
+        inline=base.inline,
+    )
     broker = sender.queries
     stages = partial(
         make_pipeline,
