@@ -1,0 +1,223 @@
+"""The books of accounts: orders by number, holdings, cash until its settlement; they know no rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tests.doubles.kis.clock import DoubleClock
+
+SELLING, BUYING = "01", "02"
+NEW, REVISE, CANCEL = "0", "1", "2"
+
+
+@dataclass
+class Order:
+    """What has a number of its own: a new order, a revise, or a cancel. Prices and amounts in won.
+
+    ``original``: the number that a revise or cancel is about ("" of a new order). ``venue`` is what was asked for,
+    ``routed`` where it is. ``price`` 0: at the market.
+    """
+
+    number: str
+    branch: str
+    day: str
+    time: str
+    ns: int
+    account: str
+    side: str
+    code: str
+    kind: str
+    venue: str
+    routed: str
+    qty: int
+    price: int
+    action: str = NEW
+    original: str = ""
+    trigger: int = 0
+    filled: int = 0
+    amount: int = 0
+    moved: int = 0
+    """Quantity that a revise has taken over into a number of its own."""
+    cancelled: int = 0
+    rejected: int = 0
+    triggered: bool = False
+
+    @property
+    def rest(self) -> int:
+        """What can still be filled."""
+        if self.action == CANCEL:
+            return 0
+        return self.qty - self.filled - self.moved - self.cancelled - self.rejected
+
+    @property
+    def is_open(self) -> bool:
+        return self.rest > 0
+
+
+class Fill(NamedTuple):
+    """One execution, which KIS does not number."""
+
+    order: Order
+    qty: int
+    price: int
+    time: str
+
+
+@dataclass
+class Holding:
+    """Shares of one name, and what they have cost; the trades of today and of the day before by side."""
+
+    code: str
+    qty: int = 0
+    cost: int = 0
+    bought: dict[str, int] = field(default_factory=dict)
+    """Shares bought by day (YYYYMMDD)."""
+    sold: dict[str, int] = field(default_factory=dict)
+    last_day: str = ""
+    """The day of its last trade."""
+
+    @property
+    def average(self) -> float:
+        return self.cost / self.qty if self.qty else 0.0
+
+
+class Charge(NamedTuple):
+    """Money of one execution: what it moves with its fee and tax, and the day on which it is paid."""
+
+    day: str
+    side: str
+    amount: int
+    cost: int
+    settles: str
+
+
+@dataclass
+class Account:
+    """One account: ``cash`` is what has settled, ``charges`` what has not."""
+
+    number: str
+    cash: int
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    charges: list[Charge] = field(default_factory=list)
+    settled: list[Charge] = field(default_factory=list)
+
+    def hold(self, code: str, qty: int, price: int) -> None:
+        """Put shares that were bought long ago into the account."""
+        holding = self.holdings.setdefault(code, Holding(code))
+        holding.qty += qty
+        holding.cost += qty * price
+
+    @property
+    def cash_after_settlement(self) -> int:
+        """The cash of D+2."""
+        return self.cash + sum(_flow(charge) for charge in self.charges)
+
+
+def _flow(charge: Charge) -> int:
+    return (charge.amount if charge.side == SELLING else -charge.amount) - charge.cost
+
+
+class Books:
+    """Orders and accounts of this host. ``on_event`` is told of each acceptance, fill and end, in order."""
+
+    def __init__(self, clock: DoubleClock, chance: random.Random, settles: Callable[[str], str]) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.orders: dict[tuple[str, str], Order] = {}
+        """By day and number: numbers begin again each day."""
+        self.fills: list[Fill] = []
+        self.on_event: list[Callable[[str, Order, Fill | None], None]] = []
+        self._clock, self._chance, self._settles = clock, chance, settles
+        self._last: dict[str, int] = {}
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def order(self, number: str, day: str = "") -> Order:
+        """Return an order by its number; of today where no day is given."""
+        return self.orders[day or self._clock.day, number.zfill(10)]
+
+    def today(self, account: str = "") -> list[Order]:
+        """Return what was numbered today, oldest first."""
+        return [one for one in self.orders.values() if one.day == self._clock.day and account in ("", one.account)]
+
+    def open_orders(self, account: str = "") -> list[Order]:
+        return [one for one in self.today(account) if one.is_open]
+
+    # -- numbers -----------------------------------------------------------------------------------------------
+
+    def next_number(self) -> str:
+        """Return the next order number of the day: ten digits, rising, with gaps of other customers."""
+        day = self._clock.day
+        last = self._last.get(day, 100_000) + self._chance.randrange(1, 9)
+        self._last[day] = last
+        return f"{last:010}"
+
+    # -- what happens ------------------------------------------------------------------------------------------
+
+    def add(self, order: Order) -> Order:
+        """Take in a new order, revise or cancel."""
+        self.orders[order.day, order.number] = order
+        return order
+
+    def tell(self, kind: str, order: Order, fill: Fill | None = None) -> None:
+        for told in self.on_event:
+            told(kind, order, fill)
+
+    def fill(self, order: Order, qty: int, price: int) -> Fill:
+        """Execute ``qty`` of an order. It may be more than is left, as a test wishes."""
+        order.filled += qty
+        order.amount += qty * price
+        fill = Fill(order, qty, price, self._clock.hms)
+        self.fills.append(fill)
+        self._book(fill)
+        self.tell("fill", order, fill)
+        return fill
+
+    def _book(self, fill: Fill) -> None:
+        order = fill.order
+        account = self.accounts[order.account]
+        holding = account.holdings.setdefault(order.code, Holding(order.code))
+        day, amount = self._clock.day, fill.qty * fill.price
+        if order.side == BUYING:
+            holding.qty += fill.qty
+            holding.cost += amount
+            holding.bought[day] = holding.bought.get(day, 0) + fill.qty
+        else:
+            holding.cost -= round(holding.average * fill.qty)
+            holding.qty -= fill.qty
+            holding.sold[day] = holding.sold.get(day, 0) + fill.qty
+        holding.last_day = day
+        account.charges.append(Charge(day, order.side, amount, cost_of(order.side, amount), self._settles(day)))
+
+    def end_rest(self, order: Order, kind: str) -> None:
+        """Take out what is left of an order: a cancel, the end of IOC and FOK, the end of the day."""
+        order.cancelled += order.rest
+        self.tell(kind, order)
+
+    def settle(self) -> None:
+        """Pay what is due by today, and forget holdings that have been empty since before that."""
+        day = self._clock.day
+        for account in self.accounts.values():
+            due = [charge for charge in account.charges if charge.settles <= day]
+            account.charges = [charge for charge in account.charges if charge.settles > day]
+            account.settled += due
+            account.cash += sum(_flow(charge) for charge in due)
+            gone = [
+                code
+                for code, one in account.holdings.items()
+                if not one.qty and one.last_day and self._settles(one.last_day) <= day
+            ]
+            for code in gone:
+                del account.holdings[code]
+
+
+FEE_PER_MILLION = 140
+SELL_TAX_PER_MILLION = 2_000
+
+
+def cost_of(side: str, amount: int) -> int:
+    """Return fee and, of a sale, tax in whole won, both cut."""
+    tax = amount * SELL_TAX_PER_MILLION // 1_000_000 if side == SELLING else 0
+    return amount * FEE_PER_MILLION // 1_000_000 + tax
