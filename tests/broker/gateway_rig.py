@@ -9,6 +9,7 @@ from pathlib import Path
 from qts.broker.contracts import Broker
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.gateway import Gateway
+from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.gateway.sent_file import SentFile
 from qts.clock import Clock, ManualClock, from_ns
 from qts.execution.contracts import OrderAck, VenueRef
@@ -26,8 +27,8 @@ def approved(key: str, **more: object) -> Approved:
     return Approved(f"a-{key}", request, "hash", request.ts_ns + 5_000_000_000)
 
 
-def at_once(broker: Broker, clock: Clock | None = None) -> Gateway:
-    """A gateway as on the virtual clock."""
+def at_once(broker: Broker, clock: Clock | None = None, limits: OrderLimits | None = None) -> Gateway:
+    """A gateway as on the virtual clock; None: without limits."""
     return Gateway(
         broker,
         clock or ManualClock(from_ns(NOW)),
@@ -40,6 +41,7 @@ def at_once(broker: Broker, clock: Clock | None = None) -> Gateway:
         on_late_answer=lambda ack: None,
         on_number=lambda key, ref: None,
         complete=run_to_completion,
+        limits=limits,
     )
 
 
@@ -50,7 +52,14 @@ def sent_file(directory: Path, run: str = RUN, most_bytes: int = 1 << 18) -> Sen
 class GatewayRig:
     """A gateway on its own thread, what its session says, and what failed."""
 
-    def __init__(self, broker: Broker, file: SentFile, config: GatewayConfig, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        file: SentFile,
+        config: GatewayConfig,
+        clock: Clock | None = None,
+        limits: OrderLimits | None = None,
+    ) -> None:
         self.clock = clock or ManualClock(from_ns(NOW))
         self.file = file
         self.failed: list[str] = []
@@ -73,6 +82,7 @@ class GatewayRig:
             on_late_answer=self.late.append,
             on_number=lambda key, ref: self.numbers.append((key, ref)),
             complete=run_to_completion,
+            limits=limits,
         )
 
 
@@ -83,9 +93,10 @@ async def on_thread(
     config: GatewayConfig = PATIENT,
     clock: Clock | None = None,
     file: SentFile | None = None,
+    limits: OrderLimits | None = None,
 ) -> AsyncIterator[GatewayRig]:
     """A gateway that lives in the block."""
-    rig = GatewayRig(broker, file or sent_file(directory), config, clock)
+    rig = GatewayRig(broker, file or sent_file(directory), config, clock, limits)
     try:
         yield rig
     finally:

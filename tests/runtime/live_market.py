@@ -20,6 +20,7 @@ from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
 from qts.market.contracts import FeedGap, Instrument, MarketValue
 from qts.market.krx import krx_instrument
+from qts.market.session_info import SessionInfo
 from qts.runtime.control.kill_switch import Press
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.live_driver import run_live
@@ -74,6 +75,13 @@ class ScriptedLiveFeed:
         return value if value.ts_ns else msgspec.structs.replace(value, ts_ns=self._now_ns())
 
 
+class TellingFeed(ScriptedLiveFeed):
+    """One that tells session info as well, when a step calls ``tell``."""
+
+    def tell_session_info(self, on_info: Callable[[SessionInfo], object]) -> None:
+        self.tell = on_info
+
+
 @dataclass
 class LiveSession:
     """A session of kernel, clock in real time and scripted feed; call :meth:`run` with the steps of the feed."""
@@ -117,7 +125,11 @@ class LiveSession:
 
 @asynccontextmanager
 async def live_session(
-    directory: Path, *strategies: Strategy, begun_ns: int, speed: float = 1.0
+    directory: Path,
+    *strategies: Strategy,
+    begun_ns: int,
+    speed: float = 1.0,
+    make_feed: Callable[[Callable[[], int]], ScriptedLiveFeed] = ScriptedLiveFeed,
 ) -> AsyncIterator[LiveSession]:
     """Yield a new live session that starts at ``begun_ns`` and has handled nothing yet."""
     loaded = load_config(None, {**STEADY, "state.enabled": "false"}, {})
@@ -125,7 +137,7 @@ async def live_session(
     run_id = run_id_of("live", "7", source_id, loaded.hash)
     store = SqliteStore(directory / "live.sqlite", durability="FULL")
     clock = PacedClock(from_ns(begun_ns), speed)
-    feed = ScriptedLiveFeed(clock.time_ns)
+    feed = make_feed(clock.time_ns)
     logged: deque[LogWrite] = deque(maxlen=1_000)
     store.open_run(RunRow(run_id, "live", 7, source_id, loaded.hash, "", False))
     kernel = Kernel(

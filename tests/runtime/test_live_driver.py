@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from qts.errors import DataError
 from qts.execution.contracts import OrderState
 from qts.market.contracts import BookUpdate, FeedGap, Quote
+from qts.market.session_info import SessionInfo, TradingStatus
 from qts.runtime.control.kill_switch import Press
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.checkpoint import decode
@@ -19,7 +21,7 @@ from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.event.support import until
 from tests.risk.requests import D
-from tests.runtime.live_market import live_session
+from tests.runtime.live_market import TellingFeed, live_session
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
 
 TEN = kst(10)
@@ -64,6 +66,26 @@ async def test_pushed_values_trade_in_the_order_of_their_arrival(tmp_path: Path)
         assert session.kernel.shared.account.holding("scripted", SYMBOL) == 10
         assert session.kernel.shared.last.quotes[SYMBOL].bid == D(150_200)
         assert session.feed.is_closed
+
+
+async def test_what_the_feed_tells_of_instruments_is_known_at_once(tmp_path: Path) -> None:
+    """given a feed that tells session info, when it tells one, then the session knows it"""
+    info = SessionInfo(symbol=SYMBOL, ts_ns=TEN, day=date(2026, 1, 19), status=TradingStatus.HALTED)
+    async with live_session(tmp_path, begun_ns=TEN, make_feed=TellingFeed) as session:
+        feed, infos = session.feed, session.kernel.shared.session_infos
+        assert isinstance(feed, TellingFeed)
+
+        async def tell() -> None:
+            feed.tell(info)
+            assert infos.of(SYMBOL, date(2026, 1, 19)) == info
+
+        assert await session.run(tell)
+        assert infos.is_told
+
+
+async def test_of_a_feed_that_tells_no_session_info_none_is_expected(tmp_path: Path) -> None:
+    async with live_session(tmp_path, begun_ns=TEN) as session:
+        assert not session.kernel.shared.session_infos.is_told
 
 
 async def test_scheduled_tasks_run_while_no_value_comes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from qts.broker.gateway.limits.view import LimitsView
 from qts.broker.gateway.view import GatewayView
 from qts.execution.contracts import OrderAck
 from qts.risk.contracts import Approved
@@ -46,7 +47,8 @@ class OrderSender(Protocol):
     Called on the session's thread, within a handler or between two. The answer is there at once, or comes as a call
     on the session's event loop between two handlers, never as an event. It comes in any case: what is not answered
     in time, or is cut off because the session ends, is answered UNKNOWN. NOT_SENT proves that an order never left:
-    its approval was used or had expired, it was not wanted any more, or it was an entry that waited too long.
+    its approval was used or had expired, it was not wanted any more, a limit refused it, or it was an entry that
+    waited too long.
     """
 
     @property
@@ -56,6 +58,10 @@ class OrderSender(Protocol):
 
     def view(self) -> GatewayView | None:
         """Return what a session shows of it; None where every request leaves at once."""
+        ...
+
+    def limits_view(self) -> LimitsView | None:
+        """Return what a session shows of the limits of orders; None where there are none."""
         ...
 
     def submit(self, approved: Approved) -> Ticket:

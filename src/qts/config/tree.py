@@ -10,6 +10,8 @@ from msgspec import Meta
 
 from qts.broker.gateway import config as gateway_config
 from qts.broker.gateway.config import GatewayConfig
+from qts.broker.gateway.limits import config as limits_config
+from qts.broker.gateway.limits.config import LimitsConfig
 from qts.broker.sim import config as sim_config
 from qts.broker.sim.config import SimConfig
 from qts.cache import config as cache_config
@@ -44,11 +46,15 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     gateway: Annotated[
         GatewayConfig, Meta(description="the gateway, through which every order and query leaves for a broker")
     ] = GatewayConfig()
+    limits: Annotated[
+        LimitsConfig, Meta(description="the limits of each order, the last check before it may leave for a broker")
+    ] = LimitsConfig()
     sim: Annotated[SimConfig, Meta(description="the simulated exchange of replay, demo and paper")] = SimConfig()
 
     def problems(self) -> list[tuple[str, str]]:
         """Return combinations that contradict each other, as (dotted field, message)."""
-        return [(f"sim.{path}", message) for path, message in self.sim.problems()]
+        groups = (("limits", self.limits.problems()), ("sim", self.sim.problems()))
+        return [(f"{group}.{path}", message) for group, found in groups for path, message in found]
 
 
 class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -136,6 +142,7 @@ QTS: Final = Layout(
         "broker": frozenset(
             {f"sim.{name}" for name in sim_config.RELOADABLE}
             | {f"gateway.{name}" for name in gateway_config.RELOADABLE}
+            | {f"limits.{name}" for name in limits_config.RELOADABLE}
         ),
     },
 )

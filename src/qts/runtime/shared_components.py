@@ -13,6 +13,7 @@ from qts.ledger.account import Account
 from qts.ledger.kept_values import KeptValues
 from qts.market.contracts import Calendar, Feed, IndexLevel, LiveFeed, MarketValue, VolatilityLevel
 from qts.market.last_values import LastValues
+from qts.market.session_info import SessionInfos
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
 from qts.runtime.caching.session_cache import SessionCache
@@ -48,6 +49,8 @@ class SharedComponents:
     feed: Feed | LiveFeed
     calendar: Calendar
     last: LastValues
+    session_infos: SessionInfos
+    """What the broker says of instruments beside their prices."""
     base_prices: dict[str, Decimal]
     price_bands: PriceBands
     account: Account

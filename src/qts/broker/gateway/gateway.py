@@ -13,6 +13,8 @@ from qts.broker.contracts import Broker
 from qts.broker.gateway.admission import Admission, WhyNot
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.lanes import Lane
+from qts.broker.gateway.limits.order_limits import OrderLimits
+from qts.broker.gateway.limits.view import LimitsView
 from qts.broker.gateway.queries import LaneQueries
 from qts.broker.gateway.requests import Cancel, Place, Question, checked, unknown, unsent
 from qts.broker.gateway.sent_file import SentFile
@@ -41,6 +43,7 @@ class Gateway:
 
     ``why_not`` is asked right before an order leaves, ``ref_of`` for the number of an order right before its cancel
     does, ``is_settled`` whether an order's fate is known; all are called on the gateway's thread and only read.
+    ``limits`` are asked before an order enters a lane; None: there are none.
     ``on_failed`` is called when memory holds a half-done effect or the file has failed: the session has to end;
     ``on_late_answer`` with the answer to an order that was told to be UNKNOWN; ``on_number`` with an order and the
     number that a broker gave to its cancel.
@@ -60,6 +63,7 @@ class Gateway:
         on_late_answer: Callable[[OrderAck], object],
         on_number: Callable[[str, VenueRef], object],
         complete: Callable[[Coroutine[Any, Any, OrderAck]], OrderAck],
+        limits: OrderLimits | None = None,
     ) -> None:
         self._broker = broker
         self._file = file
@@ -68,6 +72,7 @@ class Gateway:
         self._ref_of = ref_of
         self._on_number = on_number
         self._complete = complete
+        self._limits = limits
         elapsed = ElapsedTime(clock)
         used = [] if file is None else [one.approval_id for one in file.sent()]
         admission = self._admission = Admission(clock, elapsed, why_not, used)
@@ -99,12 +104,19 @@ class Gateway:
         """Return what a session shows of it; None where every request leaves at once."""
         return None if self._worker is None else self._worker.view()
 
+    def limits_view(self) -> LimitsView | None:
+        """Return what a session shows of the limits; None where there are none."""
+        return None if self._limits is None else self._limits.view()
+
     # -- orders ----------------------------------------------------------------------------------------------------
 
     def submit(self, approved: Approved) -> Ticket:
         """Send one approved order."""
         order, worker = Place(approved), self._worker
-        if worker is None:
+        refusal = None if self._limits is None else self._limits.refusal_of(approved.request)
+        if refusal is not None:
+            order.ticket.answer(unsent(order.client_order_id, refusal.text))
+        elif worker is None:
             order.ticket.answer(self._place_now(order))
         else:
             self._loop = asyncio.get_running_loop()

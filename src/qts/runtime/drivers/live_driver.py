@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from qts.clock import NS_PER_S, PacedClock, stopwatch_ns
 from qts.execution.texts import kept_text
 from qts.market.contracts import BookUpdate, FeedGap, LiveFeed, MarketValue
+from qts.market.session_info import TellsSessionInfo
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.feed_buffer import MAX_WAITING, FeedBuffer
 from qts.runtime.drivers.loop_session import POLL_INTERVAL_NS, LoopSession, on_loop
@@ -42,6 +43,8 @@ async def run_live(
     buffer = FeedBuffer(max_waiting)
     async with on_loop(kernel, clock, progress, run_commands, begin_stops) as session:
         kernel.pending_value = None  # of a resumed session: that value is out of date
+        if isinstance(feed, TellsSessionInfo):
+            feed.tell_session_info(kernel.shared.session_infos.put)
         source = asyncio.get_running_loop().create_task(feed.run(buffer.put, buffer.put_gap), name="qts-feed")
         source.add_done_callback(lambda done: buffer.wake())
         try:

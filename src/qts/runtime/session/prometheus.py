@@ -81,6 +81,9 @@ class SessionMetrics:
         yield from self._server(view)
         yield from self._cache(view)
         yield from self._gateway(view)
+        if view.limits is not None:
+            text = "Orders that a limit refused."
+            yield self._counts("qts_limit_refusals", text, "limit", view.limits.refused.items())
 
     def _cache(self, view: SessionView) -> Iterator[Any]:
         """Yield what became of the values for the cache; nothing without one."""

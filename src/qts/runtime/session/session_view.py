@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from qts.broker.gateway.limits.view import LimitsView
 from qts.broker.gateway.view import GatewayView
 from qts.errors import StorageError
 from qts.ledger.contracts import DEFAULT_ACCOUNT
@@ -366,6 +367,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """The copies of the book on servers."""
     gateway: GatewayView | None = None
     """The way to a broker that is not simulated; None: there is none, every request leaves at once."""
+    limits: LimitsView | None = None
+    """The limits of orders; None: they are off."""
     recording: RecordingView | None = None
     """The market values that are recorded on a server; None: none are."""
     cache: CacheView | None = None

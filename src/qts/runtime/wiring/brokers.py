@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from qts.broker.contracts import Broker, MarketDriven
 from qts.broker.gateway.gateway import Gateway
+from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.gateway.sent_file import SentFile
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.exchange import SimExchange
@@ -18,6 +19,7 @@ from qts.market.contracts import MarketSource
 from qts.market.last_values import LastValues
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.last_check import LastCheck
+from qts.runtime.orders.limit_facts import SessionFacts
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.shared_components import SharedComponents
 
@@ -67,7 +69,8 @@ def make_gateway(
     at_once = inline or connection.venue.is_simulated
     if not at_once and connection.sent_file is None:
         raise ContractError(f"broker {connection.broker.name} needs a file of the orders that are sent")
-    check = LastCheck(shared)
+    check, limits = LastCheck(shared), shared.config.broker.limits
+    is_limited = limits.enabled or not connection.venue.is_simulated
     return Gateway(
         connection.broker,
         shared.clock,
@@ -80,4 +83,5 @@ def make_gateway(
         on_late_answer=on_late_answer,
         on_number=on_number,
         complete=run_to_completion,
+        limits=OrderLimits(limits, SessionFacts(shared), shared.clock) if is_limited else None,
     )

@@ -19,6 +19,7 @@ PLAIN_SETTINGS: Final = {
     "risk.order_rate_kept_for_exits": "0",
     "risk.max_open_orders": "100000",
     "risk.max_price_deviation": "0.3",
+    "broker.limits.enabled": "false",
     "broker.sim.max_open_orders": "100000",
 }
 """The settings of the plain profile: one pool, no operating state, limits that no long-only account reaches.

@@ -21,6 +21,7 @@ from qts.market.contracts import (
     MarketSource,
 )
 from qts.market.last_values import LastValues
+from qts.market.session_info import SessionInfos, tells_session_info
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
 from qts.runtime.caching.session_cache import SessionCache
@@ -87,6 +88,7 @@ def make_shared_components(
         feed=feed,
         calendar=instrument.calendar,
         last=last,
+        session_infos=SessionInfos(is_told=tells_session_info(feed)),
         base_prices=base_prices,
         price_bands=PriceBands(feed.instruments, base_prices),
         account=account,
