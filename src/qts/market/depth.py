@@ -152,7 +152,7 @@ class LazyLevels(UnreadLevels):
     def pairs(self) -> Pairs:
         """Return what :func:`pairs_of` returns."""
         if self._levels is not None:
-            return self._levels, _AS_IT_IS, _AS_IT_IS
+            return self._levels, AS_IT_IS, AS_IT_IS
         return _decode_text(self._text), self._prices, self._sizes
 
     def read(self) -> tuple[PriceLevel, ...]:
@@ -176,7 +176,7 @@ class _AsItIs(dict[Decimal, Decimal]):
         return number
 
 
-_AS_IT_IS: Final = _AsItIs()
+AS_IT_IS: Final = _AsItIs()
 
 
 def pairs_of(levels: Sequence[PriceLevel]) -> Pairs:
@@ -184,7 +184,7 @@ def pairs_of(levels: Sequence[PriceLevel]) -> Pairs:
 
     ``prices[pair[0]]`` and ``sizes[pair[1]]`` are the numbers; of a lazy sequence the rest stays text.
     """
-    return levels.pairs() if isinstance(levels, UnreadLevels) else (levels, _AS_IT_IS, _AS_IT_IS)
+    return levels.pairs() if isinstance(levels, UnreadLevels) else (levels, AS_IT_IS, AS_IT_IS)
 
 
 def text_of(levels: Iterable[PriceLevel]) -> bytes:

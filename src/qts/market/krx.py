@@ -23,7 +23,7 @@ from qts.notes import Note
 KST: Final = timezone(timedelta(hours=9), "KST")
 """Korean time; no daylight saving time since 1988."""
 WON: Final = Decimal(1)
-_KST_NS: Final = 9 * 3_600 * NS_PER_S
+KST_NS: Final = 9 * 3_600 * NS_PER_S
 _MINUTE_NS: Final = 60 * NS_PER_S
 _DAY_NS: Final = 86_400 * NS_PER_S
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
@@ -274,7 +274,7 @@ class KrxCalendar:
         entry, opening = times.order_entry, times.open
         if self._is_first_of_year(day):
             entry, opening = self._rules.first_trading_day.order_entry, self._rules.first_trading_day.open
-        midnight = (day.toordinal() - _EPOCH_ORDINAL) * _DAY_NS - _KST_NS
+        midnight = (day.toordinal() - _EPOCH_ORDINAL) * _DAY_NS - KST_NS
         if day in self._shifted:
             midnight += self._rules.shifted_days.minutes * _MINUTE_NS
         clocks = (entry, opening, times.closing_auction, times.close)
@@ -327,7 +327,7 @@ def _stands_for_new_years_eve(day: date) -> bool:
 
 
 def _day_number(ns: int) -> int:
-    return (ns + _KST_NS) // _DAY_NS
+    return (ns + KST_NS) // _DAY_NS
 
 
 def _clock_ns(text: str) -> int:

@@ -196,6 +196,7 @@ ROWS_KOREAN: Final[Mapping[str, str]] = {
     rows.TIME_BACKWARDS: "앞 행보다 이른 시각입니다. 시간은 되돌아가지 않습니다",
     rows.FUTURE: "아직 오지 않은 시각입니다",
     rows.DUPLICATE: "같은 행 또는 같은 체결이 다시 왔습니다",
+    rows.LATE: "거래소 시각으로 볼 때 도착했을 때 이미 오래된 값입니다",
     rows.UNKNOWN_SYMBOL: "알려진 종목이 아닙니다",
     rows.TOO_MANY_SYMBOLS: "한 세션이 담을 수 있는 종목 수를 넘었습니다",
     rows.UNKNOWN_STREAM: "이 형식이 쓰지 않는 스트림입니다",

@@ -30,6 +30,7 @@ BAD_TIME: Final = "bad_time"
 TIME_BACKWARDS: Final = "time_backwards"
 FUTURE: Final = "future"
 DUPLICATE: Final = "duplicate"
+LATE: Final = "late"
 UNKNOWN_SYMBOL: Final = "unknown_symbol"
 TOO_MANY_SYMBOLS: Final = "too_many_symbols"
 UNKNOWN_STREAM: Final = "unknown_stream"
@@ -57,6 +58,7 @@ REASONS: Final[Mapping[str, str]] = {
     TIME_BACKWARDS: "the row is older than the one before it; times may not decrease",
     FUTURE: "the row claims a time that has not come yet",
     DUPLICATE: "the same row or trade again",
+    LATE: "the value was old when it arrived, by the exchange's own time",
     UNKNOWN_SYMBOL: "the symbol is not among the instruments or is no symbol of this market",
     TOO_MANY_SYMBOLS: "more symbols than a session can hold",
     UNKNOWN_STREAM: "a stream this format does not use",
@@ -89,6 +91,7 @@ ALLOWED: Final[Mapping[str, str]] = {
     TIME_BACKWARDS: "rows in the order of their times",
     FUTURE: "times that the rows after it agree with",
     DUPLICATE: "each row once",
+    LATE: "values that arrive within the seconds that the feed's settings allow",
     UNKNOWN_SYMBOL: "a symbol that is known",
     TOO_MANY_SYMBOLS: "at most 10,000 symbols",
     UNKNOWN_STREAM: "bookTicker, trade, depth",
