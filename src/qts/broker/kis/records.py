@@ -1,4 +1,4 @@
-"""What single records of the KIS websocket say beside prices, and whether the fields of one fit each other."""
+"""The contents of records of the KIS websocket beside prices, and whether the fields of one fit each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FALLS: Final = frozenset({"4", "5"})
 
 
 class MarketStatus(msgspec.Struct, frozen=True):
-    """What the exchange says of the trading of one symbol, in its own codes; "" where a field is empty.
+    """The state of trading in one symbol, in the codes of the exchange; "" where a field is empty.
 
     ``halted`` None: it is not said. ``phase`` is the class of the market's operation, ``stock`` the class of the
     issue, ``vi`` that of a volatility interruption ("N" for none). ``ts_ns``: when it was received.
