@@ -12,7 +12,7 @@ RELOADABLE: Final[frozenset[str]] = frozenset()
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The limits of orders. They hold for each order as it is, whoever asks for it and whatever was approved."""
+    """The limits of orders. They hold for each order as it is, of every strategy and of the rules."""
 
     enabled: Annotated[
         bool,
