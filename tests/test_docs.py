@@ -430,7 +430,8 @@ def test_every_event_payload_code_setting_and_refusal_has_its_line() -> None:
     assert all(f"| `{code}` |" in pages["codes.md"] for code in CATALOGUE)
     assert all(f"| `{reason.value}` |" in pages["refusals.md"] for reason in Refusal)
     assert (
-        "| `risk.symbol_weight_limit` | number | `0.15` | number above 0 to 1 | yes |" in pages["configuration.md"]
+        "| `risk.symbol_weight_limit` | number | `0.15` | number above 0 to 1 | yes, higher once confirmed |"
+        in pages["configuration.md"]
     )
     assert "| `state.default_state` | choice | `BALANCED` |" in pages["configuration.md"]
     assert all(f"`qts {name}" in pages["command-line.md"] for name in commands())

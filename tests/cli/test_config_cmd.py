@@ -81,7 +81,9 @@ def test_show_gives_value_source_meaning_and_range(tmp_path: Path, capsys: pytes
     rows = {line.split()[0]: line for line in lines}
     weight = rows["risk.symbol_weight_limit"].split()
     assert weight[1] == "0.3"
-    assert rows["risk.symbol_weight_limit"].rstrip().endswith("number above 0 to 1, reloadable")
+    assert (
+        rows["risk.symbol_weight_limit"].rstrip().endswith("number above 0 to 1, reloadable, higher once confirmed")
+    )
     assert "fraction of equity in one symbol" in rows["risk.symbol_weight_limit"]
     assert rows["risk.exposure_limit"].split()[1:3] == ["0.5", "--set"]
     assert rows["risk.approval_ttl_ms"].split()[1:3] == ["5000", "default"]
@@ -105,6 +107,7 @@ def test_show_as_json_is_one_object_with_every_setting(tmp_path: Path, capsys: p
         "reload": True,
         "secret": False,
         "display": False,
+        "looser": "higher",
     }
     assert {"runtime", "instruments", "event", "safety", "state", "risk", "capital", "broker"} <= {
         path.partition(".")[0] for path in rows

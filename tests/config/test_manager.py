@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from qts.clock import ManualClock
-from qts.config.manager import HISTORY_LIMIT, Change, ConfigManager, LoadedConfig, ReloadResult
+from qts.config.changes import Change
+from qts.config.manager import HISTORY_LIMIT, ConfigManager, LoadedConfig, ReloadResult
 from qts.errors import ConfigError
 from tests.config.sample import SAMPLE, Sample, given
 

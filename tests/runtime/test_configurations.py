@@ -14,6 +14,7 @@ import pytest
 from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import StateError, UnfinishedRunError
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
@@ -109,6 +110,34 @@ def test_a_configuration_the_run_never_accepted_is_refused_by_its_settings(tmp_p
         answers(paper(run, files, resume=True))
 
     assert len(accepted(run)) == 2
+
+
+def test_a_limit_that_lets_more_pass_is_in_force_once_it_is_confirmed(tmp_path: Path, files: Path) -> None:
+    """Given a file in which a limit is higher; when it is loaded, and the reload repeated as its answer says; then
+    the first changes nothing, and the second the limit. The operator's time to repeat it is the machine's."""
+    run, stop, asked = tmp_path / "run", StopFlag(), list[Path]()
+    plan = paper(run, files)
+
+    def progress(share: float | None, moment_ns: int) -> None:
+        if not asked:
+            (files / "risk.yaml").write_text(LOOSER, "utf-8")
+            asked.append(write_command(run, command("reload")))
+        elif asked[-1].exists() and len(asked) == 1:
+            code = json.loads(asked[0].read_text("utf-8"))["answer"].rpartition("--confirm ")[2]
+            asked.append(write_command(run, command("reload", confirm=code)))
+        elif asked[-1].exists():
+            stop.request()
+
+    run_session(plan, progress=progress, stop=stop)
+
+    first, second = (json.loads(path.read_text("utf-8")) for path in asked)
+    assert first["done"] is False
+    assert first["answer"].startswith(
+        "not in force yet, because more could pass: risk.symbol_weight_limit: 0.15 -> 0.25; if that is meant, "
+        "repeat the reload within 5 minutes with --confirm "
+    )
+    assert second == {"done": True, "answer": "risk.symbol_weight_limit: 0.15 -> 0.25"}
+    assert [limit for _, _, limit in accepted(run)] == ["0.15", "0.25"]
 
 
 def test_what_waited_for_a_restart_is_refused_by_name(tmp_path: Path, files: Path) -> None:

@@ -34,13 +34,23 @@ def add_parser(commands: Any) -> None:
     )
     show.set_defaults(func=_show)
 
-    add_command(verbs, "reload", _reload, "make a running session read its configuration files again")
+    reload = add_command(
+        verbs,
+        "reload",
+        _reload,
+        "make a running session read its configuration files again",
+        description="Puts in force what may change while a session runs, and names what needs a restart. A limit "
+        "that would let more pass waits: the answer names it, and how to confirm it.",
+    )
+    reload.add_argument(
+        "--confirm", default="", metavar="CODE", help="let the limits be raised that the last reload has named"
+    )
 
 
 def _reload(args: argparse.Namespace) -> Command:
     from qts.runtime.control.commands import Reload
 
-    return Reload(operator=args.operator, reason=args.reason)
+    return Reload(operator=args.operator, reason=args.reason, confirm=args.confirm)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -110,8 +120,7 @@ def _print_table(config_hash: str, rows: Any) -> None:
     for title in ("setting", "value", "source", "meaning", "allowed"):
         table.add_column(title, overflow="fold")
     for row in rows:
-        allowed = f"{row.allowed}, reloadable" if row.reload else row.allowed
-        cells = (row.path, row.value, row.source, row.description, allowed)
+        cells = (row.path, row.value, row.source, row.description, row.permitted)
         # Text, so that brackets of a value are not taken for markup.
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
@@ -121,10 +130,9 @@ def _print_table(config_hash: str, rows: Any) -> None:
 def _print_blocks(console: Any, rows: Any) -> None:
     """Print each setting with its value on one line, its meaning and the allowed values below."""
     for row in rows:
-        reloadable = ", reloadable" if row.reload else ""
         console.print(f"{row.path} = {row.value} ({row.source})", markup=False, highlight=False)
         console.print(
-            f"    {row.description}; allowed: {row.allowed}{reloadable}", markup=False, style="dim", highlight=False
+            f"    {row.description}; allowed: {row.permitted}", markup=False, style="dim", highlight=False
         )
 
 

@@ -27,7 +27,11 @@ DEFAULT: Final = "default"
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One setting for people: what it is, where its value comes from, what may be written."""
+    """One setting for people: what it is, where its value comes from, what may be written.
+
+    ``reload``: whether it may change while a session runs. ``looser``: for a limit, the direction in which more may
+    pass, "higher" or "lower".
+    """
 
     path: str
     value: str
@@ -37,6 +41,13 @@ class Row(msgspec.Struct, frozen=True):
     reload: bool
     secret: bool
     display: bool
+    looser: str = ""
+
+    @property
+    def permitted(self) -> str:
+        """Return what may be written, and whether it may change while a session runs, in words."""
+        how = f"reloadable, {self.looser} once confirmed" if self.looser else "reloadable"
+        return f"{self.allowed}, {how}" if self.reload else self.allowed
 
 
 class LoadedConfig(msgspec.Struct, frozen=True):
@@ -78,6 +89,7 @@ class LoadedConfig(msgspec.Struct, frozen=True):
                 reload=self.layout.may_change(leaf.path),
                 secret=leaf.shape.secret,
                 display=leaf.shape.display,
+                looser=leaf.shape.looser,
             )
             for leaf in leaves(self.layout.shape, self.tree)
         ]

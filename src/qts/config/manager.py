@@ -1,8 +1,9 @@
 """The configuration of a running session: read once, reloaded on request, swapped whole or not at all.
 
 What may change while running is swapped in one assignment and announced; what may not is named and waits for a
-restart; a file that cannot be trusted (invalid, half-written, gone) changes nothing (`bad-reload`). Orders keep the
-hash of the configuration they were approved under, so a reload never reaches back (`reload-mid-order`).
+restart; a limit that would let more pass waits until the reload is repeated with its confirmation; a file that
+cannot be trusted (invalid, half-written, gone) changes nothing (`bad-reload`). Orders keep the hash of the
+configuration they were approved under, so a reload never reaches back (`reload-mid-order`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import msgspec
 
 from qts.clock import Clock
 from qts.config.bind import Binder
+from qts.config.changes import Change, changes_between, loosened
+from qts.config.confirmation import Confirmations
 from qts.config.document import Document, Listing, Node, Place, Problem, Section
-from qts.config.leaves import config_hash, leaves
+from qts.config.leaves import config_hash
 from qts.config.loader import LoadedConfig, Row, cross_check, examine, load_config, problem_text
 from qts.config.shape import Kind, Shape
 from qts.config.tree import QTS, Layout, QtsConfig
 from qts.errors import QtsError
 
 __all__ = [
-    "Change",
     "ConfigManager",
     "HistoryRow",
     "LoadedConfig",
@@ -35,14 +37,6 @@ __all__ = [
 
 HISTORY_LIMIT: Final = 1_000
 """Loads and reloads kept in memory; the listener that records them keeps all."""
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A setting with its old and new value, as the files write them; secrets are masked."""
-
-    path: str
-    old: str
-    new: str
 
 
 class HistoryRow(msgspec.Struct, frozen=True):
@@ -60,17 +54,20 @@ class HistoryRow(msgspec.Struct, frozen=True):
     applied: tuple[Change, ...] = ()
     needs_restart: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
+    to_confirm: tuple[Change, ...] = ()
 
 
 class ReloadResult(msgspec.Struct, frozen=True):
     """The effect of a reload. ``warnings`` is not empty when something was refused or failed.
 
-    ``applied`` are the changes now in force, ``needs_restart`` those that only a restart can bring.
+    ``applied`` are the changes now in force, ``needs_restart`` those that only a restart can bring, ``to_confirm``
+    the limits that let more pass and wait for a reload with ``confirmation``, which is "" when none does.
     """
 
     changed: bool
     current: LoadedConfig
     record: HistoryRow
+    confirmation: str = ""
 
     @property
     def applied(self) -> tuple[Change, ...]:
@@ -81,6 +78,11 @@ class ReloadResult(msgspec.Struct, frozen=True):
     def needs_restart(self) -> tuple[Change, ...]:
         """Return the changes that only a restart can bring."""
         return self.record.needs_restart
+
+    @property
+    def to_confirm(self) -> tuple[Change, ...]:
+        """Return the limits that let more pass and wait for a confirmation."""
+        return self.record.to_confirm
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -96,6 +98,7 @@ class ConfigManager:
     """The configuration in force. One thread reloads; any thread may read :attr:`current`.
 
     ``loaded`` is what these files gave already, when it was needed before there was a manager; None: load it now.
+    ``machine`` is the clock of the people who confirm; None: ``clock``.
     Raises :class:`~qts.errors.ConfigError` when the first load finds anything wrong.
     """
 
@@ -109,13 +112,16 @@ class ConfigManager:
         actor: str = "start",
         layout: Layout = QTS,
         loaded: LoadedConfig | None = None,
+        machine: Clock | None = None,
     ) -> None:
         self._directory = directory
         self._overrides = dict(overrides)
         self._env = env
         self._clock = clock
+        self._machine = clock if machine is None else machine
         self._layout = layout
         self._listeners: list[Listener] = []
+        self._confirmations = Confirmations()
         self._current = loaded or load_config(directory, overrides, env, layout)
         self._history: deque[HistoryRow] = deque(maxlen=HISTORY_LIMIT)
         self._history.append(HistoryRow(clock.time_ns(), actor, "first load", 1, "", self._current.hash))
@@ -139,8 +145,11 @@ class ConfigManager:
         """Call ``listener`` after each swap, in the order of adding; what it raises becomes a warning."""
         self._listeners.append(listener)
 
-    def reload(self, *, actor: str, reason: str = "") -> ReloadResult:
-        """Read the files again and apply what may change while running. Never raises for what they hold."""
+    def reload(self, *, actor: str, reason: str = "", confirm: str = "") -> ReloadResult:
+        """Read the files again and apply what may change while running. Never raises for what they hold.
+
+        ``confirm``: the confirmation that an earlier reload gave for the limits that let more pass; "" for none.
+        """
         old = self._current
         # The directory was determined before: one that vanished is a fault, not "all by default".
         found = examine(old.directory or self._directory, self._overrides, self._env, self._layout)
@@ -148,38 +157,57 @@ class ConfigManager:
             return self._keep_present(actor, reason, [problem_text(found)])
         if damage := list(_signs_of_damage(old.documents, found.documents)):
             return self._keep_present(actor, reason, damage)
-        return self._swap(old, found, actor, reason)
+        return self._swap(old, found, actor, reason, confirm)
 
-    def _swap(self, old: LoadedConfig, found: LoadedConfig, actor: str, reason: str) -> ReloadResult:
+    def _swap(self, old: LoadedConfig, found: LoadedConfig, actor: str, reason: str, confirm: str) -> ReloadResult:
+        shape = self._layout.shape
         try:
-            tree = _merged(self._layout, self._layout.shape, old.tree, found.tree, "")
+            whole = tree = _merged(self._layout, shape, old.tree, found.tree, "")
+            held, refusals = self._held(loosened(shape, old.tree, whole), confirm)
+            if held:
+                tree = _merged(self._layout, shape, old.tree, whole, "", frozenset(one.path for one in held))
         except (ValueError, TypeError, QtsError) as error:  # what a struct's own __post_init__ may raise
             return self._keep_present(actor, reason, [f"old and new values do not fit together: {error}"])
-        waiting = _changes(self._layout, tree, found.tree)
+        confirmation = self._confirmations.issue(held, self._machine.monotonic_ns()) if held else ""
+        waiting = changes_between(shape, whole, found.tree)
         if problems := _contradictions(tree, found, self._layout):
-            warning = "the changes that need no restart do not fit what stays: " + problem_text(problems)
-            return self._keep_present(actor, reason, [warning], waiting)
+            what = "the changes that need no confirmation" if held else "the changes that need no restart"
+            warning = f"{what} do not fit what stays: " + problem_text(problems)
+            return self._keep_present(actor, reason, [warning, *refusals], waiting, held, confirmation)
         new = msgspec.structs.replace(
             found,
             tree=cast(QtsConfig, tree),
             hash=config_hash(self._layout.shape, tree),
-            places=_places(old, found, waiting),
+            places=_places(old, found, (*waiting, *held)),
         )
-        applied = _changes(self._layout, old.tree, tree)
+        applied = changes_between(shape, old.tree, tree)
         self._current = new
-        record = self._record(actor, reason, old.hash, applied, waiting, ())
-        result = ReloadResult(bool(applied), new, record)
+        record = self._record(actor, reason, old.hash, applied, waiting, refusals, held)
+        result = ReloadResult(bool(applied), new, record, confirmation)
         if applied and (failed := self._announce(old, new, result)):
-            self._history[-1] = record = msgspec.structs.replace(record, warnings=tuple(failed))
+            self._history[-1] = record = msgspec.structs.replace(record, warnings=(*refusals, *failed))
             result = msgspec.structs.replace(result, record=record)
         return result
 
+    def _held(self, asked: tuple[Change, ...], confirm: str) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+        """Return the limits that stay as they are for now, and why ``confirm`` does not stand for them."""
+        refusal = self._confirmations.why_refused(confirm, asked, self._machine.monotonic_ns())
+        if confirm and not refusal:
+            return (), ()
+        return asked, (refusal,) if refusal else ()
+
     def _keep_present(
-        self, actor: str, reason: str, warnings: Iterable[str], waiting: tuple[Change, ...] = ()
+        self,
+        actor: str,
+        reason: str,
+        warnings: Iterable[str],
+        waiting: tuple[Change, ...] = (),
+        held: tuple[Change, ...] = (),
+        confirmation: str = "",
     ) -> ReloadResult:
         texts = tuple(f"the configuration in force stays: {text}" for text in warnings)
-        record = self._record(actor, reason, self._current.hash, (), waiting, texts)
-        return ReloadResult(False, self._current, record)
+        record = self._record(actor, reason, self._current.hash, (), waiting, texts, held)
+        return ReloadResult(False, self._current, record, confirmation)
 
     def _record(
         self,
@@ -189,6 +217,7 @@ class ConfigManager:
         applied: tuple[Change, ...],
         waiting: tuple[Change, ...],
         warnings: tuple[str, ...],
+        held: tuple[Change, ...] = (),
     ) -> HistoryRow:
         row = HistoryRow(
             ts_ns=self._clock.time_ns(),
@@ -200,6 +229,7 @@ class ConfigManager:
             applied=applied,
             needs_restart=waiting,
             warnings=warnings,
+            to_confirm=held,
         )
         self._history.append(row)
         return row
@@ -214,14 +244,18 @@ class ConfigManager:
         return failed
 
 
-def _merged(layout: Layout, shape: Shape, old: Any, new: Any, path: str) -> Any:
-    """Return the old value with the reloadable settings of the new one; tables and lists change as a whole."""
+def _merged(layout: Layout, shape: Shape, old: Any, new: Any, path: str, held: frozenset[str] = frozenset()) -> Any:
+    """Return the old value with the reloadable settings of the new one, but for those in ``held``.
+
+    Tables and lists change as a whole.
+    """
     if shape.kind is not Kind.RECORD or old is None or new is None:
-        return new if layout.may_change(path) else old
+        return new if path not in held and layout.may_change(path) else old
     values = {}
     for field in shape.fields:
         below = f"{path}.{field.name}" if path else field.name
-        values[field.name] = _merged(layout, field.shape, getattr(old, field.name), getattr(new, field.name), below)
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        values[field.name] = _merged(layout, field.shape, before, after, below, held)
     return shape.type(**values)
 
 
@@ -236,18 +270,6 @@ def _places(old: LoadedConfig, found: LoadedConfig, waiting: Iterable[Change]) -
     late = {change.path for change in waiting}
     kept = {path: place for path, place in old.places.items() if path in late}
     return {path: place for path, place in found.places.items() if path not in late} | kept
-
-
-def _changes(layout: Layout, old: object, new: object) -> tuple[Change, ...]:
-    before = {leaf.path: leaf for leaf in leaves(layout.shape, old)}
-    after = {leaf.path: leaf for leaf in leaves(layout.shape, new)}
-    found = []
-    for path in dict.fromkeys([*before, *after]):
-        a, b = before.get(path), after.get(path)
-        # A secret is compared by its value and shown by its mask.
-        if a is None or b is None or a.text != b.text or (a.shape.secret and a.value != b.value):
-            found.append(Change(path, a.text if a is not None else "absent", b.text if b is not None else "absent"))
-    return tuple(found)
 
 
 def _signs_of_damage(old: Mapping[str, Document], new: Mapping[str, Document]) -> Iterable[str]:

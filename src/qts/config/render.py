@@ -106,10 +106,14 @@ def _value(shape: Shape, value: Any, path: str) -> str:
 def _comment(shape: Shape, path: str, pad: str, layout: Layout) -> Iterator[str]:
     parts = [shape.description]
     if shape.kind not in (Kind.RECORD, Kind.TABLE):
-        parts += [shape.allowed(), "reloadable" if layout.may_change(path) else ""]
+        parts += [shape.allowed(), _reload_text(shape) if layout.may_change(path) else ""]
     text = " · ".join(part for part in parts if part)
     for line in textwrap.wrap(text, WIDTH - len(pad) - 2):
         yield f"{pad}# {line}"
+
+
+def _reload_text(shape: Shape) -> str:
+    return f"reloadable, {shape.looser} once confirmed" if shape.looser else "reloadable"
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Shape(msgspec.Struct, frozen=True):
     """One setting or group: its form, what it may be and what it means.
 
+    ``looser``: for a limit, the direction in which more may pass, "higher" or "lower"; "" for what is no limit.
     ``type`` is the Python type of the value, ``item`` the shape inside a list or table, ``key`` the enum whose
     members are the keys of a closed table (None: any text), ``choices`` text → value of a CHOICE. ``display``: it
     only changes how a result is shown, so it is no part of the identity of a run.
@@ -68,6 +69,7 @@ class Shape(msgspec.Struct, frozen=True):
     optional: bool = False
     secret: bool = False
     display: bool = False
+    looser: str = ""
     description: str = ""
     item: Shape | None = None
     items: tuple[Shape, ...] = ()
@@ -79,6 +81,12 @@ class Shape(msgspec.Struct, frozen=True):
     def field(self, name: str) -> Field | None:
         """Return the field of a record by name; None when there is none."""
         return next((field for field in self.fields if field.name == name), None)
+
+    def is_looser(self, old: Any, new: Any) -> bool:
+        """Return whether ``new`` lets more pass than ``old``; False for what is no limit."""
+        if not self.looser or old is None or new is None:
+            return False
+        return bool(new > old if self.looser == "higher" else new < old)
 
     @property
     def is_leaf(self) -> bool:
@@ -120,6 +128,7 @@ def shape_of(annotation: Any) -> Shape:
         optional=optional,
         secret=bool(extra.get("secret", False)),
         display=bool(extra.get("display", False)),
+        looser=str(extra.get("looser", "")),
         description=next((meta.description for meta in metas if meta.description), ""),
     )
 

@@ -10,6 +10,9 @@ from typing import Annotated, Final
 
 import msgspec
 
+_HIGHER: Final = {"looser": "higher"}
+_LOWER: Final = {"looser": "lower"}
+"""The direction in which a limit lets more pass: such a change of a running session has to be confirmed."""
 RELOADABLE: Final[frozenset[str]] = frozenset(
     {
         "exposure_limit",
@@ -36,14 +39,20 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     exposure_limit: Annotated[
         float,
-        msgspec.Meta(gt=0, le=1, description="fraction of equity; holdings plus working entries above it: GR001"),
+        msgspec.Meta(
+            gt=0,
+            le=1,
+            description="fraction of equity; holdings plus working entries above it: GR001",
+            extra=_HIGHER,
+        ),
     ] = 0.95
     symbol_weight_limit: Annotated[
-        float, msgspec.Meta(gt=0, le=1, description="fraction of equity in one symbol, above it: GR010")
+        float,
+        msgspec.Meta(gt=0, le=1, description="fraction of equity in one symbol, above it: GR010", extra=_HIGHER),
     ] = 0.15
     daily_loss_warning: Annotated[
         float,
-        msgspec.Meta(gt=0, le=1, description="fraction of the day's opening equity lost: GR020"),
+        msgspec.Meta(gt=0, le=1, description="fraction of the day's opening equity lost: GR020", extra=_HIGHER),
     ] = 0.03
     daily_loss_limit: Annotated[
         float,
@@ -51,14 +60,17 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             gt=0,
             le=1,
             description="fraction of the day's opening equity lost: no entries from here on",
+            extra=_HIGHER,
         ),
     ] = 0.05
     position_size_limit: Annotated[
         float,
-        msgspec.Meta(gt=0, le=1, description="fraction of the pool's free budget that one sized entry takes"),
+        msgspec.Meta(
+            gt=0, le=1, description="fraction of the pool's free budget that one sized entry takes", extra=_HIGHER
+        ),
     ] = 0.20
     order_rate_per_second: Annotated[
-        int, msgspec.Meta(ge=1, le=1_000_000, description="orders within one second, all together")
+        int, msgspec.Meta(ge=1, le=1_000_000, description="orders within one second, all together", extra=_HIGHER)
     ] = 15
     order_rate_kept_for_exits: Annotated[
         int,
@@ -66,11 +78,14 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             ge=0,
             le=999_999,
             description="orders per second that entries leave free for exits (at least half is advised)",
+            extra=_LOWER,
         ),
     ] = 8
     max_open_orders: Annotated[
         int,
-        msgspec.Meta(ge=1, le=100_000, description="working orders of the account at which entries stop"),
+        msgspec.Meta(
+            ge=1, le=100_000, description="working orders of the account at which entries stop", extra=_HIGHER
+        ),
     ] = 50
     approval_ttl_ms: Annotated[
         int,
@@ -84,6 +99,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             gt=0,
             le=0.30,
             description="fraction of the price by which a limit may be above it for a buy, below it for a sell",
+            extra=_HIGHER,
         ),
     ] = 0.03
     market_order_allowance: Annotated[
@@ -92,6 +108,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             ge=0,
             le=0.30,
             description="fraction added to the cost of an entry without a limit, for slippage",
+            extra=_LOWER,
         ),
     ] = 0.005
     reject_wait_s: Annotated[
@@ -101,24 +118,34 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             le=600,
             description="seconds an entry waits in a symbol after a rejected order; doubled with each more in a "
             "row",
+            extra=_LOWER,
         ),
     ] = 1.0
     reject_wait_max_s: Annotated[
         float,
-        msgspec.Meta(ge=0.1, le=3600, description="longest of these waits, in seconds"),
+        msgspec.Meta(ge=0.1, le=3600, description="longest of these waits, in seconds", extra=_LOWER),
     ] = 60.0
     rejects_before_stop: Annotated[
         int,
         msgspec.Meta(
-            ge=1, le=100, description="rejected orders in a row after which a symbol takes no entries that day"
+            ge=1,
+            le=100,
+            description="rejected orders in a row after which a symbol takes no entries that day",
+            extra=_HIGHER,
         ),
     ] = 5
     rejects_before_fail: Annotated[
         int,
-        msgspec.Meta(ge=2, le=1000, description="rejected orders of the account within the window that are FS043"),
+        msgspec.Meta(
+            ge=2,
+            le=1000,
+            description="rejected orders of the account within the window that are FS043",
+            extra=_HIGHER,
+        ),
     ] = 20
     reject_storm_window_s: Annotated[
-        int, msgspec.Meta(ge=1, le=3600, description="seconds within which that many rejects are FS043")
+        int,
+        msgspec.Meta(ge=1, le=3600, description="seconds within which that many rejects are FS043", extra=_LOWER),
     ] = 60
 
     def problems(self) -> list[tuple[str, str]]:

@@ -40,13 +40,20 @@ AllocationRange = Annotated[
     tuple[Share, Share], msgspec.Meta(description="lowest and highest share of equity in the pool")
 ]
 Multiplier = Annotated[
-    float, msgspec.Meta(gt=0, le=2, description="times the base position, weight and loss limits")
+    float,
+    msgspec.Meta(
+        gt=0, le=2, description="times the base position, weight and loss limits", extra={"looser": "higher"}
+    ),
 ]
 Confidence = Annotated[
     float, msgspec.Meta(ge=0, le=1, description="confidence an entry needs; below it the signal is dropped")
 ]
-PositionCount = Annotated[int, msgspec.Meta(ge=1, le=1000, description="open positions at most")]
-TradeCount = Annotated[int, msgspec.Meta(ge=1, le=100_000, description="entries a day at most")]
+PositionCount = Annotated[
+    int, msgspec.Meta(ge=1, le=1000, description="open positions at most", extra={"looser": "higher"})
+]
+TradeCount = Annotated[
+    int, msgspec.Meta(ge=1, le=100_000, description="entries a day at most", extra={"looser": "higher"})
+]
 Rebalancing = Annotated[bool, msgspec.Meta(description="whether pools are moved to their targets")]
 NewEntries = Annotated[bool, msgspec.Meta(description="whether entries are allowed; exits always are")]
 ScalpActive = Annotated[bool, msgspec.Meta(description="whether scalp strategies may enter")]

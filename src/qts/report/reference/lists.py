@@ -87,7 +87,7 @@ def configuration_page() -> str:
                 TYPES[leaf.shape.kind],
                 code(leaf.text),
                 leaf.shape.allowed(),
-                yes(QTS.may_change(leaf.path)),
+                _reloadable(leaf.path, leaf.shape.looser),
                 leaf.shape.description,
             )
             for leaf in leaves(field.shape, getattr(defaults, name), name)
@@ -97,10 +97,16 @@ def configuration_page() -> str:
     return page(
         "Configuration",
         "The first part of a key is its file. “Reloadable” settings may change while a session runs "
-        "(`qts config reload`); the others need a restart. How values are given: "
+        "(`qts config reload`); the others need a restart. “yes, higher once confirmed” (or lower): a limit, "
+        "which may let more pass only when the reload is repeated with its confirmation. How values are given: "
         "[Configuration guide](../guides/configuration.md).",
         *sections,
     )
+
+
+def _reloadable(path: str, looser: str) -> str:
+    may = yes(QTS.may_change(path))
+    return f"{may}, {looser} once confirmed" if may and looser else may
 
 
 def refusals_page() -> str:

@@ -66,7 +66,12 @@ class ClearOverride(_Attributed, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Reload(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="reload"):
-    """A reload of the configuration files: what may change while the session runs is put in force."""
+    """A reload of the configuration files: what may change while the session runs is put in force.
+
+    ``confirm``: what the answer to an earlier reload asked for, so that limits may let more pass; "" for none.
+    """
+
+    confirm: Name = ""
 
 
 class _Capital(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from qts.clock import Clock
+from qts.config.confirmation import VALID_S
 from qts.config.loader import LoadedConfig
 from qts.config.manager import ConfigManager, ReloadResult
 from qts.db.session import SessionStore
@@ -44,7 +45,7 @@ class ConfigReloader:
 
         Raises StorageError, with nothing put in force, when the new configuration cannot be stored.
         """
-        result = self._manager.reload(actor=command.operator, reason=command.reason)
+        result = self._manager.reload(actor=command.operator, reason=command.reason, confirm=command.confirm)
         if result.changed:
             # Stored before it is in force: a killed session may be resumed under any configuration it has accepted.
             rows = await self._writer.on_store(self._store.configs)
@@ -59,5 +60,11 @@ def _answer_of(result: ReloadResult) -> Answer:
     """Describe the result of a reload; it counts as refused when none of the changes is in force."""
     texts = [change_text(change) for change in result.applied]
     texts += [f"{change.path} needs a restart" for change in result.needs_restart]
-    refused = bool(result.warnings) or bool(result.needs_restart and not result.applied)
+    if result.to_confirm:
+        raised = ", ".join(change_text(change) for change in result.to_confirm)
+        texts.append(
+            f"not in force yet, because more could pass: {raised}; if that is meant, repeat the reload within "
+            f"{VALID_S // 60} minutes with --confirm {result.confirmation}"
+        )
+    refused = bool(result.warnings) or bool((result.needs_restart or result.to_confirm) and not result.applied)
     return Answer(done=not refused, answer="; ".join([*texts, *result.warnings]) or "nothing has changed")

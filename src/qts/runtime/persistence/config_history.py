@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from qts.config.changes import Change
 from qts.config.loader import LoadedConfig
-from qts.config.manager import Change
 from qts.db.contracts import ConfigRow, RunRow
 
 ABSENT = "absent"

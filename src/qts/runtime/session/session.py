@@ -317,7 +317,7 @@ class Session:
                 begin_publishing(cache, self._publisher, kernel)
                 view.write_if_due()
                 along = cache.along(servers.along(view.along(progress)))
-                finished = await self._drive(kernel, clock, log, values, along, stop)
+                finished = await self._drive(kernel, clock, log, values, along, stop, machine)
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
                 await settle_publisher(self._publisher)
                 last = await view.end("finished" if finished else "stopped")
@@ -472,11 +472,12 @@ class Session:
         values: Iterator[MarketValue],
         progress: Progress,
         stop: StopFlag,
+        machine: Clock,
     ) -> bool:
         if isinstance(clock, PacedClock):
             kernel.shared.kill = stop.kill
             values = recorded(kernel, self._recorder, values)
-            operators = self._operators(kernel, clock, log)
+            operators = self._operators(kernel, clock, log, machine)
             require_session_files()
             timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
             with closing(operators), self._watchdog.watching_loop(HangReport(kernel), timeout_s):
@@ -492,7 +493,7 @@ class Session:
         with self._watchdog.watching_values(lambda: (kernel.intake.rows, kernel.shared.clock.time_ns())):
             return await run_replay(kernel, values, progress, stop, pace)
 
-    def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> Operators:
+    def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog, machine: Clock) -> Operators:
         overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}
         manager = ConfigManager(
             self._plan.options.config_dir,
@@ -500,6 +501,7 @@ class Session:
             env=os.environ,
             clock=clock,
             loaded=self._config,
+            machine=machine,
         )
 
         def put_in_force(config: LoadedConfig) -> None:
