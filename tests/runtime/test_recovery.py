@@ -7,7 +7,7 @@ book equals the broker's, and no id was given twice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal as D
 from pathlib import Path
@@ -74,8 +74,9 @@ class RunningSession:
         *,
         journalled: bool,
         strategy: type[ScriptedStrategy] = ScriptedStrategy,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        loaded = load_config(None, {}, {})
+        loaded = load_config(None, settings or {}, {})
         self.broker, self.scripted, report_relay = broker, strategy(), ReportRelay()
         broker.publish = report_relay
         self.store = Disk(directory / "live.sqlite", durability="NORMAL")
@@ -146,16 +147,28 @@ class RunningSession:
 class Session:
     """Processes of one session, one after the other; the broker outlives them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        broker: ScriptedBroker | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._directory = directory
-        self.broker = ScriptedBroker()
+        self._settings = settings
+        self.broker = ScriptedBroker() if broker is None else broker
         self.strategy: type[ScriptedStrategy] = ScriptedStrategy
         self._processes: list[RunningSession] = []
 
     def restart(self, *, journalled: bool = False) -> RunningSession:
         """Kill the running session, if any, and start one with what is on disk."""
         self.kill()
-        made = RunningSession(self._directory, self.broker, journalled=journalled, strategy=self.strategy)
+        made = RunningSession(
+            self._directory,
+            self.broker,
+            journalled=journalled,
+            strategy=self.strategy,
+            settings=self._settings,
+        )
         self._processes.append(made)
         return self._processes[-1]
 

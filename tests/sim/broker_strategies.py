@@ -32,7 +32,7 @@ class Diary:
         self.quotes += 1
         if ctx.working(SYMBOL):
             if self.quotes % 7 == 0:
-                yield Cancel(SYMBOL)
+                yield Cancel(symbol=SYMBOL)
         elif ctx.holding(SYMBOL) <= 0:
             yield Intent(SYMBOL, Side.BUY, 1.0, qty=10, limit=150_100)
             if self.quotes % 3 == 0:
