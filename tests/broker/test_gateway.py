@@ -599,6 +599,7 @@ async def test_the_cancel_of_an_order_without_a_number_does_not_leave_where_it_w
         ack = await answered(rig.gateway.cancel("o"))
 
         assert (ack.status, ack.reason) == (UNKNOWN, "no answer: its number at the broker is not known yet")
+    assert at_once(broker).cancel("o").ack == ack, "the same on the virtual clock"
     assert broker.cancels == []
 
 

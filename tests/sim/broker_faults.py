@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from json import JSONDecodeError
 
-from qts.execution.contracts import AckStatus, OrderAck
+from qts.execution.contracts import AckStatus, OrderAck, VenueRef
 from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
@@ -41,8 +41,8 @@ class FaultyBroker(ScriptedBroker):
         self.faults.before_an_order(approved)
         return await super().place(approved)
 
-    async def cancel(self, client_order_id: str) -> OrderAck:
-        return await self.faults.cancelled(client_order_id, super().cancel(client_order_id))
+    async def cancel(self, client_order_id: str, ref: VenueRef | None) -> OrderAck:
+        return await self.faults.cancelled(client_order_id, super().cancel(client_order_id, ref))
 
 
 class Faults:
@@ -103,9 +103,6 @@ class Faults:
     async def cancelled(self, key: str, cancel: object) -> OrderAck:
         rng, order = self.rng, self.broker.books.orders.get(key)
         fate = rng.random()
-        if not self.is_known(key):
-            cancel.close()  # type: ignore[attr-defined]
-            return OrderAck(AckStatus.REJECTED, key, reason="its number is not known")
         if order is not None and order.is_open and fate < 0.2:
             self.unsure["a fill was faster than the cancel"] += 1
             self.executes(key, int(order.remaining), told=rng.random() < 0.5)
@@ -165,7 +162,7 @@ class Faults:
         self.broker.end(key, self.broker.now_ns(), told=told)
         self.recount.ended(key)
 
-    # -- questions ---------------------------------------------------------------------------------------------------
+    # -- questions -------------------------------------------------------------------------------------------------
 
     def before_a_question(self) -> None:
         self.broker.is_up = self.rng.random() < 0.9

@@ -26,7 +26,7 @@ from tests.broker.scripted import NAMED
 from tests.effort import examples
 from tests.runtime.rig import SYMBOL, kst
 from tests.runtime.test_recovery import RunningSession, Session
-from tests.sim.broker_faults import FaultyBroker, Faults
+from tests.sim.broker_faults import Faults, FaultyBroker
 
 BY_NUMBER = replace(NAMED, client_order_ids=False)
 CUMULATIVE = replace(BY_NUMBER, execution_ids=False)

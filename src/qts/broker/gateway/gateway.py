@@ -16,7 +16,7 @@ from qts.broker.gateway.lanes import Lane
 from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.gateway.limits.view import LimitsView
 from qts.broker.gateway.queries import LaneQueries
-from qts.broker.gateway.requests import Cancel, Place, Question, checked, unknown, unsent
+from qts.broker.gateway.requests import Cancel, Place, Question, checked, unknown, unnamed, unsent
 from qts.broker.gateway.sent_file import SentFile
 from qts.broker.gateway.tokens import ElapsedTime
 from qts.broker.gateway.view import GatewayView
@@ -130,8 +130,7 @@ class Gateway:
         if request is None:
             request = Cancel(client_order_id)
             if self._worker is None:
-                cancel = self._broker.cancel(client_order_id, self._ref_of(client_order_id))
-                request.ticket.answer(self._now(client_order_id, cancel))
+                request.ticket.answer(self._cancel_now(client_order_id))
             else:
                 self._loop = asyncio.get_running_loop()
                 self._cancels[client_order_id] = request
@@ -164,6 +163,12 @@ class Gateway:
             return unsent(order.client_order_id, why)
         self._admission.use(order.approved, order.expires_ns)
         return self._now(order.client_order_id, self._broker.place(order.approved))
+
+    def _cancel_now(self, key: str) -> OrderAck:
+        ref = self._ref_of(key)
+        if ref is None and not self._broker.capabilities.client_order_ids:
+            return unnamed(key)
+        return self._now(key, self._broker.cancel(key, ref))
 
     def _now(self, key: str, request: Coroutine[Any, Any, OrderAck]) -> OrderAck:
         try:

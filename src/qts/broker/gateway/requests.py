@@ -108,6 +108,11 @@ def unknown(key: str, why: object) -> OrderAck:
     return OrderAck(AckStatus.UNKNOWN, key, reason=kept_text(f"no answer: {said}"))
 
 
+def unnamed(key: str) -> OrderAck:
+    """Return the answer to a cancel of an order by a broker that knows orders by a number which is not told yet."""
+    return unknown(key, "its number at the broker is not known yet")
+
+
 def unsent(key: str, why: str) -> OrderAck:
     """Return the answer to an order that never left."""
     return OrderAck(AckStatus.NOT_SENT, key, reason=kept_text(f"not sent: {why}"))

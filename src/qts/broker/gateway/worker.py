@@ -15,7 +15,7 @@ from qts.broker.gateway.admission import Admission
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.lanes import Lane, Lanes, Waiting
 from qts.broker.gateway.own_thread import OwnThread
-from qts.broker.gateway.requests import Cancel, Place, Question, Request, checked, unknown, unsent
+from qts.broker.gateway.requests import Cancel, Place, Question, Request, checked, unknown, unnamed, unsent
 from qts.broker.gateway.sent_file import Answered, Sent, SentFile
 from qts.broker.gateway.tokens import ElapsedTime, Tokens
 from qts.broker.gateway.view import GatewayView, LaneView
@@ -329,7 +329,7 @@ class Worker:
         key = request.client_order_id
         ref = self._ref_of(key)
         if ref is None and not self._has_ids:
-            self._answers.on_answer(request, unknown(key, "its number at the broker is not known yet"))
+            self._answers.on_answer(request, unnamed(key))
             return
         try:
             async with asyncio.timeout(self._answer_s) as limit:
