@@ -128,7 +128,7 @@ def assert_agreed(running: RunningSession, faults: Faults, where: object) -> Non
 
 @pytest.mark.parametrize("able", BROKERS.values(), ids=BROKERS)
 def test_nothing_is_sent_or_booked_twice_and_nothing_is_missed(tmp_path: Path, able: Capabilities) -> None:
-    """Ten thousand orders and cancels of which nobody can know at once, where every example is drawn."""
+    """Ten thousand orders and cancels whose fate is not known at once, where every example is drawn."""
     unsure, untold = Counter[str](), Counter[str]()
     count = examples(3, whole=250)
     for seed in range(count):
