@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from qts.broker.gateway.limits.view import LimitsView
 from qts.broker.gateway.view import GatewayView
 from qts.execution.contracts import OrderAck
 from qts.risk.contracts import Approved
@@ -58,10 +57,6 @@ class OrderSender(Protocol):
 
     def view(self) -> GatewayView | None:
         """Return what a session shows of it; None where every request leaves at once."""
-        ...
-
-    def limits_view(self) -> LimitsView | None:
-        """Return what a session shows of the limits of orders; None where there are none."""
         ...
 
     def submit(self, approved: Approved) -> Ticket:

@@ -53,8 +53,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def problems(self) -> list[tuple[str, str]]:
         """Return combinations that contradict each other, as (dotted field, message)."""
-        groups = (("limits", self.limits.problems()), ("sim", self.sim.problems()))
-        return [(f"{group}.{path}", message) for group, found in groups for path, message in found]
+        return [(f"sim.{path}", message) for path, message in self.sim.problems()]
 
 
 class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

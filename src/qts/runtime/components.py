@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qts.broker.contracts import BrokerQueries, MarketDriven
+from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.sending import OrderSender
 from qts.db.session import SessionStore
 from qts.event.dispatcher import EventDispatcher
@@ -76,6 +77,8 @@ class Components:
     venue: MarketDriven
     report_relay: ReportRelay
     sender: OrderSender
+    limits: OrderLimits | None
+    """The limits of orders; None: they are off."""
     intake: Intake
     market: MarketInput
     signals: Signals

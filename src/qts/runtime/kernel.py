@@ -37,6 +37,7 @@ class Kernel:
         c = self.components = components
         self.shared, self.dispatcher, self.due = c.shared, c.dispatcher, c.due
         self.broker, self.venue, self.sender = c.broker, c.venue, c.sender
+        self.limits = c.limits
         self.counters, self.notices, self.invariants, self.auditor = c.counters, c.notices, c.invariants, c.auditor
         self.intake, self.market, self.host, self.signals = c.intake, c.market, c.host, c.signals
         self.execution_reports, self.trades, self.exits, self.stops = (

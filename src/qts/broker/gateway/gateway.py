@@ -14,7 +14,6 @@ from qts.broker.gateway.admission import Admission, WhyNot
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.lanes import Lane
 from qts.broker.gateway.limits.order_limits import OrderLimits
-from qts.broker.gateway.limits.view import LimitsView
 from qts.broker.gateway.queries import LaneQueries
 from qts.broker.gateway.requests import Cancel, Place, Question, checked, unknown, unnamed, unsent
 from qts.broker.gateway.sent_file import SentFile
@@ -103,10 +102,6 @@ class Gateway:
     def view(self) -> GatewayView | None:
         """Return what a session shows of it; None where every request leaves at once."""
         return None if self._worker is None else self._worker.view()
-
-    def limits_view(self) -> LimitsView | None:
-        """Return what a session shows of the limits; None where there are none."""
-        return None if self._limits is None else self._limits.view()
 
     # -- orders ----------------------------------------------------------------------------------------------------
 

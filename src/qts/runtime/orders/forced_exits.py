@@ -48,7 +48,8 @@ class ForcedExits:
     """The holdings that must be sold, the reasons, and the moment of the next attempt.
 
     ``requested`` maps (strategy, symbol) to the reason; the risk gate reads it, only this class changes it.
-    ``withdraw`` ends an order whose intent is still being written. ``due_ns`` is the moment of the next attempt, ns
+    ``withdraw`` ends an order whose intent is still being written. ``limits_retry_s``: seconds until an exit that
+    the gateway has refused at once, by a limit, is tried again. ``due_ns`` is the moment of the next attempt, ns
     of the session's clock. Used on the loop's thread only.
     """
 
@@ -63,6 +64,7 @@ class ForcedExits:
         withdraw: Withdraw,
         requested: dict[tuple[str, str], str],
         retry_s: int,
+        limits_retry_s: int,
     ) -> None:
         self._account = account
         self._orders = orders
@@ -71,6 +73,11 @@ class ForcedExits:
         self._run = run
         self._withdraw = withdraw
         self._retry_ns = retry_s * NS_PER_S
+        self._limits_retry_ns = min(retry_s, limits_retry_s) * NS_PER_S
+        self._attempting: tuple[str, str] | None = None
+        """The exit of which an order is being decided and sent."""
+        self._in_the_way: set[str] = set()
+        """Entries that an exit would meet; it goes on when they have ended."""
         self._requested = requested
         self._ended: dict[tuple[str, str], tuple[str, int]] = {}  # ended exits: reason, and when
         self._by_operator: set[tuple[str, str]] = set()  # exits requested by an operator, open or ended
@@ -131,6 +138,10 @@ class ForcedExits:
             self._pending_cancels[order.client_order_id] = reason
             self.due_ns = min(self.due_ns, now_ns + self._retry_ns)
 
+    def wait_for(self, client_order_id: str) -> None:
+        """Let the open exits go on as soon as that order, which is being cancelled, has ended."""
+        self._in_the_way.add(client_order_id)
+
     def on_order_update(self, order: Order) -> bool:
         """Take a fill or the end of ``order``; return whether :meth:`retry_due` has to run now.
 
@@ -141,6 +152,10 @@ class ForcedExits:
         joins the holding.
         """
         key = order.strategy, order.symbol
+        if order.state in FINAL_STATES and order.client_order_id in self._in_the_way:
+            self._in_the_way.discard(order.client_order_id)
+            self.due_ns = min(self.due_ns, order.ts_update_ns)
+            return True
         if order.state is OrderState.FILLED_LATE and key in self._ended:
             reason, ended_ns = self._ended[key]
             if order.ts_intent_ns <= ended_ns:
@@ -163,8 +178,11 @@ class ForcedExits:
         that is ending makes no further attempts.
         """
         reason = self._pending_cancels.get(order.client_order_id)
-        if order.state is OrderState.NOT_SENT and order.forced:  # by the gateway: it is sold again at once
-            self.due_ns = min(self.due_ns, now_ns)
+        if order.state is OrderState.NOT_SENT and order.forced:
+            if self._attempting == (order.strategy, order.symbol):  # refused at once: it would be again
+                self.due_ns = min(self.due_ns, now_ns + self._limits_retry_ns)
+                return False
+            self.due_ns = min(self.due_ns, now_ns)  # it has waited in the gateway: it is sold again at once
             return True
         if not _is_open(order):
             return False
@@ -188,8 +206,10 @@ class ForcedExits:
         for strategy, symbol in list(self._requested):
             await self.attempt(strategy, symbol, now_ns)
         self._sender.let_exits_wait(self._waits_for_fate)
-        if not self._requested and not self._pending_cancels:
-            self.due_ns = _NEVER
+        if not self._requested:
+            self._in_the_way.clear()
+            if not self._pending_cancels:
+                self.due_ns = _NEVER
 
     async def attempt(self, strategy: str, symbol: str, now_ns: int) -> bool:
         """Make one attempt at the exit of a holding, if it is open; return whether an order was sent."""
@@ -199,7 +219,11 @@ class ForcedExits:
         self.end_blocking_orders(strategy, symbol, now_ns)
         holding = self._account.holding(strategy, symbol)
         if holding > self._orders.working_sells(strategy, symbol):
-            outcome = await self._run(self._signal(strategy, symbol, reason))
+            self._attempting = strategy, symbol
+            try:
+                outcome = await self._run(self._signal(strategy, symbol, reason))
+            finally:
+                self._attempting = None
             if not isinstance(outcome, Refused):
                 return True
             self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
@@ -264,6 +288,7 @@ class ForcedExits:
         in_bars = [[*key, *one] for key, one in self._in_bar.items()]
         return {
             **({"in_bars": in_bars} if in_bars else {}),
+            **({"in_the_way": sorted(self._in_the_way)} if self._in_the_way else {}),
             "wanted": requested,
             "ordered": ordered,
             "done": done,
@@ -281,6 +306,7 @@ class ForcedExits:
             (strategy, symbol): InBar(Decimal(level), is_take, armed_ns)
             for strategy, symbol, level, is_take, armed_ns in saved.get("in_bars", ())
         }
+        self._in_the_way = set(saved.get("in_the_way", ()))
         self._pending_cancels = dict(saved["unwanted"])
         self.due_ns = saved["due_ns"]
 

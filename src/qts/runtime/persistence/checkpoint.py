@@ -55,8 +55,8 @@ class Registered(NamedTuple):
 class Checkpoints:
     """Encodes the states of the registered components and restores them, in the order of registration.
 
-    ``optional`` names components that a session has only because of its strategies: where one of these cannot be
-    made when a run is resumed, its components are missing, and the run goes on without it.
+    ``optional`` names components that a session may lack, as because of its strategies: where one of these cannot
+    be made when a run is resumed, its components are missing, and the run goes on without it.
     """
 
     def __init__(self, optional: Collection[str] = ()) -> None:

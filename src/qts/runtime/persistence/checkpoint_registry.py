@@ -12,8 +12,9 @@ from qts.market.contracts import Feed, MarketValue
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
 
-OF_STRATEGIES: Final = ("bar_rows", "moments")
-"""Components that a session has only where its strategies declare bars or set timers."""
+OPTIONAL: Final = ("bar_rows", "moments", "limits")
+"""Components that a checkpoint may lack: the strategies declare no bars and set no timers, the limits are off, an
+earlier version has written it."""
 
 
 def register_components(c: Components) -> None:
@@ -74,6 +75,8 @@ def register_components(c: Components) -> None:
         register("moments", c.moments)
     if not c.venue.is_simulated:
         register("charges", c.charges)
+    if c.limits is not None:
+        register("limits", c.limits)
     if c.sender.view() is not None:
         register("gateway", c.sender)
 

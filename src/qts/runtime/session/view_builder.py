@@ -178,7 +178,7 @@ def view_of(
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
         servers=shared.servers.views(),
         gateway=kernel.sender.view(),
-        limits=kernel.sender.limits_view(),
+        limits=None if kernel.limits is None else kernel.limits.view(),
         recording=recording,
         cache=cache,
         notes=tuple(map(in_english, notes)),

@@ -123,6 +123,18 @@ class StrategyHost:
         for remote in self.remote.values():
             remote.warm_up(moments)
 
+    def finished_bars(self, symbol: str, interval: str, n: int) -> Sequence[Bar]:
+        """Return the last ``n`` finished bars that a strategy has of ``symbol``, as they are shown to it.
+
+        Fewer where no strategy has so many, of several the newest.
+        """
+        windows = [
+            window.last(n)
+            for context in self.contexts
+            if context.bars is not None and (window := context.bars.windows().get((symbol, interval))) is not None
+        ]
+        return max(windows, key=lambda bars: (len(bars), bars[-1].ts_ns if bars else 0), default=())
+
     def lacking(self, strategy: str, symbol: str) -> str:
         """Return the bars that a strategy declares of ``symbol`` and does not have yet, in words; "" for none."""
         context = self._by_name.get(strategy)

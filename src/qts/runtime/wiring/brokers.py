@@ -19,7 +19,6 @@ from qts.market.contracts import MarketSource
 from qts.market.last_values import LastValues
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.last_check import LastCheck
-from qts.runtime.orders.limit_facts import SessionFacts
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.shared_components import SharedComponents
 
@@ -61,16 +60,17 @@ def make_gateway(
     on_number: Callable[[str, VenueRef], object],
     *,
     inline: bool,
+    limits: OrderLimits | None,
 ) -> Gateway:
     """Make the gateway to the broker: on a thread of its own but when ``inline`` or at a simulated venue.
 
-    Raises ContractError for a broker that is not simulated and has no file, in real time.
+    ``limits`` None: orders have none. Raises ContractError for a broker that is not simulated and has no file, in
+    real time.
     """
     at_once = inline or connection.venue.is_simulated
     if not at_once and connection.sent_file is None:
         raise ContractError(f"broker {connection.broker.name} needs a file of the orders that are sent")
-    check, limits = LastCheck(shared), shared.config.broker.limits
-    is_limited = limits.enabled or not connection.venue.is_simulated
+    check = LastCheck(shared)
     return Gateway(
         connection.broker,
         shared.clock,
@@ -83,5 +83,5 @@ def make_gateway(
         on_late_answer=on_late_answer,
         on_number=on_number,
         complete=run_to_completion,
-        limits=OrderLimits(limits, SessionFacts(shared), shared.clock) if is_limited else None,
+        limits=limits,
     )

@@ -17,6 +17,7 @@ from qts.event.gc_control import collect_when_worth
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
+from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds, id_prefixes, seeded
 from qts.market.actions import CorporateAction, actions_of
 from qts.market.contracts import (
@@ -25,6 +26,8 @@ from qts.market.contracts import (
 )
 from qts.market.last_values import LastValues
 from qts.market.series.history import RowHistory
+from qts.market.series.intervals import DAY
+from qts.risk.contracts import OrderRequest
 from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.checks.auditor import Auditor
 from qts.runtime.checks.invariants import Invariants
@@ -48,7 +51,7 @@ from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.signals import Signals
 from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
-from qts.runtime.persistence.checkpoint_registry import OF_STRATEGIES, register_components
+from qts.runtime.persistence.checkpoint_registry import OPTIONAL, register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
 from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.session_log import LogPosition, Notices
@@ -83,6 +86,7 @@ from qts.runtime.wiring.brokers import BrokerConnection, make_gateway
 from qts.runtime.wiring.decisions import make_pipeline
 from qts.runtime.wiring.handlers import breach_reporter, register_handlers, reports_to
 from qts.runtime.wiring.hosts import make_host
+from qts.runtime.wiring.limits import make_limits
 from qts.runtime.wiring.moments import make_moments
 from qts.runtime.wiring.shared_components import first_session_day, make_shared_components
 from qts.strategy.contracts import AnyIntent, Strategy
@@ -246,7 +250,7 @@ def _make_components(
     p, due, ids = base.shared, base.due, base.ids
     report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
     venue, report_relay = connection.venue, connection.report_relay
-    listeners, checkpoints = Listeners(), Checkpoints(OF_STRATEGIES)
+    listeners, checkpoints = Listeners(), Checkpoints(OPTIONAL)
     pools = {strategy.name: p.config.capital.paying_pool(strategy.pool) for strategy in strategies}
     news = StrategyNews(p.clock, lambda: host)
     signals = Signals(
@@ -259,12 +263,20 @@ def _make_components(
         cancel=lambda strategy, cancel: targets.cancel(strategy, cancel),
     )
     rejects = RejectWatch(p, report, say)
+    limits = make_limits(
+        p,
+        is_simulated=venue.is_simulated,
+        daily_bars=lambda symbol, n: host.finished_bars(symbol, DAY, n) if prices is None else (),
+        on_met=lambda met, request: due.call_soon(partial(_make_way, p, exits, venue, due, met, request)),
+        on_note=partial(say, "WARNING"),
+    )
     sender = make_gateway(
         connection,
         p,
         lambda ack: unresolved.adopt(ack, p.clock.time_ns()),
         lambda key, ref: unresolved.note_number(key, ref),
         inline=base.inline,
+        limits=limits,
     )
     broker = sender.queries
     stages = partial(
@@ -312,6 +324,7 @@ def _make_components(
         withdraw=unresolved.withdraw,
         requested=p.forced_exit_reasons,
         retry_s=p.config.pipeline.forced_exit_retry_s,
+        limits_retry_s=p.config.broker.limits.exit_collar_step_s,
     )
     triggers = PositionTriggers(
         p,
@@ -421,6 +434,7 @@ def _make_components(
         venue=venue,
         report_relay=report_relay,
         sender=sender,
+        limits=limits,
         intake=intake,
         market=MarketInput(intake, publish, moments),
         signals=signals,
@@ -503,6 +517,24 @@ def _cancel(
     if shared.last.shows_bars_alone(order.symbol):
         venue.end_cancels(order.symbol)
     due.pending = True
+
+
+def _make_way(
+    shared: SharedComponents,
+    exits: ForcedExits,
+    venue: MarketDriven,
+    due: DueWork,
+    met: Sequence[str],
+    request: OrderRequest,
+) -> None:
+    """Cancel the entries that an exit would meet; one of the rules is tried again when they have ended."""
+    now_ns = shared.clock.time_ns()
+    for key in met:
+        order = shared.orders.get(key)
+        if order is not None and order.state not in FINAL_STATES:
+            if request.forced:
+                exits.wait_for(key)
+            _cancel(shared, exits, venue, due, order, now_ns, f"an exit of {request.strategy} would meet it")
 
 
 def _make_execution_reports(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from qts.broker.gateway.limits.config import LimitsConfig
-from qts.broker.gateway.limits.contracts import LimitCase, LimitFacts, LimitRefusal, LimitRule
-from qts.broker.gateway.limits.rules import ORDER_RULES
+from qts.broker.gateway.limits.contracts import LimitCase, LimitFacts, LimitRefusal
+from qts.broker.gateway.limits.exit_attempts import ExitAttempts
+from qts.broker.gateway.limits.rules import ENTRY_RULES, EXIT_RULES, NOTED_OF_EXITS, first_refusal
 from qts.broker.gateway.limits.view import LimitsView
 from qts.clock import Clock
 from qts.risk.contracts import OrderRequest
 
 
 class OrderLimits:
-    """The limits at the entry of the gateway. Asked on the session's thread, before an order enters a lane."""
+    """The limits at the entry of the gateway. Asked on the session's thread, before an order enters a lane.
+
+    ``on_met`` is called with the entries of ours that an exit would meet, and the exit; ``on_note`` with what a
+    person has to know of an order that leaves.
+    """
 
     def __init__(
         self,
@@ -21,26 +27,74 @@ class OrderLimits:
         facts: LimitFacts,
         clock: Clock,
         *,
-        rules: Sequence[LimitRule] = ORDER_RULES,
+        on_met: Callable[[tuple[str, ...], OrderRequest], object] = lambda orders, request: None,
+        on_note: Callable[[str], object] = lambda note: None,
     ) -> None:
         self._config = config
         self._facts = facts
         self._clock = clock
-        self._rules = tuple(rules)
+        self._on_met = on_met
+        self._on_note = on_note
+        self._exits = ExitAttempts()
         self._refused: dict[str, int] = {}
         self._last = ""
+        self._exits_beyond = self._without_volume = 0
 
     def refusal_of(self, request: OrderRequest) -> LimitRefusal | None:
         """Return the refusal of the first limit that an order breaks; None when it may leave."""
-        case = LimitCase(request, self._facts, self._config, self._clock.time_ns())
-        for rule in self._rules:
-            refusal = rule(case)
-            if refusal is not None:
-                self._refused[refusal.limit] = self._refused.get(refusal.limit, 0) + 1
-                self._last = f"order {request.client_order_id}: {refusal.text}"
-                return refusal
-        return None
+        now_ns = self._clock.time_ns()
+        waited_ns = self._exits.waited_ns(request, now_ns) if request.reduce_only else 0
+        case = LimitCase(request, self._facts, self._config, now_ns, waited_ns)
+        refusal = first_refusal(EXIT_RULES if request.reduce_only else ENTRY_RULES, case)
+        if refusal is not None:
+            self._count(refusal, case)
+        elif request.reduce_only:
+            self._exits.on_passed(request)
+            self._note_size(case)
+        else:
+            self._without_volume += self._facts.average_volume(request.symbol) is None
+        return refusal
+
+    def _count(self, refusal: LimitRefusal, case: LimitCase) -> None:
+        request = case.request
+        self._refused[refusal.limit] = self._refused.get(refusal.limit, 0) + 1
+        self._last = f"order {request.client_order_id}: {refusal.text}"
+        if request.reduce_only and refusal.limit == "price_collar":
+            self._exits.on_refused(request, case.now_ns)
+        if refusal.meets:
+            self._on_met(refusal.meets, request)
+
+    def _note_size(self, case: LimitCase) -> None:
+        larger = first_refusal(NOTED_OF_EXITS, case)
+        if larger is not None:
+            self._exits_beyond += 1
+            key = case.request.client_order_id
+            self._on_note(f"exit {key} leaves although it is beyond the limit of an entry, {larger.text}")
 
     def view(self) -> LimitsView:
         """Return what a session shows of it."""
-        return LimitsView(dict(self._refused), self._last)
+        return LimitsView(
+            dict(self._refused),
+            self._last,
+            self._exits_beyond,
+            self._without_volume,
+            self._facts.tells_session_info,
+        )
+
+    def export_state(self) -> dict[str, Any]:
+        """Return everything as plain data, for a checkpoint."""
+        return {
+            "exits": self._exits.export_state(),
+            "refused": dict(self._refused),
+            "last": self._last,
+            "exits_beyond": self._exits_beyond,
+            "without_volume": self._without_volume,
+        }
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
+        self._exits.import_state(saved["exits"])
+        self._refused = dict(saved["refused"])
+        self._last = saved["last"]
+        self._exits_beyond = saved["exits_beyond"]
+        self._without_volume = saved["without_volume"]

@@ -1,29 +1,41 @@
-"""The limits of orders as pure rules, in the order in which they are asked. The first that refuses ends the matter.
+"""The limits of orders in the order in which they are asked; the first that refuses ends the matter.
 
-An order that can only reduce a holding is not held back by its size: what cannot be sold is worse than what is sold
-at once, and the gate and the last check let no exit sell more than is held.
+An order that can only reduce a holding is not held back by its size or by what may be entered: what cannot be sold
+is worse than what is sold at once, and the gate and the last check let no exit sell more than is held.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import Final
 
 from qts.broker.gateway.limits.contracts import LimitCase, LimitRefusal, LimitRule
+from qts.broker.gateway.limits.instruments import no_entry_designations, no_entry_status, restricted_symbols
+from qts.broker.gateway.limits.prices import price_band, price_collar
+from qts.broker.gateway.limits.self_trade import self_trade
+from qts.broker.gateway.limits.sizes import max_open_notional, max_order_qty, max_order_value, max_volume_share
+
+ENTRY_RULES: Final[tuple[LimitRule, ...]] = (
+    restricted_symbols,
+    no_entry_status,
+    no_entry_designations,
+    price_band,
+    price_collar,
+    max_order_qty,
+    max_order_value,
+    max_volume_share,
+    max_open_notional,
+    self_trade,
+)
+EXIT_RULES: Final[tuple[LimitRule, ...]] = (price_band, price_collar, self_trade)
+NOTED_OF_EXITS: Final[tuple[LimitRule, ...]] = (max_order_qty, max_order_value, max_volume_share)
+"""Limits that an exit may exceed; that it does is written down."""
 
 
-def max_order_qty(case: LimitCase) -> LimitRefusal | None:
-    """Refuse an entry of more shares or contracts than one order may have."""
-    qty, most = case.request.qty, case.config.max_order_qty
-    if case.request.reduce_only or qty <= most:
-        return None
-    return LimitRefusal("max_order_qty", f"{shown(qty)} shares or contracts, at most {shown(most)}")
-
-
-def shown(number: Decimal) -> str:
-    """Return a number for people: thousands separated, without an exponent and without zeros at its end."""
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-ORDER_RULES: Final[tuple[LimitRule, ...]] = (max_order_qty,)
+def first_refusal(rules: Sequence[LimitRule], case: LimitCase) -> LimitRefusal | None:
+    """Return the refusal of the first of ``rules`` that refuses; None when none does."""
+    for rule in rules:
+        refusal = rule(case)
+        if refusal is not None:
+            return refusal
+    return None

@@ -6,7 +6,15 @@ import msgspec
 
 
 class LimitsView(msgspec.Struct, frozen=True):
-    """The limits of orders: how many orders each has refused, and the last refusal in words, "" for none."""
+    """The limits of orders: how many orders each has refused, and the last refusal in words, "" for none.
+
+    ``exits_beyond``: exits that left although they were larger than an entry may be. ``without_volume``: entries
+    that were judged without an average volume, which is not known of their symbol. ``session_info``: whether the
+    broker tells what may be entered today.
+    """
 
     refused: dict[str, int]
     last: str
+    exits_beyond: int = 0
+    without_volume: int = 0
+    session_info: bool = False
