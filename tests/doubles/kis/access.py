@@ -33,7 +33,7 @@ class Keys:
         text = "".join(chance.choices(_LETTERS, k=APPKEY_LENGTH + APPSECRET_LENGTH))
         prefix = "PS"
         appkey = prefix + text[: APPKEY_LENGTH - len(prefix)]
-        account = str(chance.randrange(50_000_000 if is_paper else 60_000_000, 70_000_000))
+        account = f"{'5' if is_paper else '6'}{chance.randrange(10_000_000):07}"
         return cls(appkey, text[APPKEY_LENGTH:], account, "01", f"user{chance.randrange(1_000):03}", is_paper)
 
 
@@ -50,14 +50,20 @@ class Access:
     """Tokens and approval keys of the customers that this host knows."""
 
     def __init__(
-        self, clock: DoubleClock, settings: Settings, chance: random.Random, customers: list[Keys]
+        self,
+        clock: DoubleClock,
+        settings: Settings,
+        chance: random.Random,
+        customers: list[Keys],
+        *,
+        is_paper: bool,
     ) -> None:
         self.customers = {keys.appkey: keys for keys in customers}
         self.tokens: dict[str, Token] = {}
         self.approvals: dict[str, Token] = {}
         self.issued = 0
         """How many tokens were given, also the same one again: each sends a message to the customer's telephone."""
-        self._clock, self._settings, self._chance = clock, settings, chance
+        self._clock, self._settings, self._chance, self._is_paper = clock, settings, chance, is_paper
         self._asked: dict[str, int] = {}
 
     # -- the calls ---------------------------------------------------------------------------------------------
@@ -107,7 +113,7 @@ class Access:
         if body.get("grant_type") != "client_credentials":
             raise Refused(403, {"error_code": "EGW00101", "error_description": "유효하지 않은 grant_type입니다."})
         keys = self.customers.get(body.get("appkey", ""))
-        if keys is None:
+        if keys is None or (keys.is_paper != self._is_paper and not self._settings.other_keys_sign_in):
             raise sign_in("EGW00103")
         if body.get(secret) != keys.appsecret:
             raise sign_in("EGW00105")
@@ -140,6 +146,8 @@ class Access:
             raise gateway("EGW00103", 403)
         if headers.get("appsecret") != keys.appsecret:
             raise gateway("EGW00105", 403)
+        if keys.is_paper != self._is_paper:
+            raise gateway("EGW02007" if self._is_paper else "EGW02004")
         return keys
 
     def customer_of(self, approval: str) -> Keys | None:

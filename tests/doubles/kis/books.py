@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from qts.clock import NS_PER_S
 from tests.doubles.kis.clock import DoubleClock
+from tests.doubles.kis.settings import Settings
 
 SELLING, BUYING = "01", "02"
 NEW, REVISE, CANCEL = "0", "1", "2"
@@ -44,6 +46,8 @@ class Order:
     cancelled: int = 0
     rejected: int = 0
     triggered: bool = False
+    visible_ns: int = 0
+    """When lists begin to show it."""
 
     @property
     def rest(self) -> int:
@@ -113,23 +117,26 @@ class Account:
     @property
     def cash_after_settlement(self) -> int:
         """The cash of D+2."""
-        return self.cash + sum(_flow(charge) for charge in self.charges)
+        return self.cash + sum(flow(charge) for charge in self.charges)
 
 
-def _flow(charge: Charge) -> int:
+def flow(charge: Charge) -> int:
+    """Return what a trade moves of the money, with its costs."""
     return (charge.amount if charge.side == SELLING else -charge.amount) - charge.cost
 
 
 class Books:
     """Orders and accounts of this host. ``on_event`` is told of each acceptance, fill and end, in order."""
 
-    def __init__(self, clock: DoubleClock, chance: random.Random, settles: Callable[[str], str]) -> None:
+    def __init__(
+        self, clock: DoubleClock, chance: random.Random, settles: Callable[[str], str], settings: Settings
+    ) -> None:
         self.accounts: dict[str, Account] = {}
         self.orders: dict[tuple[str, str], Order] = {}
         """By day and number: numbers begin again each day."""
         self.fills: list[Fill] = []
         self.on_event: list[Callable[[str, Order, Fill | None], None]] = []
-        self._clock, self._chance, self._settles = clock, chance, settles
+        self._clock, self._chance, self._settles, self._settings = clock, chance, settles, settings
         self._last: dict[str, int] = {}
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -149,7 +156,7 @@ class Books:
 
     def next_number(self) -> str:
         """Return the next order number of the day: ten digits, rising, with gaps of other customers."""
-        day = self._clock.day
+        day = self._clock.day if self._settings.numbers_restart else ""
         last = self._last.get(day, 100_000) + self._chance.randrange(1, 9)
         self._last[day] = last
         return f"{last:010}"
@@ -158,6 +165,8 @@ class Books:
 
     def add(self, order: Order) -> Order:
         """Take in a new order, revise or cancel."""
+        lag = self._chance.uniform(*self._settings.list_lag_s)
+        order.visible_ns = order.ns + round(lag * NS_PER_S)
         self.orders[order.day, order.number] = order
         return order
 
@@ -203,7 +212,7 @@ class Books:
             due = [charge for charge in account.charges if charge.settles <= day]
             account.charges = [charge for charge in account.charges if charge.settles > day]
             account.settled += due
-            account.cash += sum(_flow(charge) for charge in due)
+            account.cash += sum(flow(charge) for charge in due)
             gone = [
                 code
                 for code, one in account.holdings.items()

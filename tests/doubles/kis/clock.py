@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
 from qts.clock import NS_PER_S, Clock, from_ns, to_ns
@@ -28,6 +30,7 @@ class DoubleClock:
         self._follow = follow
         self._jumped = 0
         self._start = self.time_ns()
+        self._held: int | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
     def time_ns(self) -> int:
@@ -41,6 +44,15 @@ class DoubleClock:
     def now(self) -> datetime:
         return from_ns(self.time_ns())
 
+    @contextmanager
+    def held(self, ns: int) -> Iterator[None]:
+        """Let the double's own days and hours be those of ``ns``: what was due at it happens late, after a jump."""
+        self._held = ns
+        try:
+            yield
+        finally:
+            self._held = None
+
     @property
     def utc(self) -> datetime:
         return self.now().astimezone(UTC)
@@ -48,7 +60,7 @@ class DoubleClock:
     @property
     def kst(self) -> datetime:
         """The time in Korea."""
-        return self.now().astimezone(KST)
+        return (self.now() if self._held is None else from_ns(self._held)).astimezone(KST)
 
     @property
     def day(self) -> str:

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Sequence
+import string
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
-from tests.doubles.kis import frames
+from qts.clock import Clock, to_ns
 from tests.doubles.kis.access import Access, Keys
 from tests.doubles.kis.account_calls import AccountCalls
-from tests.doubles.kis.books import Account, Books
+from tests.doubles.kis.books import BUYING, SELLING, Account, Books, Order
+from tests.doubles.kis.books import Fill as BookedFill
+from tests.doubles.kis.broadcast import Broadcast
+from tests.doubles.kis.charts import Charts
 from tests.doubles.kis.clock import OPEN_DAY, DoubleClock
 from tests.doubles.kis.days import Days
-from tests.doubles.kis.market import NXT, Listing, Market, Print
+from tests.doubles.kis.faults import Fault, Faults
+from tests.doubles.kis.market import KRX, Market
+from tests.doubles.kis.matching import Matching
+from tests.doubles.kis.notices import Notices
+from tests.doubles.kis.paging import Pager
 from tests.doubles.kis.quote_calls import QuoteCalls
 from tests.doubles.kis.rest import Request, Rest
+from tests.doubles.kis.rules import Rules, Wanted
+from tests.doubles.kis.schedule import Schedule
 from tests.doubles.kis.settings import Settings
 from tests.doubles.kis.sockets import Sockets
 from tests.doubles.kis.trading import Trading
 
 CASH = 100_000_000
 SHUTDOWN_S = 0.5
+_LETTERS = string.ascii_lowercase + string.digits
 
 
 class KisDouble:
     """One host of KIS, live or ``paper``, with one customer: ``keys``.
 
     ``async with`` serves it on the loop of the caller. ``seed`` decides all keys, tokens and numbers. ``clock``:
-    its own by default, which begins at ``start`` and runs at ``speed`` (0: it moves by jumps alone). ``other_keys``
-    are keys of the other host, which are refused here. Its methods and those of its rooms are called on its loop;
-    ports of 0 are chosen by the system.
+    its own by default, which begins at ``start`` and runs at ``speed`` (0: it moves by jumps alone); another clock
+    is followed. ``other_keys`` are keys of the other host, which are refused here. Its methods and those of its
+    rooms are called on its loop; ports of 0 are chosen by the system.
     """
 
     def __init__(
@@ -41,7 +53,7 @@ class KisDouble:
         *,
         seed: int = 0,
         paper: bool = False,
-        clock: DoubleClock | None = None,
+        clock: Clock | None = None,
         start: datetime = OPEN_DAY,
         speed: float = 1.0,
         settings: Settings | None = None,
@@ -50,49 +62,103 @@ class KisDouble:
         ws_port: int = 0,
     ) -> None:
         self.is_paper = paper
+        self.seed = seed
         self.chance = random.Random(seed)
         self.settings = settings or Settings()
-        self.clock = clock or DoubleClock(start, speed)
+        self.clock = clock if isinstance(clock, DoubleClock) else DoubleClock(start, speed, follow=clock)
         self.keys = Keys.made(self.chance, is_paper=paper)
         self.other_keys = Keys.made(self.chance, is_paper=not paper)
         self.days = Days()
-        self.access = Access(self.clock, self.settings, self.chance, [self.keys])
-        self.market = Market(self.clock)
-        self.books = Books(self.clock, self.chance, self.days.settles)
-        self.books.accounts[self.keys.account] = Account(self.keys.account, cash)
-        self.rest = Rest(self.access, self.clock, self.settings, is_paper=paper)
-        self.trading = Trading(self.books, self.market, self.clock)
-        self.rest.add(*self.trading.calls())
-        self.rest.add(*AccountCalls(self.books, self.market, self.clock).calls())
-        self.rest.add(*QuoteCalls(self.market, self.clock).calls())
-        self.sockets = Sockets(self.access, self.clock, self.settings, self._text)
-        self.market.on_trades.append(self._send_trades)
-        self.market.on_book.append(self._send_book)
-        self._ports = (port, ws_port)
-        self._serving = AsyncExitStack()
+        self.faults = Faults(self.chance)
         self.rest_url = ""
         self.ws_url = ""
+        self._ports = (port, ws_port)
+        self._serving = AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+        customers = [self.keys, self.other_keys]
+        clock_, settings_ = self.clock, self.settings
+
+        self.access = Access(clock_, settings_, self.chance, customers, is_paper=paper)
+        self.market = Market(clock_)
+        self.charts = Charts(self.market, self.days, clock_, seed)
+        self.books = Books(clock_, self.chance, self.days.settles, settings_)
+        self.books.accounts[self.keys.account] = Account(self.keys.account, cash)
+        self.sockets = Sockets(self.access, clock_, settings_, self._text, is_paper=paper)
+        self.notices = Notices(
+            self.books,
+            self.market,
+            self.sockets,
+            clock_,
+            settings_,
+            self.faults,
+            self.chance,
+            self._spawn,
+            customers={keys.account: keys for keys in customers},
+        )
+        self.broadcast = Broadcast(self.market, self.sockets, clock_, settings_)
+        self.rules = Rules(self.books, self.market, self.days, clock_, settings_, is_paper=paper)
+        self.matching = Matching(self.books, self.market, self.days, clock_, settings_)
+        self.trading = Trading(
+            self.books, self.rules, self.matching, clock_, settings_, is_paper=paper, spawn=self._spawn
+        )
+        self.schedule = Schedule(self.books, self.market, self.matching, self.charts, self.days, clock_, settings_)
+        pager = Pager(self.faults)
+        self.rest = Rest(self.access, clock_, settings_, self.faults, is_paper=paper)
+        self.rest.add(self.trading.calls())
+        self.rest.add(
+            AccountCalls(
+                self.books, self.market, self.rules, pager, self.days, clock_, settings_, is_paper=paper
+            ).calls()
+        )
+        self.rest.add(QuoteCalls(self.market, self.charts, pager, self.days, clock_, settings_).calls())
+        self.rest.before_call = self.schedule.catch_up
+        self.rest.while_in_call = self._while_in_call
+        self.rest.before_answer = self.written
+        self.rest.after_answer = self.notices.answered
 
     # -- its life ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self.rest_url = f"http://127.0.0.1:{await self._listen(self._ports[0], self.rest.serve)}"
         self.ws_url = f"ws://127.0.0.1:{await self._listen(self._ports[1], self.sockets.serve)}"
+        self._spawn(self.schedule.run())
         return self
 
     async def __aexit__(self, *raised: object) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.rest.release()
         await self.sockets.close()
         await self._serving.aclose()
 
-    async def _listen(self, port: int, handler: object) -> int:
+    async def _listen(self, port: int, handler: Any) -> int:
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handler)  # type: ignore[arg-type]
+        app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
         await runner.setup()
         self._serving.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         return int(runner.addresses[0][1])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _while_in_call(self, is_in: bool) -> None:
+        self.notices.in_call = is_in
+
+    def _text(self, length: int) -> str:
+        return "".join(self.chance.choices(_LETTERS, k=length))
+
+    async def written(self) -> None:
+        """Wait until everything that was sent to the websockets has been written."""
+        for session in list(self.sockets.sessions):
+            if not session.is_frozen:
+                await session.written()
 
     # -- what tests look at ------------------------------------------------------------------------------------
 
@@ -107,28 +173,50 @@ class KisDouble:
         return self.rest.requests
 
     def made(self, name: str) -> list[Request]:
-        """The calls whose path ends with ``name``."""
+        """Return the calls whose path ends with ``name``."""
         return [request for request in self.requests if request.name == name]
 
-    async def written(self) -> None:
-        """Wait until everything that was sent to the websockets has been written."""
-        for session in list(self.sockets.sessions):
-            await session.written()
+    # -- what tests do -----------------------------------------------------------------------------------------
 
-    def _text(self, length: int) -> str:
-        return "".join(self.chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=length))
+    def fault(
+        self,
+        name: str,
+        *,
+        on: str = "",
+        where: dict[str, str] | None = None,
+        times: int | None = 1,
+        after: int = 0,
+        **options: Any,
+    ) -> Fault:
+        """Let a fault happen at the next occasion.
 
-    # -- frames ------------------------------------------------------------------------------------------------
+        ``on``: the last part of a path (``order-cash``) or a TR id, "" for any call. ``where``: fields that the
+        call has to have. ``times``: how often, None without end. ``after``: how many occasions it lets pass first.
+        """
+        return self.faults.add(Fault(name, on, where or {}, times, after, options))
 
-    def _send_trades(self, listing: Listing, venue: str, prints: Sequence[Print]) -> None:
-        records = [frames.trade(listing, venue, one, self.clock, self.settings.trade_width) for one in prints]
-        own = "H0NXCNT0" if venue == NXT else "H0STCNT0"
-        for tr_id in (own, "H0UNCNT0"):
-            for first in range(0, len(records), frames.MOST_PACKED):
-                packed = records[first : first + frames.MOST_PACKED]
-                self.sockets.push(tr_id, listing.code, frames.data(tr_id, packed))
+    def cut_at(self, hhmm: str, *, days: int = 0) -> None:
+        """Cut all websockets at a time of today (or ``days`` later) in Korea, without a close frame."""
+        self._spawn(self._cut_at(to_ns(self.clock.at(hhmm, days=days))))
 
-    def _send_book(self, listing: Listing, venue: str) -> None:
-        record = frames.book(listing, venue, self.clock, self.settings.book_width)
-        tr_id = "H0NXASP0" if venue == NXT else "H0STASP0"
-        self.sockets.push(tr_id, listing.code, frames.data(tr_id, [record]))
+    async def _cut_at(self, ns: int) -> None:
+        await self.clock.sleep_until_ns(ns)
+        self.sockets.cut()
+
+    def fill(self, number: str, qty: int | None = None, price: int | None = None) -> BookedFill:
+        """Execute an order of today, by default all that is left of it at its own price."""
+        order = self.books.order(number)
+        return self.books.fill(
+            order,
+            order.rest if qty is None else qty,
+            (order.price or self.market[order.code].price) if price is None else price,
+        )
+
+    def hold(self, code: str, qty: int, price: int) -> None:
+        """Put shares that were bought long ago into the account."""
+        self.account.hold(code, qty, price)
+
+    def by_hand(self, side: str, code: str, qty: int, price: int, *, kind: str = "00", venue: str = KRX) -> Order:
+        """Place an order as the customer would in the broker's own program. Raises Refused."""
+        wanted = Wanted({"buy": BUYING, "sell": SELLING}[side], code, kind, venue, qty, price)
+        return self.trading.place(self.account, wanted)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.doubles.kis.clock import DoubleClock
-from tests.doubles.kis.market import AUCTION, BUY, SELL, Listing, Print
+from tests.doubles.kis.market import BUY, LEVELS, NXT, SELL, Listing, Print
 
 UP_LIMIT, UP, FLAT, DOWN_LIMIT, DOWN = "1", "2", "3", "4", "5"
-LEVELS = 10
 MOST_PACKED = 20
-MID_FIELDS = 3
 
 
 def data(tr_id: str, records: Sequence[Sequence[str]], *, encrypted: str = "") -> str:
@@ -39,20 +37,20 @@ def session_code(hms: str) -> tuple[str, str]:
     return "30", "3"
 
 
-def trade(listing: Listing, venue: str, printed: Print, clock: DoubleClock, width: int) -> list[str]:
-    """Return the fields of one trade: 46, or 47 with the class of the market at the end."""
+def trade(listing: Listing, venue: str, printed: Print, clock: DoubleClock) -> list[str]:
+    """Return the 47 fields of one trade; the class of the market at the end came in September 2026."""
     quotes = listing.at(venue)
     price, base = printed.price, listing.base
     new_code, market_code = session_code(printed.time)
     sells, buys = quotes.volumes[SELL], quotes.volumes[BUY]
-    record = [
+    return [
         listing.code,
         printed.time,
         str(price),
         sign_of(listing, price),
         str(price - base),
         f"{(price - base) * 100 / base:.2f}",
-        f"{quotes.amount / quotes.volume:.2f}",
+        f"{quotes.amount / max(1, quotes.volume):.2f}",
         str(quotes.open),
         str(quotes.high),
         str(quotes.low),
@@ -68,7 +66,7 @@ def trade(listing: Listing, venue: str, printed: Print, clock: DoubleClock, widt
         str(sells),
         str(buys),
         printed.side,
-        f"{buys / quotes.volume:.2f}",
+        f"{buys / max(1, quotes.volume):.2f}",
         "50.00",
         *(
             field
@@ -94,20 +92,32 @@ def trade(listing: Listing, venue: str, printed: Print, clock: DoubleClock, widt
         str(quotes.open or base),
         market_code,
     ]
-    if printed.side == AUCTION:
-        record[43] = "0"
-    return record[:width]
 
 
 def book(listing: Listing, venue: str, clock: DoubleClock, width: int) -> list[str]:
-    """Return the fields of a book of ten levels: 59, 62 with the midpoint, 63 with the class of the market."""
+    """Return the fields of a book of ten levels of the exchange: 59, 62 with the midpoint, 63 with the class."""
+    common = _levels(listing, venue, clock)
+    return [*common, *_middle(listing, venue), session_code(clock.hms)[1]][:width]
+
+
+def wide_book(listing: Listing, venue: str, clock: DoubleClock) -> list[str]:
+    """Return the 65 fields of a book of the other venue or of both: with the midpoints of each."""
+    return [*_levels(listing, venue, clock), *_middle(listing, "KRX"), *_middle(listing, NXT)]
+
+
+def _middle(listing: Listing, venue: str) -> list[str]:
+    quotes = listing.at(venue)
+    middle = (quotes.asks[0][0] + quotes.bids[0][0]) // 2 if quotes.asks and quotes.bids else 0
+    return [str(middle), "0", "0"]
+
+
+def _levels(listing: Listing, venue: str, clock: DoubleClock) -> list[str]:
     quotes = listing.at(venue)
     asks = [*quotes.asks[:LEVELS], *[(0, 0)] * (LEVELS - len(quotes.asks))]
     bids = [*quotes.bids[:LEVELS], *[(0, 0)] * (LEVELS - len(quotes.bids))]
     expected, expected_qty = quotes.expected
     gap = expected - listing.base
-    middle = (asks[0][0] + bids[0][0]) // 2 if asks[0][0] and bids[0][0] else 0
-    record = [
+    return [
         listing.code,
         clock.hms,
         "0",
@@ -126,14 +136,29 @@ def book(listing: Listing, venue: str, clock: DoubleClock, width: int) -> list[s
         sign_of(listing, expected),
         f"{gap * 100 / listing.base:.2f}",
         str(quotes.volume),
-        "0",
-        "0",
-        "0",
-        "0",
-        "0",
-        str(middle),
-        "0",
-        "0",
-        session_code(clock.hms)[1],
+        *["0"] * 5,
     ]
-    return record[:width]
+
+
+def expected_match(listing: Listing, venue: str, clock: DoubleClock) -> list[str]:
+    """Return the 45 fields of what an auction would give."""
+    price, qty = listing.at(venue).expected
+    shown = Print(clock.hms, price, qty, "3", listing.at(venue).volume)
+    return trade(listing, venue, shown, clock)[:45]
+
+
+def status(listing: Listing, operation: str, venue: str) -> list[str]:
+    """Return the 11 fields of the state of a name; ``operation``: that of the market, or empty."""
+    return [
+        listing.code,
+        "Y" if listing.halted else "N",
+        listing.halt_reason,
+        operation,
+        "",
+        "",
+        "",
+        "58" if listing.halted else listing.status,
+        listing.vi,
+        "N",
+        "2" if venue == NXT else "1",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.doubles.kis.clock import DoubleClock
 from tests.doubles.kis.grid import band_of, step_of
@@ -13,7 +13,10 @@ from tests.doubles.kis.grid import band_of, step_of
 KRX, NXT = "KRX", "NXT"
 BUY, AUCTION, SELL = "1", "3", "5"
 """Who was the active side of a trade, as frames write it; trades of an auction have none."""
+STATIC_VI, DYNAMIC_VI = "1", "2"
 TAPE = 2_000
+LEVELS = 10
+BOOK_QTY = 1_000
 
 
 class Print(NamedTuple):
@@ -103,14 +106,36 @@ class Listing:
         """The last price of the exchange, before the first one the base."""
         return self.krx.last or self.base
 
+    def begin_day(self) -> None:
+        """Make the last price the base of a new day, and empty its quotes."""
+        self.base = self.price
+        step = self.step(self.base - 1)
+        for venue in (KRX, NXT):
+            bids = [(price, BOOK_QTY) for price in self.ladder(self.base - step, LEVELS, -1)]
+            asks = [(price, BOOK_QTY) for price in self.ladder(self.base, LEVELS, 1)]
+            setattr(self, venue.lower(), Quotes(bids=bids, asks=asks))
+        self.vi, self.single_price = "N", False
+
     def ladder(self, price: int, levels: int, direction: int) -> list[int]:
         """Return ``levels`` prices of the grid from ``price`` on, up (1) or down (-1), inside the band."""
         low, high = self.band
-        found = []
+        found: list[int] = []
         while len(found) < levels and low <= price <= high:
             found.append(price)
             price += direction * self.step(price if direction > 0 else price - 1)
         return found
+
+
+class Vi(NamedTuple):
+    """One interruption by volatility: times (HHMMSS; the end 000000 while it lasts) and prices."""
+
+    code: str
+    day: str
+    began: str
+    ended: str
+    kind: str
+    price: int
+    reference: int
 
 
 class Market:
@@ -118,35 +143,45 @@ class Market:
 
     def __init__(self, clock: DoubleClock) -> None:
         self.listings: dict[str, Listing] = {}
+        self.vis: list[Vi] = []
         self.clock = clock
         self.on_trades: list[Callable[[Listing, str, Sequence[Print]], None]] = []
+        """Called with trades of any origin, to send them."""
+        self.on_prints: list[Callable[[Listing, str, Sequence[Print]], None]] = []
+        """Called with trades of others, to match orders against them."""
         self.on_book: list[Callable[[Listing, str], None]] = []
-        self.on_status: list[Callable[[Listing], None]] = []
+        self.on_status: list[Callable[[Listing, str], None]] = []
         self.on_expected: list[Callable[[Listing, str], None]] = []
         for code, name, base in (("005930", "삼성전자", 70_000), ("000660", "SK하이닉스", 200_000)):
-            self.list(code, base, name=name)
+            self.add(code, base, name=name)
 
-    def list(self, code: str, base: int, *, name: str = "", **flags: object) -> Listing:
-        """Add a listing, with a book of ten levels around ``base``."""
-        listing = Listing(code, name or f"종목{code}", base, **flags)  # type: ignore[arg-type]
+    def add(self, code: str, base: int, *, name: str = "", **flags: Any) -> Listing:
+        """Add a listing, with a book of ten levels around ``base``; ``flags`` are fields of :class:`Listing`."""
+        listing = Listing(code, name or f"종목{code}", base, **flags)
         self.listings[code] = listing
-        for venue in (KRX, NXT):
-            self._set_book(listing, venue, base - listing.step(base - 1), base)
+        listing.begin_day()
+        listing.single_price = bool(flags.get("single_price"))
         return listing
 
     def __getitem__(self, code: str) -> Listing:
         return self.listings[code]
 
-    # -- what happens ------------------------------------------------------------------------------------------
+    # -- trades and books --------------------------------------------------------------------------------------
 
     def trade(self, code: str, price: int, qty: int = 10, *, side: str = BUY, venue: str = KRX) -> None:
-        """Let a trade happen."""
+        """Let a trade of others happen."""
         self.trades(code, [(price, qty, side)], venue=venue)
 
     def trades(self, code: str, several: Sequence[tuple[int, int, str]], *, venue: str = KRX) -> None:
-        """Let trades happen in one moment: (price, quantity, active side) each; they share a frame."""
+        """Let trades happen in one moment: (price, quantity, active side) each; up to 20 share a frame."""
         listing = self.listings[code]
         prints = [listing.at(venue).add(self.clock.hms, *one) for one in several]
+        self.show(listing, venue, prints)
+        for told in self.on_prints:
+            told(listing, venue, prints)
+
+    def show(self, listing: Listing, venue: str, prints: Sequence[Print]) -> None:
+        """Send trades that have happened."""
         for told in self.on_trades:
             told(listing, venue, prints)
 
@@ -160,17 +195,74 @@ class Market:
     ) -> None:
         """Put up to ten levels of (price, quantity) on each side, best first."""
         quotes = self.listings[code].at(venue)
-        quotes.bids, quotes.asks = list(bids), list(asks)
+        quotes.bids, quotes.asks = [*bids], [*asks]
         for told in self.on_book:
             told(self.listings[code], venue)
 
-    def quote(self, code: str, bid: int, ask: int, qty: int = 1_000, *, venue: str = KRX) -> None:
+    def quote(self, code: str, bid: int, ask: int, qty: int = BOOK_QTY, *, venue: str = KRX) -> None:
         """Put a whole ladder with ``qty`` at each level behind a best bid and ask."""
-        self._set_book(self.listings[code], venue, bid, ask, qty)
-        for told in self.on_book:
+        listing = self.listings[code]
+        bids = [(price, qty) for price in listing.ladder(bid, LEVELS, -1)]
+        asks = [(price, qty) for price in listing.ladder(ask, LEVELS, 1)]
+        self.book(code, bids, asks, venue=venue)
+
+    def expect(self, code: str, price: int, qty: int, *, venue: str = KRX) -> None:
+        """Say what an auction would give now."""
+        self.listings[code].at(venue).expected = (price, qty)
+        for told in self.on_expected:
             told(self.listings[code], venue)
 
-    def _set_book(self, listing: Listing, venue: str, bid: int, ask: int, qty: int = 1_000) -> None:
-        quotes = listing.at(venue)
-        quotes.bids = [(price, qty) for price in listing.ladder(bid, 10, -1)]
-        quotes.asks = [(price, qty) for price in listing.ladder(ask, 10, 1)]
+    # -- states ------------------------------------------------------------------------------------------------
+
+    def start_vi(self, code: str, kind: str = STATIC_VI) -> None:
+        """Interrupt continuous trading by an auction of two minutes; :meth:`end_vi` ends it."""
+        listing = self.listings[code]
+        listing.vi = kind
+        self.vis.append(
+            Vi(
+                code,
+                self.clock.day,
+                self.clock.hms,
+                "000000",
+                kind,
+                listing.price,
+                listing.krx.open or listing.base,
+            )
+        )
+        self._tell(listing)
+
+    def end_vi(self, code: str) -> None:
+        """Trade continuously again."""
+        listing = self.listings[code]
+        listing.vi = "N"
+        last = max(place for place, one in enumerate(self.vis) if one.code == code)
+        self.vis[last] = self.vis[last]._replace(ended=self.clock.hms)
+        self._tell(listing)
+
+    def halt(self, code: str, reason: str = "거래정지") -> None:
+        """Stop all trading of a name."""
+        self.listings[code].halted, self.listings[code].halt_reason = True, reason
+        self._tell(self.listings[code])
+
+    def resume(self, code: str) -> None:
+        """Trade a halted name again."""
+        self.listings[code].halted, self.listings[code].halt_reason = False, ""
+        self._tell(self.listings[code])
+
+    def single_price(self, code: str, *, on: bool = True) -> None:
+        """Trade a name in auctions of a single price only, or continuously again."""
+        self.listings[code].single_price = on
+        self._tell(self.listings[code])
+
+    def announce(self, operation: str) -> None:
+        """Send the state of the market to all.
+
+        110 and 112: the opening auction and the open. 121 and 129: the closing auction and the close. 174 and 175:
+        a circuit breaker and its end.
+        """
+        for listing in self.listings.values():
+            self._tell(listing, operation)
+
+    def _tell(self, listing: Listing, operation: str = "") -> None:
+        for told in self.on_status:
+            told(listing, operation)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Any
@@ -13,10 +15,13 @@ from aiohttp import web
 from tests.doubles.kis.access import Access, Keys
 from tests.doubles.kis.answers import Answer, Refused, field_error, gateway
 from tests.doubles.kis.clock import DoubleClock
+from tests.doubles.kis.faults import CALLS, Fault, Faults, Way
 from tests.doubles.kis.limits import PerSecond
 from tests.doubles.kis.settings import Settings
 
 Fields = dict[str, str]
+OLD_TRS = {"TTTC0802U", "TTTC0801U", "TTTC0803U"}
+Handler = Callable[[Keys, Fields, str, str], Answer]
 
 
 @dataclass
@@ -41,10 +46,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Call:
-    """One call: its TR ids on each host, the fields that it needs (those that may be empty too), what answers it.
+    """One call: its TR ids on each host, the fields that it needs, and what answers it.
 
-    ``empty``: fields that may be empty. ``optional``: those that may be missing. ``ledger``: whether it asks the
-    ledger of accounts.
+    ``empty``: those of its fields that may be empty. ``ledger``: whether it asks the ledger of accounts.
     """
 
     method: str
@@ -52,34 +56,48 @@ class Call:
     live: tuple[str, ...]
     paper: tuple[str, ...]
     fields: tuple[str, ...]
-    handler: Callable[[Keys, Fields, str, str], Answer]
+    handler: Handler
     empty: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
     ledger: bool = False
 
 
 class Rest:
     """All calls of this host."""
 
-    def __init__(self, access: Access, clock: DoubleClock, settings: Settings, *, is_paper: bool) -> None:
+    def __init__(
+        self, access: Access, clock: DoubleClock, settings: Settings, faults: Faults, *, is_paper: bool
+    ) -> None:
         self.requests: list[Request] = []
         self.calls: dict[tuple[str, str], Call] = {}
-        self._access, self._clock, self._settings, self._is_paper = access, clock, settings, is_paper
+        self.before_call: Callable[[], None] = lambda: None
+        self.while_in_call: Callable[[bool], None] = lambda _: None
+        """Told True before a call is done and False behind it."""
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+        self.after_answer: Callable[[], None] = lambda: None
+        self._access, self._clock, self._settings, self._faults = access, clock, settings, faults
+        self._is_paper = is_paper
         self._per_second = PerSecond(clock, "EGW00201")
         self._ledger = PerSecond(clock, "EGW00215")
-        self._sign_in = {
+        self._released = asyncio.Event()
+        self._plain = {
             "/oauth2/tokenP": access.token,
             "/oauth2/revokeP": access.revoke,
             "/oauth2/Approval": access.approval,
+            "/uapi/hashkey": self._hash,
         }
 
-    def add(self, *calls: Call) -> None:
+    def add(self, calls: list[Call]) -> None:
         """Serve calls."""
-        for call in calls:
-            self.calls[call.method, call.path] = call
+        self.calls.update({(call.method, call.path): call for call in calls})
+
+    def release(self) -> None:
+        """End the calls that are held without an answer."""
+        self._released.set()
+
+    # -- one call ----------------------------------------------------------------------------------------------
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer one call."""
+        """Answer one call, or let the fault that waits for it happen."""
         raw = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         came = Request(
@@ -88,72 +106,148 @@ class Rest:
             request.path,
             headers.get("tr_id", ""),
             headers,
-            dict(request.query),
+            dict(request.query) if request.method == "GET" else _loose(raw),
         )
         self.requests.append(came)
-        try:
-            if request.method == "POST":
-                came.fields = _body(headers, raw)
-            answer = self._answered(came)
-        except Refused as refused:
-            return self._response(came, refused.status, refused.body, "")
-        return self._response(came, 200, answer.body if came.tr_id else answer.parts, answer.tr_cont)
+        self.before_call()
+        if self._settings.needs_user_agent and "user-agent" not in headers:
+            return await self._without_answer(request, "cut")
+        fault = self._faults.call(came.name, came.tr_id, came.fields)
+        way = _way(fault)
+        if way.ends == "slow":
+            await self._clock.sleep(_seconds(fault))
+        status, body, tr_cont = self._done(came, raw) if way.is_done else (0, {}, "")
+        if self.before_answer is not None:
+            await self.before_answer()
+        if way.ends == "late":
+            await self._clock.sleep(_seconds(fault))
+        if way.ends in ("cut", "silent"):
+            response = await self._without_answer(request, way.ends)
+        else:
+            response = self._answer(came, status, body, tr_cont, way)
+            await response.prepare(request)
+            await response.write_eof()
+        self.after_answer()
+        return response
 
-    def _response(self, came: Request, status: int, body: dict[str, Any], tr_cont: str) -> web.Response:
+    def _done(self, came: Request, raw: bytes) -> tuple[int, dict[str, Any], str]:
+        self.while_in_call(True)
+        try:
+            if came.method == "POST":
+                came.fields = _body(came.headers, raw)
+            answer = self._answered(came)
+            return 200, answer.parts if came.path in self._plain else answer.body, answer.tr_cont
+        except Refused as refused:
+            return refused.status, dict(refused.body), ""
+        finally:
+            self.while_in_call(False)
+
+    async def _without_answer(self, request: web.Request, ends: str) -> web.StreamResponse:
+        if ends == "silent":
+            await self._released.wait()
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    def _answer(self, came: Request, status: int, body: dict[str, Any], tr_cont: str, way: Way) -> web.Response:
+        if way.code:
+            refused = gateway(way.code, way.status)
+            status, body = refused.status, dict(refused.body)
+        status = way.status or status
         came.status, came.answer = status, body
         came.code = str(body.get("msg_cd", body.get("error_code", "")))
-        return web.Response(
-            status=status,
-            body=json.dumps(body, ensure_ascii=False).encode(),
-            content_type="application/json",
-            charset="utf-8",
-            headers={
-                "tr_id": came.tr_id,
-                "tr_cont": tr_cont,
-                "gt_uid": f"{len(self.requests):032}",
-                "Date": format_datetime(self._clock.utc, usegmt=True),
-            },
-        )
+        content = json.dumps(body, ensure_ascii=False).encode()
+        content = {
+            "truncated": content[: len(content) * 2 // 3],
+            "empty": b"",
+            "cp949": json.dumps(body, ensure_ascii=False).encode("cp949"),
+        }.get(way.ends, content)
+        if way.body:
+            content = way.body.encode()
+            came.answer, came.code = {}, ""
+        headers = {
+            "tr_id": came.tr_id,
+            "tr_cont": tr_cont,
+            "gt_uid": f"{len(self.requests):032}",
+            "Date": format_datetime(self._clock.utc, usegmt=True),
+        }
+        return web.Response(status=status, body=content, content_type=way.kind, charset="utf-8", headers=headers)
+
+    # -- what is refused ---------------------------------------------------------------------------------------
 
     def _answered(self, came: Request) -> Answer:
-        signing_in = self._sign_in.get(came.path)
-        if signing_in is not None and came.method == "POST":
-            return signing_in(came.fields)
+        plain = self._plain.get(came.path)
+        if plain is not None and came.method == "POST":
+            return plain(came.fields)
         call = self.calls.get((came.method, came.path))
         if call is None:
             raise gateway("EGW00202", 404)
         keys = self._access.check(came.headers)
-        self._check_tr(call, came)
+        self._check_headers(call, came)
         self._per_second.take(
             keys.appkey, self._settings.paper_per_s if self._is_paper else self._settings.live_per_s
         )
         if call.ledger:
             self._ledger.take(keys.appkey, self._settings.ledger_per_s)
         self._check_fields(call, came.fields)
-        if "CANO" in came.fields and (came.fields["CANO"], came.fields["ACNT_PRDT_CD"]) != (
-            keys.account,
-            keys.product,
-        ):
+        account = (came.fields.get("CANO"), came.fields.get("ACNT_PRDT_CD"))
+        if "CANO" in call.fields and account != (keys.account, keys.product):
             raise field_error("OPSQ2000", "ERROR : INPUT INVALID_CHECK_ACNO")
         return call.handler(keys, came.fields, came.headers.get("tr_cont", ""), came.tr_id)
 
-    def _check_tr(self, call: Call, came: Request) -> None:
+    def _check_headers(self, call: Call, came: Request) -> None:
         if not came.tr_id:
-            raise field_error("OPSQ0003", "ERROR : INPUT HEADER NOT FOUND [tr_id]")
+            raise field_error("OPSQ0003", "ERROR INPUT HEADER NOT FOUND [tr_id]")
         right, other = (call.paper, call.live) if self._is_paper else (call.live, call.paper)
-        if came.tr_id not in right:
+        is_old = "T" + came.tr_id[1:] in OLD_TRS and not self._settings.old_tr_ids
+        if came.tr_id not in right or is_old:
             if came.tr_id in other:
-                raise gateway("EGW00213" if self._is_paper else "EGW02004")
+                raise gateway(self._settings.not_paper_tr if self._is_paper else "EGW02004")
             raise gateway("EGW00203")
         if came.headers.get("custtype") not in ("P", "B"):
-            raise field_error("OPSQ0003", "ERROR : INPUT HEADER NOT FOUND [custtype]")
+            raise field_error("OPSQ0003", "ERROR INPUT HEADER NOT FOUND [custtype]")
+        if came.headers.get("hashkey", "") not in ("", self._hash(came.fields).parts["HASH"]):
+            raise gateway("EGW00131")
 
     def _check_fields(self, call: Call, fields: Fields) -> None:
         for name in call.fields:
-            if name not in fields and (self._settings.every_field or name not in call.empty):
-                raise field_error("OPSQ2001", f"ERROR : INPUT FIELD NOT FOUND [{name}]")
-            if name not in call.empty and not fields.get(name):
-                raise field_error("OPSQ2001", f"ERROR : INPUT FIELD NOT FOUND [{name}]")
+            is_missing = name not in fields and (self._settings.every_field or name not in call.empty)
+            if is_missing or (not fields.get(name) and name not in call.empty):
+                raise field_error("OPSQ2001", f"ERROR INPUT FIELD NOT FOUND [{name}]")
+
+    def _hash(self, body: dict[str, str]) -> Answer:
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+        return Answer({"BODY": body, "HASH": hashlib.sha256(text.encode()).hexdigest()})
+
+
+def _way(fault: Fault | None) -> Way:
+    """Return how a call goes: as it should without a fault."""
+    if fault is None:
+        return Way(True)
+    way = CALLS[fault.name]
+    if way.ends != "custom":
+        return way
+    options = fault.options
+    return Way(
+        bool(options.get("is_done", False)),
+        "answer",
+        int(options.get("status", 200)),
+        body=str(options.get("body", " ")),
+        kind=str(options.get("content_type", "application/json")),
+    )
+
+
+def _seconds(fault: Fault | None) -> float:
+    return float(fault.options.get("seconds", 1)) if fault else 0.0
+
+
+def _loose(raw: bytes) -> Fields:
+    """Return the fields of a body where it has any, for the log and for faults."""
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _body(headers: dict[str, str], raw: bytes) -> Fields:
@@ -162,7 +256,7 @@ def _body(headers: dict[str, str], raw: bytes) -> Fields:
     try:
         found = json.loads(raw)
     except ValueError as error:
-        raise field_error("OPSQ9999", "ERROR : JSON PARSING") from error
+        raise field_error("OPSQ9999", "ERROR JSON PARSING") from error
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise field_error("OPSQ9999", "ERROR : JSON PARSING")
+        raise field_error("OPSQ9999", "ERROR JSON PARSING")
     return found
