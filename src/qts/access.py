@@ -141,6 +141,18 @@ def is_near(host: str) -> bool:
         return False
 
 
+def is_safe(url: str) -> bool:
+    """Return whether what is sent to ``url`` is read by no one on the way: it is encrypted, or stays here."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    return bool(host) and plain and (parts.scheme == "https" or (parts.scheme == "http" and is_near(host)))
+
+
 def shown_host(host: str) -> str:
     """Return a host as it stands before a colon and a port."""
     return f"[{host}]" if ":" in host else host

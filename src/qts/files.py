@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -83,6 +84,18 @@ def open_beside(path: Path, mode: int) -> tuple[int, Path]:
             if number == _TRIES:
                 raise
     raise AssertionError("count() never ends")
+
+
+def user_cache(env: Mapping[str, str], name: str) -> Path | None:
+    """Return the directory ``name`` of QTS below the cache of the user of ``env``; None when the user has no home.
+
+    ``$XDG_CACHE_HOME/qts/NAME``, else ``$HOME/.cache/qts/NAME``; a relative path counts as none. Makes nothing.
+    """
+    for variable, below in (("XDG_CACHE_HOME", "."), ("HOME", ".cache")):
+        base = Path(env.get(variable, ""))
+        if base.is_absolute():
+            return base / below / "qts" / name
+    return None
 
 
 def check_writable(path: Path) -> None:

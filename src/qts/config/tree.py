@@ -12,6 +12,8 @@ from qts.broker.gateway import config as gateway_config
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.limits import config as limits_config
 from qts.broker.gateway.limits.config import LimitsConfig
+from qts.broker.kis import config as kis_config
+from qts.broker.kis.config import KisConfig
 from qts.broker.sim import config as sim_config
 from qts.broker.sim.config import SimConfig
 from qts.cache import config as cache_config
@@ -50,10 +52,14 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         LimitsConfig, Meta(description="the limits of each order, the last check before it may leave for a broker")
     ] = LimitsConfig()
     sim: Annotated[SimConfig, Meta(description="the simulated exchange of replay, demo and paper")] = SimConfig()
+    kis: Annotated[
+        KisConfig, Meta(description="KIS (Korea Investment & Securities), whose keys come from the environment")
+    ] = KisConfig()
 
     def problems(self) -> list[tuple[str, str]]:
         """Return combinations that contradict each other, as (dotted field, message)."""
-        return [(f"sim.{path}", message) for path, message in self.sim.problems()]
+        groups = (("sim", self.sim.problems()), ("kis", self.kis.problems()))
+        return [(f"{group}.{path}", message) for group, found in groups for path, message in found]
 
 
 class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,6 +148,7 @@ QTS: Final = Layout(
             {f"sim.{name}" for name in sim_config.RELOADABLE}
             | {f"gateway.{name}" for name in gateway_config.RELOADABLE}
             | {f"limits.{name}" for name in limits_config.RELOADABLE}
+            | {f"kis.{name}" for name in kis_config.RELOADABLE}
         ),
     },
 )

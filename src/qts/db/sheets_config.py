@@ -6,7 +6,6 @@ None of them changes a result, so none is part of the run id: a run may be resum
 from __future__ import annotations
 
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -49,20 +48,10 @@ class SheetsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def problems(self) -> list[tuple[str, str]]:
         """Return combinations that contradict each other, as (dotted field, message)."""
-        if self.base_url == GOOGLE or is_safe(self.base_url):
+        if self.base_url == GOOGLE:
+            return []
+        from qts.access import is_safe  # it brings encryption along, which the default settings do not need
+
+        if is_safe(self.base_url):
             return []
         return [("base_url", "has to be https://HOST/…, or http:// on this machine")]
-
-
-def is_safe(url: str) -> bool:
-    """Return whether what is sent to ``url`` is read by no one on the way: it is encrypted, or stays here."""
-    from qts.access import is_near  # it brings encryption along, which reading the default settings does not need
-
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    host = parts.hostname or ""
-    plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    return bool(host) and plain and (parts.scheme == "https" or (parts.scheme == "http" and is_near(host)))

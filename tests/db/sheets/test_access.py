@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from qts.access import is_safe
 from qts.db.servers import opener_of
 from qts.db.sheets.access import CREDENTIALS, access_of
-from qts.db.sheets_config import SheetsConfig, is_safe
+from qts.db.sheets_config import SheetsConfig
 from qts.errors import InputError, MissingExtraError, QtsError
 from tests.db.sheets.rig import Rig, error_of
 

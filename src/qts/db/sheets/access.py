@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from qts.access import private_text
-from qts.db.sheets_config import is_safe
+from qts.access import is_safe, private_text
 from qts.errors import InputError
 
 CREDENTIALS: Final = "QTS_SHEETS_CREDENTIALS"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from qts.errors import StorageError
-from qts.files import PART, open_beside
+from qts.files import PART, open_beside, user_cache
 from qts.files import PRIVATE as PRIVATE_FILE
 from qts.market.contracts import BookUpdate
 from qts.market.files.refusals import RefusalExample
@@ -30,15 +30,8 @@ _LOCK: Final = ".lock"
 
 
 def cache_directory(env: Mapping[str, str]) -> Path | None:
-    """Return the directory for prepared captures of the user of ``env``; None when the user has no home.
-
-    ``$XDG_CACHE_HOME/qts/captures``, else ``$HOME/.cache/qts/captures``; a relative path counts as none.
-    """
-    for name, below in (("XDG_CACHE_HOME", "."), ("HOME", ".cache")):
-        base = Path(env.get(name, ""))
-        if base.is_absolute():
-            return base / below / "qts" / "captures"
-    return None
+    """Return the directory for prepared captures of the user of ``env``; None when the user has no home."""
+    return user_cache(env, "captures")
 
 
 class CaptureDirectory:
