@@ -32,8 +32,8 @@ def pause_on(clock: Clock) -> Pause:
 class Pace:
     """The pace of requests to one host: at most ``per_s`` in any second of ``clock``; orders go first.
 
-    Every page of a list is a request, so what the gateway counts as one question may be several here. On one event
-    loop.
+    Every page of a list is a request, so what the gateway counts as one question may be several here. The event
+    loops of a broker and of a feed may share it: at worst one request leaves too early.
     """
 
     def __init__(self, per_s: int, clock: Clock, pause: Pause) -> None:

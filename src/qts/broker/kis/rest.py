@@ -85,13 +85,13 @@ class KisRest:
         pause: Pause,
         tokens: TokenFile,
         *,
-        per_s: int,
+        pace: Pace,
         answer_s: float,
         tell: Callable[[str], object],
     ) -> None:
         self.access = access
         self._clock, self._pause = clock, pause
-        self._pace = Pace(per_s, clock, pause)
+        self._pace = pace
         self._answer_s = answer_s
         self._session: aiohttp.ClientSession | None = None
         self.tokens = AccessTokens(self._issue, tokens, clock, pause, tell)

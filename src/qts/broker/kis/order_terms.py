@@ -1,0 +1,120 @@
+"""Orders as KIS writes them: the types of each exchange, and the fields of orders, changes and cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from qts.broker.kis.config import Exchange
+from qts.broker.kis.known import Terms
+from qts.money import ONE, is_multiple
+from qts.risk.contracts import OrderRequest, OrderType
+from qts.strategy.contracts import Side
+from qts.strategy.order_terms import TimeInForce
+
+EXCHANGES: Final[tuple[Exchange, ...]] = ("KRX", "NXT", "SOR")
+_DAY, _IOC, _FOK = TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK
+_KRX: Final[Mapping[tuple[OrderType, TimeInForce], str]] = {
+    (OrderType.LIMIT, _DAY): "00",
+    (OrderType.MARKET, _DAY): "01",
+    (OrderType.BEST, _DAY): "03",
+    (OrderType.LIMIT, _IOC): "11",
+    (OrderType.LIMIT, _FOK): "12",
+    (OrderType.MARKET, _IOC): "13",
+    (OrderType.MARKET, _FOK): "14",
+    (OrderType.BEST, _IOC): "15",
+    (OrderType.BEST, _FOK): "16",
+    (OrderType.MID, _DAY): "21",
+    (OrderType.STOP_LIMIT, _DAY): "22",
+    (OrderType.MID, _IOC): "23",
+    (OrderType.MID, _FOK): "24",
+}
+_PAPER: Final = frozenset({"00", "01", "03"})
+_NOT_AT: Final[Mapping[Exchange, frozenset[str]]] = {
+    "KRX": frozenset(),
+    "NXT": frozenset({"01"}),
+    "SOR": frozenset({"21", "22", "23", "24"}),
+}
+_REVISE, _CANCEL = "01", "02"
+
+
+def divisions(exchange: Exchange, *, is_live: bool) -> Mapping[tuple[OrderType, TimeInForce], str]:
+    """Return the codes (``ORD_DVSN``) of the orders that an exchange takes, by type and time in force.
+
+    A paper account takes none but plain ones of the day.
+    """
+    return {
+        kind: code for kind, code in _KRX.items() if code not in _NOT_AT[exchange] and (is_live or code in _PAPER)
+    }
+
+
+def why_not(request: OrderRequest, exchange: str, *, is_live: bool) -> str:
+    """Return why KIS would not take an order; "" where nothing is wrong with its terms."""
+    taken = EXCHANGES if is_live else EXCHANGES[:1]
+    if exchange not in taken:
+        return f"orders for {exchange} are not taken here; allowed: {', '.join(taken)}"
+    known = exchange_of(exchange)
+    if (request.type, request.time_in_force) not in divisions(known, is_live=is_live):
+        what = f"{request.type.value} with the time in force {request.time_in_force.value}"
+        return f"orders of type {what} are not taken at {exchange}"
+    if request.type in (OrderType.BEST, OrderType.MID) and request.limit is not None:
+        return f"an order of type {request.type.value} takes no limit here"
+    if request.qty <= 0 or not is_multiple(request.qty, ONE):
+        return f"the quantity {request.qty} is no whole number of shares"
+    for price in (request.limit, request.stop_price):
+        if price is not None and (price <= 0 or not is_multiple(price, ONE)):
+            return f"the price {price} is no whole number of won"
+    return ""
+
+
+def exchange_of(text: str) -> Exchange:
+    """Return the exchange that a text names; KRX for what is none."""
+    return next((one for one in EXCHANGES if one == text.strip()), "KRX")
+
+
+def order_fields(request: OrderRequest, exchange: Exchange, *, is_live: bool) -> dict[str, str]:
+    """Return the fields of a new order beside those of the account; :func:`why_not` has nothing against it."""
+    return {
+        "PDNO": request.symbol,
+        "ORD_DVSN": divisions(exchange, is_live=is_live)[request.type, request.time_in_force],
+        "ORD_QTY": whole(request.qty),
+        "ORD_UNPR": "0" if request.limit is None else whole(request.limit),
+        "EXCG_ID_DVSN_CD": exchange,
+        "SLL_TYPE": "01" if request.side is Side.SELL else "",
+        "CNDT_PRIC": "" if request.stop_price is None else whole(request.stop_price),
+    }
+
+
+def cancel_fields(number: str, terms: Terms, qty: Decimal | None = None) -> dict[str, str]:
+    """Return the fields of a cancel of ``qty`` shares, None: of all that is left."""
+    return _change_fields(number, terms, _CANCEL, terms.division, qty, "0", "")
+
+
+def revise_fields(number: str, terms: Terms, request: OrderRequest, *, is_live: bool) -> dict[str, str]:
+    """Return the fields of a change of all that is left to the price and type of ``request``."""
+    division = divisions(terms.exchange, is_live=is_live)[request.type, request.time_in_force]
+    price = "0" if request.limit is None else whole(request.limit)
+    stop = "" if request.stop_price is None else whole(request.stop_price)
+    return _change_fields(number, terms, _REVISE, division, None, price, stop)
+
+
+def whole(number: Decimal) -> str:
+    """Return the text of a whole number."""
+    return str(int(number))
+
+
+def _change_fields(
+    number: str, terms: Terms, what: str, division: str, qty: Decimal | None, price: str, stop: str
+) -> dict[str, str]:
+    return {
+        "KRX_FWDG_ORD_ORGNO": terms.branch,
+        "ORGN_ODNO": number,
+        "ORD_DVSN": division,
+        "RVSE_CNCL_DVSN_CD": what,
+        "ORD_QTY": "0" if qty is None else whole(qty),
+        "ORD_UNPR": price,
+        "QTY_ALL_ORD_YN": "Y" if qty is None else "N",
+        "EXCG_ID_DVSN_CD": terms.exchange,
+        "CNDT_PRIC": stop,
+    }
