@@ -22,7 +22,7 @@ NOTICE_TR = {False: "H0STCNI0", True: "H0STCNI9"}
 NO_PAPER_TR = {tr_id for tr_id in DATA_TRS if not tr_id.startswith("H0ST")}
 KEY_LENGTH, IV_LENGTH = 32, 16
 CODE_LENGTHS = (6, 7)
-NOBODY = ("(null)", "")
+UNNAMED = ("(null)", "")
 
 
 class Session:
@@ -167,7 +167,7 @@ class Sockets:
             message = json.loads(text)
             header, asked = message["header"], message.get("body", {}).get("input", {})
         except (ValueError, KeyError, TypeError, AttributeError):
-            self._acknowledge(session, *NOBODY, "OPSP9990", "JSON PARSING ERROR")
+            self._acknowledge(session, *UNNAMED, "OPSP9990", "JSON PARSING ERROR")
             return
         if header.get("tr_id") == "PINGPONG":
             session.answered_ns = self._clock.time_ns()
@@ -178,7 +178,7 @@ class Sockets:
         if not code:
             session.cut()
         elif code in ("OPSP8996", "OPSP0011"):
-            self._acknowledge(session, *NOBODY, code, said)
+            self._acknowledge(session, *UNNAMED, code, said)
             if code == "OPSP8996" and self._settings.in_use_closes:
                 await session.written()
                 session.cut()
@@ -234,7 +234,7 @@ class Sockets:
 
     def _acknowledge(self, session: Session, tr_id: str, tr_key: str, code: str, text: str) -> None:
         is_good = code in ("OPSP0000", "OPSP0001")
-        result = "0" if is_good else "9" if (tr_id, tr_key) == NOBODY else "1"
+        result = "0" if is_good else "9" if (tr_id, tr_key) == UNNAMED else "1"
         body: dict[str, Any] = {"rt_cd": result, "msg_cd": code, "msg1": text}
         if code == "OPSP0000":
             if not session.cipher[0]:
