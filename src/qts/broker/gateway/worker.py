@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol
@@ -13,6 +12,7 @@ from typing import Any, Final, Protocol
 from qts.broker.contracts import Broker
 from qts.broker.gateway.admission import Admission
 from qts.broker.gateway.config import GatewayConfig
+from qts.broker.gateway.file_thread import FileThread
 from qts.broker.gateway.lanes import Lane, Lanes, Waiting
 from qts.broker.gateway.own_thread import OwnThread
 from qts.broker.gateway.requests import Cancel, Place, Question, Request, checked, unknown, unnamed, unsent
@@ -22,9 +22,7 @@ from qts.broker.gateway.view import GatewayView, LaneView
 from qts.clock import NS_PER_MS, NS_PER_S, Clock
 from qts.errors import BrokerUnavailable, StorageError
 from qts.execution.contracts import AckStatus, OrderAck, VenueRef
-from qts.money import begin_thread
 from qts.strategy.contracts import Side
-from qts.threads import single_thread_executor
 
 _LATE_S: Final = 60.0
 """Real time after which an answer that is late is not waited for any more."""
@@ -80,8 +78,11 @@ class Worker:
         self._lanes: Lanes[Request] = Lanes(tokens, self._exit_that_waits)
         self._lock = threading.Lock()
         self._thread = OwnThread("qts-gateway", self._work, partial(answers.on_failure, "the gateway's thread"))
-        self._wake: asyncio.Event | None = None
-        self._disk: ThreadPoolExecutor | None = None
+        self._failed: asyncio.Future[None] | None = None
+        """What the thread waits for while it works: the error by which it ends; None: it does not work."""
+        self._is_due = False
+        self._later: asyncio.TimerHandle | None = None
+        self._disk: FileThread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = self._not_sent = self._too_old = 0
         self._under_way: dict[tuple[str, Side], str] = {}
@@ -163,26 +164,37 @@ class Worker:
     # -- its thread ------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        self._wake = asyncio.Event()
-        self._disk = single_thread_executor("qts-gateway-file", begin_thread)
+        self._disk = FileThread(self._file)
+        self._failed = asyncio.get_running_loop().create_future()
         try:
-            while True:
-                self._wake.clear()
-                try:
-                    async with asyncio.timeout(_LOOK_S if self._start_what_may_leave() else None):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            self._look()
+            await self._failed
         finally:
+            self._failed = None
             self._cut_off()
             if self._tasks:
                 await asyncio.wait(tuple(self._tasks))
-            self._disk.shutdown(wait=False)
+            self._disk.end()
             self._file.close()
 
     def _look(self) -> None:
-        if self._wake is not None:
-            self._wake.set()
+        """Look once, in the next turn of the loop, at what may leave: what comes by then shares it."""
+        if self._failed is not None and not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
+        self._is_due = False
+        if self._failed is None or self._failed.done():
+            return
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        try:
+            if self._start_what_may_leave():
+                self._later = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+        except Exception as error:  # noqa: BLE001 - the edge of the loop: it ends the thread, and so the session
+            self._failed.set_exception(error)
 
     def _cut_off(self) -> None:
         for task in self._tasks:
@@ -259,7 +271,7 @@ class Worker:
         at_ns = self._clock.time_ns()
         try:
             self._file.append(*(_sent(order, at_ns) for order in orders))
-            await asyncio.get_running_loop().run_in_executor(self._disk, self._file.sync)
+            await self._disk.sync()
         except (StorageError, asyncio.CancelledError) as error:
             why = str(error) or "the session ends"
             for order in orders:
@@ -356,8 +368,7 @@ class Worker:
         """Rewrite the file; a failure ends the session, since no order can leave any more."""
         assert self._disk is not None  # made before anything is sent
         try:
-            work = asyncio.get_running_loop().run_in_executor(self._disk, self._file.compact, self._clock.time_ns())
-            await work
+            await self._disk.compact(self._clock.time_ns())
         except StorageError as error:
             self._answers.on_failure("the gateway's file", error)
         except asyncio.CancelledError:
