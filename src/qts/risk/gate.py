@@ -32,6 +32,9 @@ from qts.state.contracts import OperatingState, StateProperties
 class RiskGate:
     """Answers order requests; holds no state but its settings, so a reload makes a new gate with the same ``ids``.
 
+    An answer depends on request, snapshot and settings alone, so any thread may ask; one that is not the session's
+    brings ids of its own.
+
     Raises :class:`~qts.errors.ConfigError` when the settings contradict themselves or an operating state has no
     properties. ``config_hash`` is written into every approval.
     """
@@ -75,10 +78,13 @@ class RiskGate:
         """Return every base value as text, for reports."""
         return {name: str(getattr(self._config, name)) for name in self._config.__struct_fields__}
 
-    def evaluate(self, request: OrderRequest, view: AccountView, day: date | None = None) -> Verdict:
+    def evaluate(
+        self, request: OrderRequest, view: AccountView, day: date | None = None, ids: IdSource | None = None
+    ) -> Verdict:
         """Return one verdict: a fresh single-use approval, or the first reason against it.
 
-        ``day`` is the market's own date at ``view.now_ns``, from a caller who has looked it up already.
+        ``day`` is the market's own date at ``view.now_ns``, from a caller who has looked it up already. ``ids``
+        name the approval; None: those of the gate, for the session's thread alone.
         """
         instrument = view.instrument
         if instrument is None:
@@ -98,7 +104,8 @@ class RiskGate:
             refused = rule(case)
             if refused is not None:
                 return refused
-        return Approved(self._ids.next_id(), request, self._config_hash, view.now_ns + self._ttl_ns)
+        approval_id = (self._ids if ids is None else ids).next_id()
+        return Approved(approval_id, request, self._config_hash, view.now_ns + self._ttl_ns)
 
 
 def limits_for(config: RiskConfig, rules: StateProperties) -> RiskLimits:
