@@ -75,8 +75,9 @@ class LimitsRig:
         self.met: list[tuple[tuple[str, ...], str]] = []
         """Orders to be cancelled, and the exit that they stand in the way of."""
         self.notes: list[str] = []
+        self.config = LimitsConfig(**config)
         self.limits = OrderLimits(
-            LimitsConfig(**config), self.facts, self.clock, on_met=self._on_met, on_note=self.notes.append
+            lambda: self.config, self.facts, self.clock, on_met=self._on_met, on_note=self.notes.append
         )
         self.gateway = at_once(self.broker, self.clock, self.limits)
 

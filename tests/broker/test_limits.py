@@ -467,7 +467,7 @@ async def test_on_the_gateways_own_thread_a_refused_order_reaches_no_lane_and_is
     tmp_path: Path,
 ) -> None:
     broker, clock = ScriptedBroker(), ManualClock(from_ns(NOW))
-    limits = OrderLimits(LimitsConfig(max_order_qty=D(1)), StatedFacts(), clock)
+    limits = OrderLimits(lambda: LimitsConfig(max_order_qty=D(1)), StatedFacts(), clock)
     async with on_thread(broker, tmp_path, clock=clock, limits=limits) as rig:
         ack = rig.gateway.submit(approved("o", qty=D(2))).ack
 

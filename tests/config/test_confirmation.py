@@ -28,6 +28,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     kept: Annotated[int, Meta(ge=0, description="kept for exits", extra=LOWER)] = 8
     hard: Annotated[int, Meta(ge=0, description="orders", extra=HIGHER)] = 5
     name: Annotated[str, Meta(description="no limit")] = "a"
+    barred: Annotated[tuple[str, ...], Meta(description="what is barred", extra={"looser": "fewer"})] = ("x", "y")
 
     def problems(self) -> list[tuple[str, str]]:
         return [("kept", "must be below most")] if self.kept >= self.most else []
@@ -37,7 +38,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     gate: Annotated[Gate, Meta(description="Limits.")] = Gate()
 
 
-LAYOUT = Layout(root=Gates, reloadable={"gate": frozenset({"most", "kept", "name"})})
+LAYOUT = Layout(root=Gates, reloadable={"gate": frozenset({"most", "kept", "name", "barred"})})
 
 
 class Rig:
@@ -74,6 +75,19 @@ def test_a_tighter_limit_is_in_force_at_once(rig: Rig) -> None:
     # Then both are in force, and nothing is asked
     assert (rig.gate.most, rig.gate.kept) == (Decimal(99), 9)
     assert (result.to_confirm, result.confirmation, result.warnings) == ((), "", ())
+
+
+@pytest.mark.parametrize(
+    ("barred", "is_asked"),
+    [("[x, y]", False), ("[y, x, z]", False), ("[x]", True), ("[x, z]", True), ("[]", True)],
+)
+def test_a_list_of_what_is_barred_may_grow_and_loses_an_entry_once_that_is_confirmed(
+    rig: Rig, barred: str, is_asked: bool
+) -> None:
+    result = rig.reload(f"{FULL}barred: {barred}\n")
+
+    assert bool(result.to_confirm) is is_asked
+    assert (rig.gate.barred == ("x", "y")) is (is_asked or barred == "[x, y]")
 
 
 @pytest.mark.parametrize(

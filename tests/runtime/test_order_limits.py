@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qts.capital.contracts import Pool
+from qts.config.loader import load_config
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Bar, Phase, Quote, Tick
 from qts.market.session_info import SessionInfo, TradingStatus
@@ -18,7 +19,7 @@ from qts.runtime.wiring.profiles import PLAIN_SETTINGS
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
-from tests.runtime.rig import SYMBOL, THURSDAY, Rig, ScriptedStrategy, defensive, kst, with_ten
+from tests.runtime.rig import STEADY, SYMBOL, THURSDAY, Rig, ScriptedStrategy, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -59,6 +60,19 @@ def test_the_next_entry_may_leave(rig_of: MakeRig) -> None:
     rig.quotes(kst(10, 1), 3)
 
     assert rig.held() == 5
+
+
+def test_a_limit_that_is_loaded_again_holds_for_the_next_order(rig_of: MakeRig) -> None:
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted, settings=limited(max_order_qty="5"))
+    loaded = load_config(None, {**STEADY, **limited(max_order_qty="4")}, {})
+    rig.kernel.reconfigure(loaded.tree, loaded.hash)
+
+    scripted.wants(Side.BUY, qty=5)
+    rig.quotes(kst(10), 3)
+
+    (order,) = rig.orders()
+    assert order.note == "not sent: limit max_order_qty: 5 shares or contracts, at most 4"
 
 
 def test_in_the_plain_profile_there_are_no_limits(rig_of: MakeRig) -> None:

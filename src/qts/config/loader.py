@@ -30,7 +30,7 @@ class Row(msgspec.Struct, frozen=True):
     """One setting for people: what it is, where its value comes from, what may be written.
 
     ``reload``: whether it may change while a session runs. ``looser``: for a limit, the direction in which more may
-    pass, "higher" or "lower".
+    pass, "higher" or "lower", of a list "fewer" entries.
     """
 
     path: str

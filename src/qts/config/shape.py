@@ -57,7 +57,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Shape(msgspec.Struct, frozen=True):
     """One setting or group: its form, what it may be and what it means.
 
-    ``looser``: for a limit, the direction in which more may pass, "higher" or "lower"; "" for what is no limit.
+    ``looser``: for a limit, the direction in which more may pass, "higher" or "lower", of a list "fewer" entries;
+    "" for what is no limit.
     ``type`` is the Python type of the value, ``item`` the shape inside a list or table, ``key`` the enum whose
     members are the keys of a closed table (None: any text), ``choices`` text → value of a CHOICE. ``display``: it
     only changes how a result is shown, so it is no part of the identity of a run.
@@ -86,6 +87,8 @@ class Shape(msgspec.Struct, frozen=True):
         """Return whether ``new`` lets more pass than ``old``; False for what is no limit."""
         if not self.looser or old is None or new is None:
             return False
+        if self.looser == "fewer":
+            return not set(old) <= set(new)
         return bool(new > old if self.looser == "higher" else new < old)
 
     @property

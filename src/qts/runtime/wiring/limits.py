@@ -24,8 +24,7 @@ def make_limits(
     ``daily_bars``: see :class:`~qts.runtime.orders.limit_facts.SessionFacts`; ``on_met``, ``on_note``: see
     :class:`~qts.broker.gateway.limits.order_limits.OrderLimits`.
     """
-    config = shared.config.broker.limits
-    if is_simulated and not config.enabled:
+    if is_simulated and not shared.config.broker.limits.enabled:
         return None
     facts = SessionFacts(shared, daily_bars, is_simulated=is_simulated)
-    return OrderLimits(config, facts, shared.clock, on_met=on_met, on_note=on_note)
+    return OrderLimits(lambda: shared.config.broker.limits, facts, shared.clock, on_met=on_met, on_note=on_note)

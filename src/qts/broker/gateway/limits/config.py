@@ -10,7 +10,23 @@ from msgspec import Meta
 
 from qts.market.session_info import Designation, TradingStatus
 
-RELOADABLE: Final[frozenset[str]] = frozenset()
+RELOADABLE: Final[frozenset[str]] = frozenset(
+    {
+        "max_order_qty",
+        "max_order_value",
+        "max_volume_share",
+        "price_collar",
+        "exit_collar",
+        "exit_collar_step",
+        "restricted_symbols",
+        "no_entry_status",
+        "no_entry_designations",
+    }
+)
+"""Limits that may change while a session runs; the others are hard."""
+_HIGHER: Final = {"looser": "higher"}
+_LOWER: Final = {"looser": "lower"}
+_FEWER: Final = {"looser": "fewer"}
 _MOST: Final = 1_000_000_000_000_000
 
 
@@ -25,11 +41,11 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         ),
     ] = True
     max_order_qty: Annotated[
-        Decimal, Meta(gt=0, le=_MOST, description="shares or contracts of one entry at most")
+        Decimal, Meta(gt=0, le=_MOST, description="shares or contracts of one entry at most", extra=_HIGHER)
     ] = Decimal(1_000_000)
     max_order_value: Annotated[
         Decimal,
-        Meta(gt=0, le=_MOST, description="value of one entry at most, in the account's currency"),
+        Meta(gt=0, le=_MOST, description="value of one entry at most, in the account's currency", extra=_HIGHER),
     ] = Decimal(1_000_000_000)
     max_volume_share: Annotated[
         Decimal,
@@ -38,6 +54,7 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             le=1,
             description="share of the average volume of the last 20 days that one entry may have; the average is "
             "known where a strategy declares 20 bars 1d, elsewhere max_order_qty alone holds",
+            extra=_HIGHER,
         ),
     ] = Decimal("0.1")
     max_open_notional: Annotated[
@@ -46,6 +63,7 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             gt=0,
             le=_MOST,
             description="value of all holdings and open entries together at most, in the account's currency",
+            extra=_HIGHER,
         ),
     ] = Decimal(10_000_000_000)
     price_collar: Annotated[
@@ -54,18 +72,24 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             gt=0,
             le=1,
             description="share of the last price by which the worst price of an entry may lie beyond it",
+            extra=_HIGHER,
         ),
     ] = Decimal("0.05")
     exit_collar: Annotated[
         Decimal,
-        Meta(gt=0, le=1, description="the same for an exit, when it is asked for the first time"),
+        Meta(gt=0, le=1, description="the same for an exit, when it is asked for the first time", extra=_HIGHER),
     ] = Decimal("0.05")
     exit_collar_step: Annotated[
         Decimal,
-        Meta(gt=0, le=1, description="share by which the collar of an exit that it refuses grows with each step"),
+        Meta(
+            gt=0,
+            le=1,
+            description="share by which the collar of an exit that it refuses grows with each step",
+            extra=_HIGHER,
+        ),
     ] = Decimal("0.05")
     exit_collar_step_s: Annotated[
-        int, Meta(ge=1, le=600, description="seconds of one step, from the first refusal on")
+        int, Meta(ge=1, le=600, description="seconds of one step, from the first refusal on", extra=_LOWER)
     ] = 10
     self_trade_in_simulation: Annotated[
         bool,
@@ -76,13 +100,14 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     ] = False
     restricted_symbols: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=40)], ...],
-        Meta(max_length=10_000, description="symbols that take no entry"),
+        Meta(max_length=10_000, description="symbols that take no entry", extra=_FEWER),
     ] = ()
     no_entry_status: Annotated[
         tuple[TradingStatus, ...],
         Meta(
             max_length=20,
             description="no entry while an instrument trades so, where the broker tells it",
+            extra=_FEWER,
         ),
     ] = (
         TradingStatus.HALTED,
@@ -96,6 +121,7 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Meta(
             max_length=20,
             description="no entry in an instrument with one of these marks, where the broker tells them",
+            extra=_FEWER,
         ),
     ] = (
         Designation.ADMINISTRATIVE,

@@ -17,13 +17,13 @@ from qts.risk.contracts import OrderRequest
 class OrderLimits:
     """The limits at the entry of the gateway. Asked on the session's thread, before an order enters a lane.
 
-    ``on_met`` is called with the entries of ours that an exit would meet, and the exit; ``on_note`` with what a
-    person has to know of an order that leaves.
+    ``config`` returns the limits in force. ``on_met`` is called with the entries of ours that an exit would meet, and
+    the exit; ``on_note`` with what a person has to know of an order that leaves.
     """
 
     def __init__(
         self,
-        config: LimitsConfig,
+        config: Callable[[], LimitsConfig],
         facts: LimitFacts,
         clock: Clock,
         *,
@@ -44,7 +44,7 @@ class OrderLimits:
         """Return the refusal of the first limit that an order breaks; None when it may leave."""
         now_ns = self._clock.time_ns()
         waited_ns = self._exits.waited_ns(request, now_ns) if request.reduce_only else 0
-        case = LimitCase(request, self._facts, self._config, now_ns, waited_ns)
+        case = LimitCase(request, self._facts, self._config(), now_ns, waited_ns)
         refusal = first_refusal(EXIT_RULES if request.reduce_only else ENTRY_RULES, case)
         if refusal is not None:
             self._count(refusal, case)
