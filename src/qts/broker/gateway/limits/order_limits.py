@@ -17,8 +17,8 @@ from qts.risk.contracts import OrderRequest
 class OrderLimits:
     """The limits at the entry of the gateway. Asked on the session's thread, before an order enters a lane.
 
-    ``config`` returns the limits in force. ``on_met`` is called with the entries of ours that an exit would meet, and
-    the exit; ``on_note`` with what a person has to know of an order that leaves.
+    ``config`` returns the limits in force. ``on_met`` is called with the entries of ours that an exit would meet,
+    and the exit; ``on_note`` with what a person has to know of an order that leaves.
     """
 
     def __init__(
