@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition
-from qts.broker.kis.answers import Envelope, amount, amount_or_none, decoded, refuse
+from qts.broker.kis.answers import Envelope, amount, amount_or_none, day_of, decoded, refuse
 from qts.broker.kis.known import KnownOrders
-from qts.broker.kis.order_rows import OpenRow, OrderRow, orders_of
+from qts.broker.kis.order_rows import OpenRow, OrderRow, learn_exchanges, orders_of
 from qts.broker.kis.rest import KisRest, Query
 from qts.clock import Clock
 from qts.ledger.contracts import Charges
@@ -27,6 +27,8 @@ BALANCE: Final = Query(f"{_TRADING}inquire-balance", "TTTC8434R", "VTTC8434R")
 ORDERABLE: Final = Query(f"{_TRADING}inquire-psbl-order", "TTTC8908R", "VTTC8908R", None)
 PROFITS: Final = Query(f"{_TRADING}inquire-period-trade-profit", "TTTC8715R", "")
 CURRENCY: Final = "KRW"
+_ANY_SYMBOL: Final = "005930"
+"""The money that can be ordered for is asked for with a symbol; that of the account is the same for all."""
 
 
 class _HoldingRow(msgspec.Struct, frozen=True):
@@ -87,10 +89,14 @@ class KisAccount:
         }
         pages = await self._rest.pages(DAY_ORDERS, asked, "list the orders of today")
         rows = [row for page in pages for row in _rows(page.output1, OrderRow, "the list of orders")]
-        if self._rest.access.is_live:
-            shown = {row.number for row in rows}
-            rows += [row for row in await self._open_rows() if row.number not in shown]
-        return orders_of(rows, day, self._known)
+        if not self._rest.access.is_live:
+            return orders_of(rows, day, self._known)
+        shown = {row.number for row in rows}
+        open_rows = await self._open_rows()
+        rows += [one for one in (row.as_order for row in open_rows) if one.number not in shown]
+        found = orders_of(rows, day, self._known)
+        learn_exchanges(open_rows, day_of(day, "today"), self._known)
+        return found
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         """Return what is held by symbol; rows of quantity 0 stay in the list for two days and are left out."""
@@ -118,15 +124,17 @@ class KisAccount:
         """Return the money that a buy may use without a loan; None where it is not told."""
         asked = {
             **self.fields(),
-            "PDNO": "",
-            "ORD_UNPR": "",
+            "PDNO": _ANY_SYMBOL,
+            "ORD_UNPR": "0",
             "ORD_DVSN": "01",
             "CMA_EVLU_AMT_ICLD_YN": "N",
             "OVRS_ICLD_YN": "N",
         }
         envelope = await self._rest.ask(ORDERABLE, asked, "find what can be ordered for")
         found = decoded(envelope.output, _Orderable, "what can be ordered for")
-        return amount_or_none(found.nrcvb_buy_amt or found.ord_psbl_cash, "what can be ordered for")
+        told = (found.ord_psbl_cash, found.nrcvb_buy_amt)
+        amounts = [amount(text, "what can be ordered for") for text in told if text.strip()]
+        return min(amounts, default=None)
 
     async def charges(self, day: date) -> Charges | None:
         """Return fees and taxes of a day; None where no trade of it is listed yet, and for paper accounts.
@@ -170,10 +178,10 @@ class KisAccount:
         }
         return await self._rest.pages(BALANCE, asked, "list the holdings")
 
-    async def _open_rows(self) -> list[OrderRow]:
+    async def _open_rows(self) -> list[OpenRow]:
         asked = {**self.fields(), "INQR_DVSN_1": "0", "INQR_DVSN_2": "0"}
         pages = await self._rest.pages(OPEN_ORDERS, asked, "list the open orders")
-        return [row.as_order for page in pages for row in _rows(page.output, OpenRow, "the list of open orders")]
+        return [row for page in pages for row in _rows(page.output, OpenRow, "the list of open orders")]
 
 
 def _rows(raw: msgspec.Raw, kind: type[_T], what: str) -> list[_T]:

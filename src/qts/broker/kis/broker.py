@@ -68,10 +68,12 @@ class NoNotices:
 
 
 class _Number(msgspec.Struct, frozen=True):
-    """The part of an answer to an order that names it."""
+    """The part of an answer to an order that names it; some answers have it in small letters."""
 
     ODNO: str = ""
     KRX_FWDG_ORD_ORGNO: str = ""
+    odno: str = ""
+    krx_fwdg_ord_orgno: str = ""
 
 
 class KisBroker:
@@ -224,7 +226,9 @@ class KisBroker:
         if ref.venue != VENUE or ref.day != self._account.today():
             return OrderAck(AckStatus.REJECTED, key, reason=f"KIS has no open order {ref.number} of {ref.day}")
         terms = self._known.terms(ref)
-        if terms is None:  # such as after a restart
+        if (
+            terms is None or terms.exchange == "SOR"
+        ):  # such as after a restart; SOR has sent the order on to another
             try:
                 await self._account.orders()
             except BrokerUnavailable as error:
@@ -269,10 +273,10 @@ class KisBroker:
             named = msgspec.json.decode(reply.envelope.output, type=_Number)
         except msgspec.DecodeError:
             named = _Number()
-        ref = ref_of(self._account.today(), named.ODNO)
+        ref = ref_of(self._account.today(), named.ODNO or named.odno)
         if not ref.number:
             return OrderAck(AckStatus.UNKNOWN, key, reason="KIS has taken it and names no number")
-        branch = named.KRX_FWDG_ORD_ORGNO.strip() or terms.branch
+        branch = (named.KRX_FWDG_ORD_ORGNO or named.krx_fwdg_ord_orgno).strip() or terms.branch
         self._known.learn(ref, Terms(terms.exchange, branch, terms.division))
         return OrderAck(AckStatus.ACCEPTED, key, ref)
 

@@ -7,6 +7,7 @@ quantities of a chain add up. Rows of cancels are messages alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
@@ -16,7 +17,7 @@ from qts.broker.contracts import BrokerOrder, BrokerOrderState
 from qts.broker.kis.answers import amount, amount_or_none, amount_or_zero, day_of, moment_ns, order_number, refuse
 from qts.broker.kis.config import Exchange
 from qts.broker.kis.known import KnownOrders, Terms, ref_of
-from qts.broker.kis.order_terms import exchange_of
+from qts.broker.kis.order_terms import exchange_in
 from qts.execution.contracts import VenueRef
 from qts.money import ZERO, plus, sum_of, times
 from qts.strategy.contracts import Side
@@ -68,9 +69,9 @@ class OrderRow(msgspec.Struct, frozen=True):
         return "취소" in name or ("정정" not in name and self.cncl_yn.strip().upper() == "Y")
 
     @property
-    def exchange(self) -> Exchange:
-        """Return the exchange that the row names; KRX where it names none."""
-        return exchange_of(self.excg_id_dvsn_cd or self.excg_id_dvsn_Cd)
+    def exchange(self) -> Exchange | None:
+        """Return the exchange that the row names; None where it names none."""
+        return exchange_in(self.excg_id_dvsn_cd or self.excg_id_dvsn_Cd)
 
 
 class OpenRow(msgspec.Struct, frozen=True):
@@ -166,12 +167,23 @@ def _order(messages: Sequence[OrderRow], day: str, known: KnownOrders) -> Broker
     )
 
 
+def learn_exchanges(rows: Iterable[OpenRow], day: date, known: KnownOrders) -> None:
+    """Let ``known`` learn on which exchange open orders are: an order for SOR is at one of them."""
+    for row in rows:
+        exchange = exchange_in(row.excg_id_dvsn_cd)
+        if exchange is not None and exchange != "SOR":
+            known.learn_exchange(ref_of(day, row.odno), exchange)
+
+
 def _learn(row: OrderRow, ref: VenueRef, known: KnownOrders) -> None:
     """Let ``known`` learn what a cancel has to say; the branch that an answer has told stays."""
     said = known.terms(ref)
     branch = said.branch if said and said.branch else row.ord_gno_brno.strip()
     division = row.ord_dvsn_cd.strip() or (said.division if said else "00")
-    known.learn(ref, Terms(row.exchange, branch, division))
+    exchange = row.exchange or (said.exchange if said else "KRX")
+    if exchange == "SOR" and said is not None:
+        exchange = said.exchange  # where it was sent on to may have been told already
+    known.learn(ref, Terms(exchange, branch, division))
 
 
 def _state(messages: Sequence[OrderRow], ordered: Decimal, filled: Decimal, rest: Decimal) -> BrokerOrderState:

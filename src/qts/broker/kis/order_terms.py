@@ -70,7 +70,16 @@ def why_not(request: OrderRequest, exchange: str, *, is_live: bool) -> str:
 
 def exchange_of(text: str) -> Exchange:
     """Return the exchange that a text names; KRX for what is none."""
-    return next((one for one in EXCHANGES if one == text.strip()), "KRX")
+    return exchange_in(text) or "KRX"
+
+
+def exchange_in(text: str) -> Exchange | None:
+    """Return the exchange that a text of KIS names: "NXT" for NXT, and for SOR-NXT, which was sent on to it.
+
+    None for what is none.
+    """
+    name = text.strip().upper().rpartition("-")[2]
+    return next((one for one in EXCHANGES if one == name), None)
 
 
 def order_fields(request: OrderRequest, exchange: Exchange, *, is_live: bool) -> dict[str, str]:

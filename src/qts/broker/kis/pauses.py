@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -13,7 +14,7 @@ from qts.clock import NS_PER_S, Clock, PacedClock
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
 """Waits so many seconds of the clock."""
 _BEHIND_S: Final = 0.001
-"""How long a request that gives way to an order waits before it looks again."""
+"""How long a request that gives way to another one waits before it looks again."""
 
 
 def pause_on(clock: Clock) -> Pause:
@@ -39,18 +40,20 @@ class Pace:
     def __init__(self, per_s: int, clock: Clock, pause: Pause) -> None:
         self._tokens = Tokens(per_s)
         self._clock, self._pause = clock, pause
-        self._orders = 0
+        self._orders: deque[object] = deque()
+        self._others: deque[object] = deque()
 
     async def turn(self, *, is_order: bool) -> None:
         """Wait until one more request may begin, and count it."""
-        self._orders += is_order
+        queue, place = self._orders if is_order else self._others, object()
+        queue.append(place)
         try:
             while True:
                 now_ns = self._clock.monotonic_ns()
                 at_ns = self._tokens.earliest_ns(now_ns, can_wait=False)
-                if at_ns <= now_ns and (is_order or not self._orders):
+                if at_ns <= now_ns and (self._orders or self._others)[0] is place:
                     self._tokens.use(now_ns)
                     return
                 await self._pause(max((at_ns - now_ns) / NS_PER_S, _BEHIND_S))
         finally:
-            self._orders -= is_order
+            queue.remove(place)
