@@ -226,13 +226,12 @@ class KisBroker:
         if ref.venue != VENUE or ref.day != self._account.today():
             return OrderAck(AckStatus.REJECTED, key, reason=f"KIS has no open order {ref.number} of {ref.day}")
         terms = self._known.terms(ref)
-        if (
-            terms is None or terms.exchange == "SOR"
-        ):  # such as after a restart; SOR has sent the order on to another
+        if terms is None or terms.exchange == "SOR":  # after a restart, or sent on to another exchange
             try:
                 await self._account.orders()
             except BrokerUnavailable as error:
-                return OrderAck(AckStatus.UNKNOWN, key, reason=f"nothing was sent: {error}")
+                if terms is None:
+                    return OrderAck(AckStatus.UNKNOWN, key, reason=f"nothing was sent: {error}")
             terms = self._known.terms(ref)
         # KIS itself says whether it has an order that its list does not show yet.
         return terms or Terms(self._exchange, self._known.branch, "00")

@@ -25,6 +25,8 @@ NOT_EXECUTED: Final = frozenset(
         _TOO_FAST,  # requests in a second
         "EGW00206",  # no right to the call
         "EGW00213",  # no call of paper accounts
+        "EGW02004",  # no call of live accounts
+        "EGW02006",  # no call of paper accounts
     }
 )
 """Refusals of the gateway before a call reaches what is behind it, so they prove that an order was not taken.
@@ -40,6 +42,7 @@ class Meaning(Enum):
     NO_CASH = "the account has too little cash"
     NO_HOLDINGS = "the account holds too few shares"
     WASH_TRADE = "it would meet an order of the same account"
+    OTHER_EXCHANGE = "the order is at another exchange"
     NOT_OPEN = "nothing is left to change or cancel"
     NOT_TRADABLE = "the symbol cannot be traded"
     BAD_PRICE = "the price is not allowed"
@@ -57,7 +60,8 @@ _RULES: Final = (
         r"시간.{0,3}초과|타임.?아웃|time.?out|시스템|장애|통신|처리.{0,6}(오류|지연)|처리.?중|잠시.?후",
     ),
     (Meaning.IN_DOUBT, r"원장.{0,4}오류|접속.{0,4}불가|전문.{0,8}오류"),
-    (Meaning.NOT_OPEN, r"(정정|취소).{0,14}(수량|주문).{0,10}(없|초과|부족|불가)|원주문.{0,8}(없|확인)"),
+    (Meaning.OTHER_EXCHANGE, r"원주문.?거래소"),
+    (Meaning.NOT_OPEN, r"(정정|취소).{0,14}(수량|주문).{0,10}(없|초과|부족|불가)|원주문.{0,8}(없|확인|존재)"),
     (Meaning.NOT_OPEN, r"이미.{0,8}(체결|취소|정정)|기.?체결"),
     (Meaning.WASH_TRADE, r"가장.?매매|자전|통정|동일.{0,8}(반대|상대)|본인.{0,10}(반대|상대)|교차"),
     (Meaning.CLOSED, r"장.{0,3}(운영|종료|마감|개시|시작)|휴장|영업일|거래.?시간|주문.{0,6}시간|접수.?시간"),
