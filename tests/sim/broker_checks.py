@@ -122,7 +122,11 @@ def _ids(life: Life, store: SqliteStore, directory: Path) -> list[str]:
     ]
     approved = {(row.client_order_id, row.approval_id) for row in decisions}
     strays = [one for one in placed if one not in approved]
-    return found + ([f"placed without a stored approval: {strays}"] if strays else [])
+    if strays:
+        found.append(f"placed without a stored approval: {strays}")
+    if life.broker.books.early:
+        found.append(f"entered before the broker's books were read: {life.broker.books.early}")
+    return found
 
 
 def _told(life: Life, store: SqliteStore) -> list[str]:

@@ -3,10 +3,10 @@
     python -m tests.sim.broker_session DIRECTORY SCENARIOS
 
 ``SCENARIOS`` is a JSON list of ``[seed, lane, kills]``, and each kill ``[k, place]``: the process kills itself with
-SIGKILL when it comes to ``place`` for the k-th time in its life, see :data:`PLACES`. A session is started, killed,
-resumed from what it and its broker have on disk, killed again … and finally resumed to its end. Prints one JSON
-line for each scenario: how each life ended, how often the last came to each place, and what is wrong at the end; []
-for nothing.
+SIGKILL when it comes to ``place`` for the k-th time in its life, see :mod:`tests.sim.broker_places`. A session is
+started, killed, resumed from what it and its broker have on disk, killed again … and finally resumed to its end.
+Prints one JSON line for each scenario: how each life ended, how often the last came to each place, and what is
+wrong at the end; [] for nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from qts.broker.contracts import NotSimulated
-from qts.broker.gateway.sent_file import Answered, Sent, SentFile
+from qts.broker.gateway.sent_file import SentFile
 from qts.clock import from_ns
 from qts.config.loader import load_config
 from qts.db.contracts import Record, RunRow
 from qts.db.sqlite import SqliteStore
-from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.market.contracts import Quote
 from qts.market.last_values import LastValues
@@ -47,17 +46,10 @@ from tests.effort import EVERY_KILL
 from tests.event.support import until
 from tests.runtime.rig import STEADY, SYMBOL, ScriptFeed, kst
 from tests.sim.broker_checks import differences, grown
+from tests.sim.broker_places import watch_steps
 from tests.sim.broker_strategies import Diary, Levelled
 from tests.sim.broker_world import WorldBroker
 
-PLACES = (
-    "before", "inside", "after", "append", "appended", "call", "answer", "report", "reported",
-    "write", "written", "synced", "note", "noted", "compact", "compacted",
-)  # fmt: skip
-"""A transaction of the store is about to begin, has written its rows, has committed; an event is about to enter the
-journal, is in it; the broker is about to be called, has done what it was asked; a report is about to be given to
-the session, is on its disk; the gateway is about to write an order into its file, has written it, has it on disk
-and is about to send it; is about to write an answer, has written it; is about to rewrite its file, has done so."""
 STEPS = 30 if EVERY_KILL else 16
 QUIET = 8
 """Steps at the end in which nothing new happens at the broker, two minutes each."""
@@ -103,43 +95,6 @@ class KillingStore(SqliteStore):
     def _write(self, records: Sequence[Record], *, keep_images: bool) -> None:
         super()._write(records, keep_images=keep_images)
         Death.passes("inside")
-
-
-def kill_in_journal() -> None:
-    """Let every journal of this process kill it around an event."""
-    append = Journal.append_locked
-
-    def counted(self: Journal, key: bytes, body: bytes) -> int:
-        Death.passes("append")
-        sequence = append(self, key, body)
-        Death.passes("appended")
-        return sequence
-
-    Journal.append_locked = counted  # type: ignore[method-assign]
-
-
-def kill_in_gateway() -> None:
-    """Let the gateway's file of this process kill it around each step."""
-    append, sync, compact = SentFile.append, SentFile.sync, SentFile.compact
-
-    def appending(self: SentFile, *entries: Sent | Answered) -> None:
-        before, after = ("write", "written") if isinstance(entries[0], Sent) else ("note", "noted")
-        Death.passes(before)
-        append(self, *entries)
-        Death.passes(after)
-
-    def syncing(self: SentFile) -> None:
-        sync(self)
-        Death.passes("synced")
-
-    def compacting(self: SentFile, now_ns: int) -> None:
-        Death.passes("compact")
-        compact(self, now_ns)
-        Death.passes("compacted")
-
-    SentFile.append = appending  # type: ignore[method-assign]
-    SentFile.sync = syncing  # type: ignore[method-assign]
-    SentFile.compact = compacting  # type: ignore[method-assign]
 
 
 class SteppedClock:
@@ -337,8 +292,7 @@ def scenario(directory: Path, seed: int, lane: str, kills: Sequence[tuple[int, s
 
 def main(directory: str, scenarios: str) -> None:
     """Run every scenario in a directory of its own, and print one JSON line for each."""
-    kill_in_journal()
-    kill_in_gateway()
+    watch_steps(Death.passes)
     for number, (seed, lane, kills) in enumerate(json.loads(scenarios)):
         place = Path(directory) / str(number)
         print(json.dumps(scenario(place, seed, lane, [(k, where) for k, where in kills])), flush=True)

@@ -48,13 +48,17 @@ class Told(msgspec.Struct):
 
 
 class World(Books):
-    """Everything that the broker has written down. ``ended``: in which step an order ended."""
+    """Everything that the broker has written down. ``ended``: in which step an order ended.
+
+    ``early``: entries that came from a process before it had read the books.
+    """
 
     step: int = 0
     time_ns: int = 0
     ended: dict[str, int] = msgspec.field(default_factory=dict)
     sent: list[tuple[str, str]] = msgspec.field(default_factory=list)
     cancelled: list[str] = msgspec.field(default_factory=list)
+    early: list[str] = msgspec.field(default_factory=list)
     waiting: list[Told] = msgspec.field(default_factory=list)
     is_up: bool = True
 
@@ -78,6 +82,8 @@ class WorldBroker(ScriptedBroker):
         self._at_it = threading.RLock()
         """Held by whichever reads or changes the books: the gateway's thread, or the test that lets a step pass."""
         self._is_quiet = False
+        self._read: set[str] = set()
+        """The lists that this process of the session has read."""
         self._steps, self._again = 0, False
         """In how many steps the next notice is told, and whether it is told again."""
 
@@ -106,6 +112,8 @@ class WorldBroker(ScriptedBroker):
         key = approved.request.client_order_id
         rng = self._random(f"place {key}")
         self.books.sent.append((key, approved.approval_id))
+        if not approved.request.reduce_only and self._read != {"orders", "fills"}:
+            self.books.early.append(key)
         self._changed()
         if not self.is_up:
             return OrderAck(AckStatus.UNKNOWN, key, reason="the line is down"), None
@@ -145,11 +153,15 @@ class WorldBroker(ScriptedBroker):
 
     async def orders(self) -> Sequence[BrokerOrder]:
         with self._at_it:
-            return await super().orders()
+            told = await super().orders()
+        self._read.add("orders")
+        return told
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
         with self._at_it:
-            return await super().fills_since(ts_ns)
+            told = await super().fills_since(ts_ns)
+        self._read.add("fills")
+        return told
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         with self._at_it:

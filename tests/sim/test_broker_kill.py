@@ -15,16 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.effort import EVERY_KILL
-from tests.sim.broker_session import PLACES
+from tests.sim.broker_places import AT_A_RESTART, PLACES
 
 ROOT = Path(__file__).parents[2]
 Kills = list[tuple[int, str]]
-MOST = {
-    "append": 12, "appended": 12, "report": 12, "reported": 12,
-    "write": 4, "written": 4, "synced": 4, "note": 4, "noted": 4, "compact": 4, "compacted": 4,
-}  # fmt: skip
-"""How often a life of 30 steps comes to a place at least; to the others 20 times."""
 
 
 def tell(directory: Path, scenarios: Sequence[tuple[int, str, Kills]]) -> list[dict[str, Any]]:
@@ -41,22 +38,50 @@ def tell(directory: Path, scenarios: Sequence[tuple[int, str, Kills]]) -> list[d
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def assert_sound(directory: Path, scenarios: Sequence[tuple[int, str, Kills]], *, dies: bool = True) -> None:
+def assert_sound(
+    directory: Path, scenarios: Sequence[tuple[int, str, Kills]], *, dies: bool = True
+) -> list[dict[str, Any]]:
+    """Run the scenarios, check each, and return what came of them; ``dies``: the first life of each is killed."""
+    everything = []
     for first in range(0, len(scenarios), 6):
         some = scenarios[first : first + 6]
         for scenario, told in zip(some, tell(directory / str(first), some), strict=True):
             assert "failed" not in told["attempts"], (scenario, told)
             assert told["wrong"] == [], scenario
             assert not dies or told["attempts"][0] == "killed", (scenario, told["attempts"])
+            everything.append(told)
+    return everything
 
 
-def test_one_kill_at_any_place_loses_nothing_and_does_nothing_twice(tmp_path: Path) -> None:
-    if EVERY_KILL:
-        chosen = [(seed, k, place) for seed in range(3) for place in PLACES for k in range(1, MOST.get(place, 20))]
-    else:
-        rng = random.Random(16)
-        chosen = [(seed, rng.randint(1, MOST.get(place, 20) // 4), place) for seed, place in enumerate(PLACES)]
-    assert_sound(tmp_path, [(seed, "loop", [(k, place)]) for seed, k, place in chosen])
+def kills_at(place: str, k: int) -> Kills:
+    """The kills of a scenario that ends a process when it comes to ``place`` for the k-th time."""
+    return [(2, "checkpoint ended"), (1, place)] if place in AT_A_RESTART else [(k, place)]
+
+
+def test_there_are_forty_places_and_more() -> None:
+    assert len(set(PLACES)) == len(PLACES) >= 40
+
+
+def test_kills_at_one_place_after_the_other_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+    """Every life of a session ends at another place, soon after it has begun; a third of them in every run."""
+    places = random.Random(16).sample(PLACES, len(PLACES) if EVERY_KILL else len(PLACES) // 3)
+    per = 5
+    chosen = [
+        (seed, "loop", [kill for place in places[at : at + per] for kill in kills_at(place, 1)])
+        for seed, at in enumerate(range(0, len(places), per))
+    ]
+    told = assert_sound(tmp_path, chosen, dies=False)
+    killed = sum(one["attempts"].count("killed") for one in told)
+    assert killed >= len(places) * 9 // 10, "few lives are too short for their place"
+
+
+@pytest.mark.skipif(not EVERY_KILL, reason="hundreds of sessions: make soak")
+@pytest.mark.parametrize("place", PLACES)
+def test_ten_kills_at_a_place_lose_nothing_and_do_nothing_twice(tmp_path: Path, place: str) -> None:
+    rng = random.Random(place)
+    chosen = [(seed, "loop", kills_at(place, rng.choice((1, 1, 2, 3, 4)))) for seed in range(18)]
+    told = assert_sound(tmp_path, chosen, dies=False)
+    assert sum(one["attempts"][-1] == "killed" for one in told) >= 10
 
 
 def test_a_session_that_is_not_killed_has_the_brokers_books(tmp_path: Path) -> None:
@@ -68,7 +93,7 @@ def test_a_session_that_is_not_killed_has_the_brokers_books(tmp_path: Path) -> N
 def test_many_kills_in_a_row_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
     """Lives that come to the next checkpoint, and lives that do not: also while strategies are told."""
     rng = random.Random(9)
-    count = 120 if EVERY_KILL else 2
+    count = 120 if EVERY_KILL else 1
     kills = [[(rng.randint(1, 6), place) for place in rng.choices(PLACES, k=5)] for _ in range(count)]
     assert_sound(tmp_path, [(100 + seed, "loop", one) for seed, one in enumerate(kills)], dies=False)
 
