@@ -53,7 +53,8 @@ class Charts:
     def _made(self, code: str) -> dict[str, Bar]:
         listing = self._market[code]
         chance = random.Random(f"{self._seed} {code}")
-        day, close, found = self._clock.day, listing.base, []
+        day, close = listing.origin
+        found = []
         for _ in range(DAYS_BACK):
             day = self._days.after(day, -1)
             move = chance.uniform(-LARGEST_MOVE, LARGEST_MOVE)

@@ -90,7 +90,7 @@ class RawClient:
         async with self.session.post(self.kis.rest_url + path, json=body) as answer:
             return Reply(answer.status, dict(answer.headers), await answer.json())
 
-    def headers(self, tr_id: str, **changes: str | None) -> dict[str, str]:
+    def headers(self, tr_id: str, /, **changes: str | None) -> dict[str, str]:
         found: dict[str, str | None] = {
             "content-type": "application/json; charset=utf-8",
             "authorization": f"Bearer {self.token}",
@@ -103,13 +103,13 @@ class RawClient:
         }
         return {name.replace("_type", "-type"): value for name, value in found.items() if value is not None}
 
-    async def get(self, path: str, tr_id: str, query: dict[str, str], **headers: str | None) -> Reply:
+    async def get(self, path: str, tr_id: str, query: dict[str, str], /, **headers: str | None) -> Reply:
         """Send a query."""
         sent = self.headers(tr_id, **headers)
         async with self.session.get(self.kis.rest_url + path, params=query, headers=sent) as answer:
             return Reply(answer.status, dict(answer.headers), await answer.json())
 
-    async def post(self, path: str, tr_id: str, body: dict[str, Any], **headers: str | None) -> Reply:
+    async def post(self, path: str, tr_id: str, body: dict[str, Any], /, **headers: str | None) -> Reply:
         """Send an order."""
         sent = self.headers(tr_id, **headers)
         async with self.session.post(self.kis.rest_url + path, data=json.dumps(body), headers=sent) as answer:
@@ -118,7 +118,7 @@ class RawClient:
     def account(self) -> dict[str, str]:
         return {"CANO": self.keys.account, "ACNT_PRDT_CD": self.keys.product}
 
-    async def price(self, code: str = "005930", division: str = "J", **headers: str | None) -> Reply:
+    async def price(self, code: str = "005930", division: str = "J", /, **headers: str | None) -> Reply:
         query = {"FID_COND_MRKT_DIV_CODE": division, "FID_INPUT_ISCD": code}
         return await self.get(QUOTATIONS + "inquire-price", "FHKST01010100", query, **headers)
 
@@ -146,7 +146,7 @@ class RawClient:
     async def revise(self, number: str, price: int, **changes: str) -> Reply:
         return await self.cancel(number, **{"RVSE_CNCL_DVSN_CD": "01", "ORD_UNPR": str(price), **changes})
 
-    async def balance(self, tr_cont: str = "", **changes: str | None) -> Reply:
+    async def balance(self, tr_cont: str = "", /, **changes: str | None) -> Reply:
         query: dict[str, str | None] = {
             **self.account(), "AFHR_FLPR_YN": "N", "OFL_YN": "", "INQR_DVSN": "02", "UNPR_DVSN": "01",
             "FUND_STTL_ICLD_YN": "N", "FNCG_AMT_AUTO_RDPT_YN": "N", "PRCS_DVSN": "00", "CTX_AREA_FK100": "",
@@ -155,7 +155,7 @@ class RawClient:
         sent = {name: value for name, value in query.items() if value is not None}
         return await self.get(TRADING + "inquire-balance", "TTTC8434R", sent, tr_cont=tr_cont)
 
-    async def daily(self, tr_cont: str = "", **changes: str) -> Reply:
+    async def daily(self, tr_cont: str = "", /, **changes: str) -> Reply:
         """Ask for all orders of today."""
         query = {
             **self.account(), "INQR_STRT_DT": self.kis.clock.day, "INQR_END_DT": self.kis.clock.day,
@@ -228,8 +228,10 @@ class RawSocket:
         return str(message.data)
 
     async def fields(self) -> list[str]:
-        """Return the fields of the next frame of data, decrypted where it is encrypted."""
-        flag, _, _, text = (await self.text()).split("|", 3)
+        """Return the fields of the next frame of data, decrypted where it is encrypted; PINGPONG is answered."""
+        while (text := await self.text()).startswith("{"):
+            await self.socket.send_str(text)
+        flag, _, _, text = text.split("|", 3)
         if flag == "1":
             key, iv = (part.encode() for part in self.cipher)
             decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()

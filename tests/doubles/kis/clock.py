@@ -31,7 +31,7 @@ class DoubleClock:
         self._jumped = 0
         self._start = self.time_ns()
         self._held: int | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     def time_ns(self) -> int:
         if self._follow is not None:
@@ -91,7 +91,7 @@ class DoubleClock:
         """Wait until this clock shows ``ns``."""
         while (left := ns - self.time_ns()) > 0:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiting)
+            self._waiting[waiting] = None
             try:
                 if self._follow is not None:
                     limit: float | None = _POLL_S
@@ -99,7 +99,7 @@ class DoubleClock:
                     limit = left / NS_PER_S / self._speed if self._speed else None
                 await asyncio.wait([waiting], timeout=limit)
             finally:
-                self._waiting.discard(waiting)
+                self._waiting.pop(waiting)
                 waiting.cancel()
 
     async def sleep(self, seconds: float) -> None:

@@ -72,6 +72,8 @@ class KisDouble:
         self.faults = Faults(self.chance)
         self.rest_url = ""
         self.ws_url = ""
+        self.routes: list[web.RouteDef] = []
+        """Further calls of the REST port, not of KIS, for who runs the double in another process."""
         self._ports = (port, ws_port)
         self._serving = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,8 +121,9 @@ class KisDouble:
     # -- its life ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self.rest_url = f"http://127.0.0.1:{await self._listen(self._ports[0], self.rest.serve)}"
-        self.ws_url = f"ws://127.0.0.1:{await self._listen(self._ports[1], self.sockets.serve)}"
+        rest = await self._listen(self._ports[0], self.rest.serve, self.routes)
+        self.rest_url = f"http://127.0.0.1:{rest}"
+        self.ws_url = f"ws://127.0.0.1:{await self._listen(self._ports[1], self.sockets.serve, [])}"
         self._spawn(self.schedule.run())
         return self
 
@@ -133,8 +136,9 @@ class KisDouble:
         await self.sockets.close()
         await self._serving.aclose()
 
-    async def _listen(self, port: int, handler: Any) -> int:
+    async def _listen(self, port: int, handler: Any, routes: list[web.RouteDef]) -> int:
         app = web.Application()
+        app.add_routes(routes)
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
         await runner.setup()

@@ -88,6 +88,8 @@ class Listing:
     status: str = "55"
     """State of the name: 51 under administration, 52 to 54 investment warnings, 55 ordinary, 58 halted, 59
     overheated for a short term."""
+    origin: tuple[str, int] = ("", 0)
+    """The day on which the double first had it, and its base then."""
     krx: Quotes = field(default_factory=Quotes)
     nxt: Quotes = field(default_factory=Quotes)
 
@@ -158,6 +160,7 @@ class Market:
     def add(self, code: str, base: int, *, name: str = "", **flags: Any) -> Listing:
         """Add a listing, with a book of ten levels around ``base``; ``flags`` are fields of :class:`Listing`."""
         listing = Listing(code, name or f"종목{code}", base, **flags)
+        listing.origin = (self.clock.day, base)
         self.listings[code] = listing
         listing.begin_day()
         listing.single_price = bool(flags.get("single_price"))

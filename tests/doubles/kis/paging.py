@@ -43,7 +43,7 @@ class Pager:
     ) -> Page:
         """Return the page that is asked for. Without the header ``tr_cont`` N it is the first."""
         fault = self._faults.rows(name, tr_id, fields)
-        shown = _changed(list(rows), fault.name if fault else "", fault.options if fault else {})
+        shown = list(rows)
         asked = fields[f"CTX_AREA_NK{suffix}"].strip() if tr_cont == "N" else ""
         begin = 0
         if asked:
@@ -65,6 +65,7 @@ class Pager:
         header = (MIDDLE if asked else FIRST) if has_more else LAST if asked else ONLY
         search = f"{fields.get('CANO', '')}^{fields.get('INQR_STRT_DT', '')}"
         following = key(found[-1]) if has_more else ""
+        found = _changed(found, fault.name if fault else "", fault.options if fault else {})
         return Page(found, header, search.ljust(KEY_LENGTH), following.ljust(KEY_LENGTH))
 
 

@@ -91,8 +91,9 @@ class Settings:
     signed_changes: bool = True
     """Whether PRDY_VRSS has a sign of its own."""
     ping_s: float = 10.0
-    silence_s: float = 30.0
-    """Time without an answer to PINGPONG after which the connection is dropped."""
+    """Time between two PINGPONGs; on a clock that runs fast a client needs it longer."""
+    unanswered: int = 3
+    """How many PINGPONGs in a row may go without an answer; at the next one the connection is dropped."""
     most_registrations: int = 41
     in_use_closes: bool = True
     """Whether a second session of an application key is closed after it was told so."""

@@ -28,15 +28,15 @@ UNNAMED = ("(null)", "")
 class Session:
     """One connection of a client; ``registered`` are pairs of TR and key."""
 
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request, ns: int) -> None:
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         self.socket = socket
         self.registered: list[tuple[str, str]] = []
         self.keys: Keys | None = None
         self.approval = ""
         self.cipher: tuple[str, str] = ("", "")
         """Key and iv of its notices."""
-        self.answered_ns = ns
-        """When it last answered a PINGPONG."""
+        self.unanswered = 0
+        """How many PINGPONGs it has not answered since the last answer."""
         self.told_ns = 0
         """When it last asked for a registration."""
         self.received: list[str] = []
@@ -96,7 +96,7 @@ class Sockets:
             return web.Response(status=404)
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
-        session = Session(socket, request, self._clock.time_ns())
+        session = Session(socket, request)
         self.sessions.append(session)
         self.opened += 1
         tasks = [asyncio.create_task(session.write()), asyncio.create_task(self._keep_alive(session))]
@@ -109,7 +109,7 @@ class Sockets:
                 elif message.type is WSMsgType.PING:
                     await socket.pong(message.data)
                 elif message.type is WSMsgType.PONG:
-                    session.answered_ns = self._clock.time_ns()
+                    session.unanswered = 0
         finally:
             session.is_open = False
             self.sessions.remove(session)
@@ -123,9 +123,10 @@ class Sockets:
     async def _keep_alive(self, session: Session) -> None:
         while True:
             await self._clock.sleep(self._settings.ping_s)
-            if self._clock.time_ns() - session.answered_ns > self._settings.silence_s * NS_PER_S:
+            if session.unanswered >= self._settings.unanswered:
                 session.cut()
                 return
+            session.unanswered += 1
             moment = self._clock.kst.strftime("%Y%m%d%H%M%S")
             session.send(json.dumps({"header": {"tr_id": "PINGPONG", "datetime": moment}}), is_data=False)
 
@@ -170,7 +171,7 @@ class Sockets:
             self._acknowledge(session, *UNNAMED, "OPSP9990", "JSON PARSING ERROR")
             return
         if header.get("tr_id") == "PINGPONG":
-            session.answered_ns = self._clock.time_ns()
+            session.unanswered = 0
             return
         tr_id, tr_key = str(asked.get("tr_id", "")), str(asked.get("tr_key", ""))
         code, said = self._registered(session, header, tr_id, tr_key)
