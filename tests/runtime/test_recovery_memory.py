@@ -281,10 +281,10 @@ async def test_a_rejection_that_overtakes_its_answer_is_told_once(tmp_path: Path
 OLDER_THAN_ROWS = {
     "from the rows": "account orders",
     "behind the rows": "counts safety state",
-    "told of what the rows show": "counters day extremes trades exits rejects strategies auditor targets",
+    "told of what the rows show": "counters day extremes trades exits rejects strategies auditor targets watch",
     "asks the broker": "unresolved charges",
     "behind its own file": "gateway",
-    "written with a checkpoint alone": "bar_rows moments corporate_actions capital closes",
+    "written with a checkpoint alone": "bar_rows moments corporate_actions capital closes limits",
     "of the present, until the next value": "last bases price_bands metrics volatility state_basis in_hand",
     "goes on from its moment": "feed clock due schedule state_evaluation invariants log stops dispatcher exchange",
 }

@@ -28,6 +28,7 @@ OURS = [
     "FS051",  # exposure above 1.2 × its limit: a fail-safe without a number
     "FS052",  # loss of the day beyond its limit: likewise
     "AN060",  # a halted strategy
+    "AN061",  # a strategy that a limit has stopped
 ]
 
 

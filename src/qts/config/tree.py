@@ -11,7 +11,8 @@ from msgspec import Meta
 from qts.broker.gateway import config as gateway_config
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.limits import config as limits_config
-from qts.broker.gateway.limits.config import LimitsConfig
+from qts.broker.gateway.limits import count_config as count_limits_config
+from qts.broker.gateway.limits.count_config import CountLimits
 from qts.broker.kis import config as kis_config
 from qts.broker.kis.config import KisConfig
 from qts.broker.sim import config as sim_config
@@ -49,8 +50,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         GatewayConfig, Meta(description="the gateway, through which every order and query leaves for a broker")
     ] = GatewayConfig()
     limits: Annotated[
-        LimitsConfig, Meta(description="the limits of each order, the last check before it may leave for a broker")
-    ] = LimitsConfig()
+        CountLimits, Meta(description="the limits of each order, the last check before it may leave for a broker")
+    ] = CountLimits()
     sim: Annotated[SimConfig, Meta(description="the simulated exchange of replay, demo and paper")] = SimConfig()
     kis: Annotated[
         KisConfig, Meta(description="KIS (Korea Investment & Securities), whose keys come from the environment")
@@ -58,7 +59,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def problems(self) -> list[tuple[str, str]]:
         """Return combinations that contradict each other, as (dotted field, message)."""
-        groups = (("sim", self.sim.problems()), ("kis", self.kis.problems()))
+        groups = (("limits", self.limits.problems()), ("sim", self.sim.problems()), ("kis", self.kis.problems()))
         return [(f"{group}.{path}", message) for group, found in groups for path, message in found]
 
 
@@ -147,7 +148,7 @@ QTS: Final = Layout(
         "broker": frozenset(
             {f"sim.{name}" for name in sim_config.RELOADABLE}
             | {f"gateway.{name}" for name in gateway_config.RELOADABLE}
-            | {f"limits.{name}" for name in limits_config.RELOADABLE}
+            | {f"limits.{name}" for name in limits_config.RELOADABLE | count_limits_config.SOFT}
             | {f"kis.{name}" for name in kis_config.RELOADABLE}
         ),
     },

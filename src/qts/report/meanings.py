@@ -407,7 +407,8 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "AN030": "원장 불일치",
     "AN040": "사이클 시간 급증(예상의 3배)",
     "AN050": "증권사 응답 지연 또는 연결 끊김",
-    "AN060": "전략 정지(연속 오류, 시작 실패 또는 저장할 수 없는 상태)",
+    "AN060": "전략 정지(연속 오류, 시작 실패, 저장할 수 없는 상태 또는 지나치게 많은 주문)",
+    "AN061": "한도가 전략을 정지함(같은 체결의 반복 또는 하루 손절 횟수 초과)",
 }
 """What a safety code means; the English is :data:`qts.safety.codes.CATALOGUE`."""
 

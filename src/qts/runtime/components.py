@@ -31,6 +31,7 @@ from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.orders.signals import Signals
+from qts.runtime.orders.strategy_watch import StrategyWatch
 from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.recovery import Recovery
@@ -104,6 +105,8 @@ class Components:
     moments: Moments | None
     """Timers of the strategies; None when none of them has any."""
     evaluation: StateEvaluation
+    watch: StrategyWatch | None
+    """The watch over strategies; None where limits are off."""
     stops: Stops
     auditor: Auditor
     schedule: Schedule

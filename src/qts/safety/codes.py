@@ -211,8 +211,15 @@ _ENTRIES: Final = (
     # strategies
     _anomaly(
         "AN060",
-        "a strategy was halted: errors in a row, a failed start, or a memory that cannot be kept",
+        "a strategy was halted: errors in a row, a failed start, a memory that cannot be kept, far too many orders",
         "what it holds is sold",
+    ),
+    _anomaly(
+        "AN061",
+        "a limit has stopped a strategy: the same execution again and again, or too many stop-outs on a day",
+        "its entries are cancelled and it takes none; exits go on, holdings are kept",
+        recovery="find out why, then release it (qts safety release --strategy NAME); after stop-outs the next day "
+        "releases it",
     ),
 )
 

@@ -13,6 +13,7 @@ from qts.broker.contracts import Broker
 from qts.broker.gateway.admission import Admission, WhyNot
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.lanes import Lane
+from qts.broker.gateway.limits.messages import Messages
 from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.gateway.queries import LaneQueries
 from qts.broker.gateway.requests import Cancel, Place, Question, checked, unknown, unnamed, unsent
@@ -72,13 +73,15 @@ class Gateway:
         self._on_number = on_number
         self._complete = complete
         self._limits = limits
+        counted = None if limits is None else limits.counted
+        self._messages = Messages.uncounted(clock) if counted is None else counted.messages
         elapsed = ElapsedTime(clock)
         used = [] if file is None else [one.approval_id for one in file.sent()]
         admission = self._admission = Admission(clock, elapsed, why_not, used)
         self._worker = (
             None
             if file is None
-            else Worker(broker, file, admission, elapsed, clock, config, self, is_settled, ref_of)
+            else Worker(broker, file, admission, elapsed, clock, config, self, is_settled, ref_of, self._messages)
         )
         self._orders: dict[str, Place] = {}
         self._cancels: dict[str, Cancel] = {}
@@ -157,12 +160,14 @@ class Gateway:
         if why:
             return unsent(order.client_order_id, why)
         self._admission.use(order.approved, order.expires_ns)
+        self._messages.add()
         return self._now(order.client_order_id, self._broker.place(order.approved))
 
     def _cancel_now(self, key: str) -> OrderAck:
         ref = self._ref_of(key)
         if ref is None and not self._broker.capabilities.client_order_ids:
             return unnamed(key)
+        self._messages.add()
         return self._now(key, self._broker.cancel(key, ref))
 
     def _now(self, key: str, request: Coroutine[Any, Any, OrderAck]) -> OrderAck:

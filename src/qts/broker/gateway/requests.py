@@ -18,13 +18,15 @@ from qts.strategy.contracts import Side
 class Place:
     """An order on its way. ``expires_ns``: of its approval, by the time that has passed. ``waiting``: in a lane.
 
-    ``is_ended``: what became of it was told; a late answer may follow.
+    ``is_ended``: what became of it was told; a late answer may follow. ``day``: the market's own date under which
+    it counts as a message, "" before it does.
     """
 
-    __slots__ = ("approved", "expires_ns", "is_ended", "ticket", "waiting")
+    __slots__ = ("approved", "day", "expires_ns", "is_ended", "ticket", "waiting")
 
     def __init__(self, approved: Approved) -> None:
         self.approved = approved
+        self.day = ""
         self.expires_ns = 0
         self.is_ended = False
         self.ticket = Ticket(approved.request.client_order_id)

@@ -1,7 +1,8 @@
 """The gateway's file: orders given to the socket and what came back, as long as the store cannot know it.
 
 An order is in it, and the disk has confirmed it, before it may reach a broker; its answer is written when it comes.
-What the store has been told is left out when the file is rewritten. One record, little-endian: u32 length and u32
+Every other message is written as it leaves, so that the count of the day is known. What the store has been told is
+left out when the file is rewritten, and the count stays. One record, little-endian: u32 length and u32
 CRC32 (zlib) of the body, and the body, MessagePack.
 """
 
@@ -34,12 +35,29 @@ class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begun"):
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True, tag="sent"):
-    """An order that may be at the broker from here on, and the approval that it used up."""
+    """An order that may be at the broker from here on, and the approval that it used up.
+
+    ``day``: the market's own date (ISO) under which it counts as a message; "" of earlier versions, under none.
+    """
 
     client_order_id: str
     approval_id: str
     expires_ns: int
     at_ns: int
+    day: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked"):
+    """Another message that left, a cancel or a replace, and the date under which it counts."""
+
+    day: str
+
+
+class Counted(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
+    """The number of messages that have left on ``day``, those of the records before this one among them."""
+
+    day: str
+    messages: int
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
@@ -52,7 +70,7 @@ class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
     at_ns: int
 
 
-Entry = Begun | Sent | Answered
+Entry = Begun | Sent | Answered | Asked | Counted
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Entry).decode
 
@@ -76,6 +94,7 @@ class SentFile:
         self._answers: dict[str, Answered] = {}
         self._settled: set[str] = set()
         self._count = 0
+        self._day, self._today = "", 0
         self._later: list[bytes] | None = None
         """Records that came while the file is rewritten; None: it is not."""
         self._failure: StorageError | None = None
@@ -96,6 +115,11 @@ class SentFile:
     def count(self) -> int:
         """Return how many orders of the run were written down in it and in those that it has replaced."""
         return self._count
+
+    @property
+    def today(self) -> tuple[str, int]:
+        """Return the newest date and how many messages have left on it."""
+        return self._day, self._today
 
     def require(self, count: int) -> None:
         """Note that ``count`` orders were written down: if it knows of fewer, it was put back from a copy."""
@@ -122,7 +146,7 @@ class SentFile:
             return OrderAck(AckStatus.UNKNOWN, client_order_id, reason="the session ended while it was sent")
         return OrderAck(answer.status, client_order_id, answer.ref, answer.reason)
 
-    def append(self, *entries: Sent | Answered) -> None:
+    def append(self, *entries: Sent | Answered | Asked) -> None:
         """Write records; the next :meth:`sync` makes them durable. Raises StorageError, also after a failure."""
         with self._guard:
             if self._failure is not None:
@@ -246,8 +270,18 @@ class SentFile:
         elif isinstance(entry, Sent):
             self._count += 1
             self._sent[entry.client_order_id] = entry
+            self._add_message(entry.day)
+        elif isinstance(entry, Asked):
+            self._add_message(entry.day)
+        elif isinstance(entry, Counted):
+            self._day, self._today = entry.day, entry.messages
         elif entry.client_order_id in self._sent and self._is_better(entry):
             self._answers[entry.client_order_id] = entry
+
+    def _add_message(self, day: str) -> None:
+        if day > self._day:
+            self._day, self._today = day, 0
+        self._today += day != ""
 
     def _is_better(self, answer: Answered) -> bool:
         """Return whether ``answer`` says more than what is known: the first that says anything counts."""
@@ -260,6 +294,8 @@ class SentFile:
             entries.append(sent)
             if key in self._answers:
                 entries.append(self._answers[key])
+        if self._day:
+            entries.append(Counted(self._day, self._today))
         return b"".join(map(_packed, entries))
 
     def _swap(self, fd: int, size: int) -> int:

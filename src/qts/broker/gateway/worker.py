@@ -14,9 +14,10 @@ from qts.broker.gateway.admission import Admission
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.file_thread import FileThread
 from qts.broker.gateway.lanes import Lane, Lanes, Waiting
+from qts.broker.gateway.limits.messages import Messages
 from qts.broker.gateway.own_thread import OwnThread
 from qts.broker.gateway.requests import Cancel, Place, Question, Request, checked, unknown, unnamed, unsent
-from qts.broker.gateway.sent_file import Answered, Sent, SentFile
+from qts.broker.gateway.sent_file import Answered, Asked, Sent, SentFile
 from qts.broker.gateway.tokens import ElapsedTime, Tokens
 from qts.broker.gateway.view import GatewayView, LaneView
 from qts.clock import NS_PER_MS, NS_PER_S, Clock
@@ -60,6 +61,7 @@ class Worker:
         answers: Answers,
         is_settled: Callable[[str], bool],
         ref_of: Callable[[str], VenueRef | None],
+        messages: Messages,
     ) -> None:
         self._broker = broker
         self._file = file
@@ -69,12 +71,16 @@ class Worker:
         self._answers = answers
         self._is_settled = is_settled
         self._ref_of = ref_of
+        self._messages = messages
         self._has_ids = broker.capabilities.client_order_ids
         self._answer_s = config.answer_ms / 1_000
         self._entry_ns = config.entry_wait_ms * NS_PER_MS
         self._most = config.in_flight
         before = elapsed.ns() if file.is_resumed else None  # a process may have used all of them a moment ago
         tokens = Tokens(broker.capabilities.requests_per_s, before)
+        if file.is_resumed:
+            messages.continue_after(*file.today)
+        messages.waiting = self._messages_waiting
         self._lanes: Lanes[Request] = Lanes(tokens, self._exit_that_waits)
         self._lock = threading.Lock()
         self._thread = OwnThread("qts-gateway", self._work, partial(answers.on_failure, "the gateway's thread"))
@@ -221,6 +227,8 @@ class Worker:
                     self._begin(request)
                     orders.append(request)
                 elif isinstance(request, Cancel):
+                    with suppress(StorageError):  # it leaves all the same; orders tell of the file
+                        self._file.append(Asked(self._messages.add()))
                     self._run(self._cancel(request))
                 else:
                     self._in_flight += 1
@@ -238,6 +246,8 @@ class Worker:
         if isinstance(request, Cancel):
             return True
         if self._in_flight >= self._most:
+            return False
+        if isinstance(request, Place) and request.lane is Lane.ENTRY and not self._messages.lets_entry_leave():
             return False
         return self._has_ids or isinstance(request, Question) or self._is_free(request.key)
 
@@ -260,8 +270,14 @@ class Worker:
                 return one.number
         return 0 if self.exits_wait else None
 
+    def _messages_waiting(self) -> int:
+        """Return how many messages wait for their turn; any thread."""
+        with self._lock:
+            return sum(map(self._lanes.count, (Lane.CANCEL, Lane.EXIT, Lane.ENTRY)))
+
     def _begin(self, order: Place) -> None:
         self._in_flight += 1
+        order.day = self._messages.take()
         if not self._has_ids:
             self._under_way[order.key] = order.client_order_id
 
@@ -275,6 +291,7 @@ class Worker:
         except (StorageError, asyncio.CancelledError) as error:
             why = str(error) or "the session ends"
             for order in orders:
+                self._messages.keep_back()
                 self._end(order, unsent(order.client_order_id, why))
             if isinstance(error, StorageError):
                 self._answers.on_failure("the gateway's file", error)
@@ -282,6 +299,7 @@ class Worker:
         for order in orders:
             why = self._why_late(order)
             if why:
+                self._messages.keep_back()
                 self._end(order, unsent(order.client_order_id, why))
             else:
                 self._run(self._place(order))
@@ -302,6 +320,7 @@ class Worker:
         key, loop, limit = order.client_order_id, asyncio.get_running_loop(), self._answer_s
         call = asyncio.current_task()
         assert call is not None  # it is run as one
+        self._messages.leave()
         late = loop.call_later(limit, lambda: self._end(order, unknown(key, f"within {limit:g} s")))
         given_up = loop.call_later(limit + _LATE_S, call.cancel)
         try:
@@ -385,4 +404,4 @@ class Worker:
 
 def _sent(order: Place, at_ns: int) -> Sent:
     approved = order.approved
-    return Sent(order.client_order_id, approved.approval_id, approved.expires_ns, at_ns)
+    return Sent(order.client_order_id, approved.approval_id, approved.expires_ns, at_ns, order.day)

@@ -99,7 +99,7 @@ class Stops:
 
     ``publish`` puts the event into the P0 queue, ahead of all others. ``pools`` is the pool of each strategy of the
     session, ``symbols`` are those of the feed. ``on_code`` gets a code, its particulars and who raised it.
-    ``on_carried_out`` asks for a checkpoint.
+    ``on_carried_out`` asks for a checkpoint, ``on_released`` is called with a scope that was released.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class Stops:
         publish: Callable[[EventType, Any, str], object],
         liquidate_all: Callable[[str, int], None],
         on_carried_out: Callable[[], None],
+        on_released: Callable[[Scope], object],
     ) -> None:
         self._shared = shared
         self._exits = exits
@@ -122,6 +123,7 @@ class Stops:
         self._publish = publish
         self._liquidate_all = liquidate_all
         self._on_carried_out = on_carried_out
+        self._on_released = on_released
         self._followed: deque[StopProgress] = deque(maxlen=_FOLLOWED)
         self.begun_count = 0
         """Number of stops accepted so far."""
@@ -155,6 +157,7 @@ class Stops:
         others = self._texts_in_force()
         if released is None and not after_rejects:
             return Answer(done=False, answer=f"no stop of {scope} is in force; in force: {others or 'none'}")
+        self._on_released(scope)
         self._on_carried_out()
         self._end_progress(scope)
         still = f"; still in force: {others}" if others else ""

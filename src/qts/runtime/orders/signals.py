@@ -17,7 +17,10 @@ from qts.strategy.targets import Cancel
 
 
 class Signals:
-    """The one place where signals are made; ``publish`` is the dispatcher's, False when it refuses the event."""
+    """The one place where signals are made; ``publish`` is the dispatcher's, False when it refuses the event.
+
+    ``lets_ask`` counts what a strategy asks for, and returns False when it asks for too much.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class Signals:
         publish: Callable[[EventType, Any, str], bool],
         news: StrategyNews,
         cancel: Callable[[str, Cancel], None],
+        lets_ask: Callable[[str], bool],
     ) -> None:
         self._shared = shared
         self.pools = pools
@@ -37,13 +41,17 @@ class Signals:
         self._publish = publish
         self._news = news
         self._cancel = cancel
+        self._lets_ask = lets_ask
 
     def on_intent(self, strategy: Strategy, intent: AnyIntent) -> None:
         """Publish an intent as SIGNAL_GENERATED; count it as refused when decisions are paused.
 
-        Raises HalfDoneError, which is no failure of the strategy.
+        What a strategy asks for beyond its limit is dropped, and the strategy is halted. Raises HalfDoneError,
+        which is no failure of the strategy.
         """
         with self._shared.record.whole(f"a signal of strategy {strategy.name}"):
+            if not self._lets_ask(strategy.name):
+                return
             if intent.symbol and intent.symbol not in self._shared.base_prices:
                 self._set_first_price_as_base(intent.symbol)
             self.publish(self._signal(strategy.name, intent, forced=False))

@@ -12,7 +12,7 @@ from qts.market.contracts import Feed, MarketValue
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
 
-OPTIONAL: Final = ("bar_rows", "moments", "limits")
+OPTIONAL: Final = ("bar_rows", "moments", "limits", "watch")
 """Components that a checkpoint may lack: the strategies declare no bars and set no timers, the limits are off, an
 earlier version has written it."""
 
@@ -79,6 +79,8 @@ def register_components(c: Components) -> None:
         register("limits", c.limits)
     if c.sender.view() is not None:
         register("gateway", c.sender)
+    if c.watch is not None:
+        register("watch", c.watch)
 
 
 def decode_pending_value(share: Any) -> MarketValue | None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from qts.clock import from_ns, to_ns
 from qts.runtime.checks.risk_monitor import RiskMonitor
+from qts.runtime.orders.strategy_watch import StrategyWatch
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.equity_curve import EquityCurve
 from qts.runtime.shared_components import SharedComponents
@@ -16,7 +17,8 @@ from qts.safety.contracts import SafetyState
 class DayCycle:
     """The work at the start and close of a trading day. Called by the kernel, on the session's thread.
 
-    ``collect`` is called after the close, when the garbage collector may run.
+    ``watch`` is over the strategies; None: limits are off. ``collect`` is called after the close, when the garbage
+    collector may run.
     """
 
     def __init__(
@@ -26,12 +28,14 @@ class DayCycle:
         monitor: RiskMonitor,
         capital: CapitalTransfers,
         curve: EquityCurve,
+        watch: StrategyWatch | None,
         collect: Callable[[], object],
     ) -> None:
         self._shared = shared
         self._monitor = monitor
         self._capital = capital
         self._curve = curve
+        self._watch = watch
         self._collect = collect
 
     def day_start(self, now_ns: int) -> None:
@@ -42,6 +46,8 @@ class DayCycle:
         p.day.start(p.equity())
         p.extremes.start_day(now_ns)
         p.rejects.new_day()
+        if self._watch is not None:
+            self._watch.start_day()
         if p.safety.current_state is SafetyState.FAIL:
             p.safety.request_recovery(checks=self._monitor.recovery_checks())
 

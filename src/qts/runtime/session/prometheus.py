@@ -84,6 +84,22 @@ class SessionMetrics:
         if view.limits is not None:
             text = "Orders that a limit refused."
             yield self._counts("qts_limit_refusals", text, "limit", view.limits.refused.items())
+        yield from self._limits(view)
+
+    def _limits(self, view: SessionView) -> Iterator[Any]:
+        """Yield what stands of the limits that count, and their bounds; nothing where limits are off."""
+        if not view.limit_counts:
+            return
+        labels = ["limit", "of"]
+        text = "What counts against a limit, in the unit of its setting; losses in money; absent while not known."
+        value = self._core.GaugeMetricFamily("qts_limit_value", text, labels=labels)
+        bound = self._core.GaugeMetricFamily("qts_limit_bound", "The bound of the limit.", labels=labels)
+        for one in view.limit_counts:
+            bound.add_metric([one.limit, one.of], float(one.bound))
+            if one.value is not None:
+                value.add_metric([one.limit, one.of], float(one.value))
+        yield value
+        yield bound
 
     def _cache(self, view: SessionView) -> Iterator[Any]:
         """Yield what became of the values for the cache; nothing without one."""

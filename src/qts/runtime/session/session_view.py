@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from qts.broker.gateway.limits.view import LimitsView
+from qts.broker.gateway.limits.view import LimitCountView, LimitsView
 from qts.broker.gateway.view import GatewayView
 from qts.errors import StorageError
 from qts.ledger.contracts import DEFAULT_ACCOUNT
@@ -369,6 +369,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """The way to a broker that is not simulated; None: there is none, every request leaves at once."""
     limits: LimitsView | None = None
     """The limits of orders; None: they are off."""
+    limit_counts: tuple[LimitCountView, ...] = ()
+    """What stands of the limits that count, with the bound of each."""
     recording: RecordingView | None = None
     """The market values that are recorded on a server; None: none are."""
     cache: CacheView | None = None

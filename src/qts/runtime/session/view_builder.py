@@ -179,6 +179,7 @@ def view_of(
         servers=shared.servers.views(),
         gateway=kernel.sender.view(),
         limits=None if kernel.limits is None else kernel.limits.view(),
+        limit_counts=() if kernel.components.watch is None else tuple(kernel.components.watch.rows()),
         recording=recording,
         cache=cache,
         notes=tuple(map(in_english, notes)),

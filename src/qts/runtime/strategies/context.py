@@ -47,6 +47,8 @@ TIMER: Final = "timer"
 """Not a callback: a timer that a strategy in a process has set could not be set."""
 WORKER: Final = "worker"
 """Not a callback: the strategy's process died, was cut off or could not be started."""
+LIMIT: Final = "limit"
+"""Not a callback: the strategy asked for more than a limit allows."""
 LOADING: Final = "loading"
 """Not a callback: the strategy's file or constructor raised when a run was resumed."""
 
@@ -272,6 +274,7 @@ class StrategyContext(AbstractContext):
 _MAX_TEXT: Final = 300
 _WHY: Final = {
     ON_START: "its start failed",
+    LIMIT: "a limit has ended it",
     SAVE: "what it remembers cannot be kept",
     LOADING: "it could not be made again when the run was resumed",
 }

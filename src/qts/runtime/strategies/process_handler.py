@@ -18,6 +18,7 @@ from qts.event.remote import RemoteHandler
 from qts.event.worker import target_of
 from qts.market.contracts import Bar, Quote, Tick
 from qts.runtime.strategies.context import (
+    LIMIT,
     ON_START,
     PLOT,
     SAVE,
@@ -192,6 +193,10 @@ class StrategyProcessHandler(RemoteHandler):
     def on_failure(self, problem: str) -> None:
         self._sent.clear()
         self._on_failure(WORKER, problem, self.context.errors + 1)
+
+    def halt(self, why: str) -> None:
+        """Halt the strategy, as after a failure."""
+        self._on_failure(LIMIT, why, self.context.errors + 1, final=True)
 
     def _keep(self, memory: bytes | None, unsaved: str) -> None:
         """Keep the memory of a result; None halts the strategy for the reason ``unsaved``; the last one stays."""

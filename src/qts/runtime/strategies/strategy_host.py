@@ -12,7 +12,16 @@ from qts.errors import ContractError
 from qts.event.contracts import Event
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
 from qts.runtime.strategies.bar_rows import BarRows, SavedWindow
-from qts.runtime.strategies.context import LOADING, ON_START, SAVE, OnFault, OnIntent, StrategyContext, not_called
+from qts.runtime.strategies.context import (
+    LIMIT,
+    LOADING,
+    ON_START,
+    SAVE,
+    OnFault,
+    OnIntent,
+    StrategyContext,
+    not_called,
+)
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
@@ -293,6 +302,16 @@ class StrategyHost:
         if context is not None and context.hears_of_orders and not context.halted:
             strategy = cast(OrderHook, context.strategy)  # it has the hook
             self._guarded(context, "on_order", partial(context.run, strategy.on_order, context, news))
+
+    def halt(self, name: str, why: str) -> None:
+        """Halt the strategy ``name``, as after a failure; nothing when it is halted already."""
+        context = self._by_name[name]
+        if context.halted:
+            return
+        if name in self.remote:
+            self.remote[name].halt(why)
+        else:
+            self._record_failure(context, LIMIT, why, in_row=context.errors + 1, final=True)
 
     def keep_memories(self) -> None:
         """Save the memories of the strategies on the loop, before any component is exported to a checkpoint.

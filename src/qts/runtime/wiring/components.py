@@ -19,6 +19,7 @@ from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds, id_prefixes, seeded
+from qts.ledger.contracts import ActionRow
 from qts.market.actions import CorporateAction, actions_of
 from qts.market.contracts import (
     Feed,
@@ -49,6 +50,7 @@ from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.signals import Signals
+from qts.runtime.orders.strategy_watch import StrategyWatch
 from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.checkpoint_registry import OPTIONAL, register_components
@@ -89,6 +91,7 @@ from qts.runtime.wiring.hosts import make_host
 from qts.runtime.wiring.limits import make_limits
 from qts.runtime.wiring.moments import make_moments
 from qts.runtime.wiring.shared_components import first_session_day, make_shared_components
+from qts.runtime.wiring.strategy_watch import make_strategy_watch
 from qts.strategy.contracts import AnyIntent, Strategy
 from qts.strategy.loading import StrategySpec
 
@@ -261,6 +264,16 @@ def _make_components(
         publish=publish,
         news=news,
         cancel=lambda strategy, cancel: targets.cancel(strategy, cancel),
+        lets_ask=lambda strategy: watch is None or watch.lets_ask(strategy),
+    )
+    watch = make_strategy_watch(
+        p,
+        pools,
+        is_simulated=venue.is_simulated,
+        stop=lambda command: stops.begin(command),
+        halt=lambda strategy, why: host.halt(strategy, why),
+        on_code=report,
+        log=say,
     )
     rejects = RejectWatch(p, report, say)
     limits = make_limits(
@@ -269,6 +282,7 @@ def _make_components(
         daily_bars=lambda symbol, n: host.finished_bars(symbol, DAY, n) if prices is None else (),
         on_met=lambda met, request: due.call_soon(partial(_make_way, p, exits, venue, due, met, request)),
         on_note=partial(say, "WARNING"),
+        counted=None if watch is None else watch.counted,
     )
     sender = make_gateway(
         connection,
@@ -406,7 +420,7 @@ def _make_components(
             actions,
             prices,
             counters=base.counters,
-            on_row=auditor.on_action,
+            on_row=lambda row: _tell_action(row, auditor, watch),
             on_booking=auditor.on_booking,
             on_action=on_action,
             on_applied=due.checkpoint_soon,
@@ -427,6 +441,7 @@ def _make_components(
         targets=targets,
         auditor=auditor,
     )
+    stops = _make_stops(base, exits, exit_requests, pools, watch)
     return Components(
         **{name: getattr(base, name) for name in _Base.__slots__},
         listeners=listeners,
@@ -452,10 +467,18 @@ def _make_components(
         capital=capital,
         curve=curve,
         charges=DayCharges(p, broker, venue, base.store, due, on_booking=listeners.on_booking, log=say),
-        days=DayCycle(p, monitor=monitor, capital=capital, curve=curve, collect=collect_when_worth),
+        days=DayCycle(
+            p,
+            monitor=monitor,
+            capital=capital,
+            curve=curve,
+            watch=watch,
+            collect=collect_when_worth,
+        ),
         closes=DayCloses(p, inline=base.inline, orders_sent=lambda: base.counters.orders),
         evaluation=StateEvaluation(p, base.counters, say),
-        stops=_make_stops(base, exits, exit_requests, pools),
+        watch=watch,
+        stops=stops,
         auditor=auditor,
         opening=AccountOpening(p, broker, venue, on_booking=listeners.on_booking, log=say),
         actions=corporate_actions,
@@ -464,6 +487,13 @@ def _make_components(
         checkpoints=checkpoints,
         recovery=_make_recovery(base, connection, checkpoints, missed, unresolved),
     )
+
+
+def _tell_action(row: ActionRow, auditor: Auditor, watch: StrategyWatch | None) -> None:
+    """Pass on a split or a dividend that was booked."""
+    auditor.on_action(row)
+    if watch is not None:
+        watch.on_action(row)
 
 
 def _evaluation_hours(config: QtsConfig) -> Sequence[int]:
@@ -568,7 +598,13 @@ def _compare_again(unresolved: OrderReconciler, due: DueWork) -> None:
         due.resolve_soon()
 
 
-def _make_stops(base: _Base, exits: ForcedExits, requests: ExitRequests, pools: Mapping[str, Pool]) -> Stops:
+def _make_stops(
+    base: _Base,
+    exits: ForcedExits,
+    requests: ExitRequests,
+    pools: Mapping[str, Pool],
+    watch: StrategyWatch | None,
+) -> Stops:
     return Stops(
         base.shared,
         exits=exits,
@@ -578,6 +614,7 @@ def _make_stops(base: _Base, exits: ForcedExits, requests: ExitRequests, pools: 
         publish=base.dispatcher.publish,
         liquidate_all=partial(requests.liquidate_all, by_operator=True),
         on_carried_out=base.due.checkpoint_soon,
+        on_released=lambda scope: None if watch is None else watch.on_released(scope),
     )
 
 
@@ -588,8 +625,9 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
     fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
     charges = () if c.venue.is_simulated else (c.charges,)  # a fill of a simulated venue has its exact charges
-    c.listeners.fills = (*fills, *charges)
-    c.listeners.bookings = (c.auditor, counts, c.triggers, c.unresolved, *charges)
+    watches = () if c.watch is None else (c.watch,)
+    c.listeners.fills = (*fills, *charges, *watches)
+    c.listeners.bookings = (c.auditor, counts, c.triggers, c.unresolved, *charges, *watches)
     c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
     c.listeners.states = (
         StateHistory(p, c.counters, say),

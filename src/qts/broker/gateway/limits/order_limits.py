@@ -7,6 +7,7 @@ from typing import Any
 
 from qts.broker.gateway.limits.config import LimitsConfig
 from qts.broker.gateway.limits.contracts import LimitCase, LimitFacts, LimitRefusal
+from qts.broker.gateway.limits.counted import CountedLimits
 from qts.broker.gateway.limits.exit_attempts import ExitAttempts
 from qts.broker.gateway.limits.rules import ENTRY_RULES, EXIT_RULES, NOTED_OF_EXITS, first_refusal
 from qts.broker.gateway.limits.view import LimitsView
@@ -18,7 +19,8 @@ class OrderLimits:
     """The limits at the entry of the gateway. Asked on the session's thread, before an order enters a lane.
 
     ``config`` returns the limits in force. ``on_met`` is called with the entries of ours that an exit would meet,
-    and the exit; ``on_note`` with what a person has to know of an order that leaves.
+    and the exit; ``on_note`` with what a person has to know of an order that leaves. ``counted``: the limits that
+    count; None: there are none.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class OrderLimits:
         *,
         on_met: Callable[[tuple[str, ...], OrderRequest], object] = lambda orders, request: None,
         on_note: Callable[[str], object] = lambda note: None,
+        counted: CountedLimits | None = None,
     ) -> None:
         self._config = config
         self._facts = facts
         self._clock = clock
         self._on_met = on_met
         self._on_note = on_note
+        self.counted = counted
         self._exits = ExitAttempts()
         self._refused: dict[str, int] = {}
         self._last = ""
@@ -46,14 +50,19 @@ class OrderLimits:
         waited_ns = self._exits.waited_ns(request, now_ns) if request.reduce_only else 0
         case = LimitCase(request, self._facts, self._config(), now_ns, waited_ns)
         refusal = first_refusal(EXIT_RULES if request.reduce_only else ENTRY_RULES, case)
+        if refusal is None and self.counted is not None:
+            refusal = self.counted.refusal_of(request)
         if refusal is not None:
             self._count(refusal, case)
-        elif request.reduce_only:
+            return refusal
+        if self.counted is not None:
+            self.counted.note(request)
+        if request.reduce_only:
             self._exits.on_passed(request)
             self._note_size(case)
         else:
             self._without_volume += self._facts.average_volume(request.symbol) is None
-        return refusal
+        return None
 
     def _count(self, refusal: LimitRefusal, case: LimitCase) -> None:
         request = case.request

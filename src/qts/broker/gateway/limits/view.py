@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 
@@ -18,3 +20,15 @@ class LimitsView(msgspec.Struct, frozen=True):
     exits_beyond: int = 0
     without_volume: int = 0
     session_info: bool = False
+
+
+class LimitCountView(msgspec.Struct, frozen=True):
+    """A limit that counts: what stands, and the bound, in the unit of its setting; of losses in money.
+
+    ``of``: the strategy or the pool; "" for the account. ``value`` None: not known, so no entry leaves.
+    """
+
+    limit: str
+    of: str
+    value: Decimal | None
+    bound: Decimal
