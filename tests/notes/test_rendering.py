@@ -142,6 +142,7 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
             config=SimpleNamespace(broker=SimpleNamespace(sim=SimConfig(slippage_ticks=1))),
         ),
         venue=SimpleNamespace(is_simulated=True),
+        limits=None,
         counters=SimpleNamespace(stand_in_bases=list(map(str, range(1_200))), first_day="2014-01-02"),
     )
     notes = notes_of(kernel)  # type: ignore[arg-type]

@@ -14,7 +14,9 @@ from qts.config.loader import load_config
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Bar, Phase, Quote, Tick
 from qts.market.session_info import SessionInfo, TradingStatus
+from qts.notes import in_english, in_korean
 from qts.runtime.orders.limit_facts import SessionFacts
+from qts.runtime.session.view_builder import notes_of
 from qts.runtime.wiring.profiles import PLAIN_SETTINGS
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
@@ -49,6 +51,9 @@ def test_a_refused_entry_holds_back_no_money_and_is_told_logged_counted_and_show
     limits = rig.kernel.limits
     assert limits is not None
     assert limits.view().refused == {"max_order_qty": 1}
+    (note,) = [note for note in notes_of(rig.kernel) if note.code == "limit-refused"]
+    assert in_english(note) == "limits: 1 order was refused by the limit max_order_qty, and never left"
+    assert in_korean(note) == "주문 한도: 주문 1건이 한도 max_order_qty에 걸려 나가지 않았습니다."
 
 
 def test_the_next_entry_may_leave(rig_of: MakeRig) -> None:
@@ -89,6 +94,7 @@ async def test_at_a_broker_that_is_not_simulated_they_cannot_be_switched_off(tmp
     settings = limited(enabled="false", max_order_qty="5")
     async with live(tmp_path, strategies=[ScriptedStrategy()], settings=settings, broker=ScriptedBroker()) as rig:
         assert rig.kernel.limits is not None
+        assert "limit-session-info-unknown" in [note.code for note in notes_of(rig.kernel)]
 
 
 # -- an exit of the rules ------------------------------------------------------------------------------------------

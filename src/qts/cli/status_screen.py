@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from qts.broker.gateway.limits.view import LimitsView
 from qts.cli.columns import Column, facts_lines, folded, table_lines
 from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import LISTINGS, amount, iso, titled
@@ -206,7 +207,16 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
     if counts.refusals:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
+    if view.limits is not None and view.limits.refused:
+        facts.append(("limits", _limits(view.limits)))
     return facts
+
+
+def _limits(one: LimitsView) -> str:
+    """Return how many orders each limit has refused, and the last of them."""
+    ranked = sorted(one.refused.items(), key=lambda item: -item[1])
+    counts = ", ".join(f"{limit} {count:,}" for limit, count in ranked)
+    return f"{counted(sum(one.refused.values()), 'order')} refused ({counts}); the last: {one.last}"
 
 
 def _server(one: ServerView) -> str:

@@ -126,6 +126,13 @@ TEXTS: Final[Mapping[str, str]] = {
         "stopped: {count:order|orders} of {symbol} in a row rejected (the last: {reason}); it takes no entry until "
         "the next day"
     ),
+    "limit-refused": "limits: {count:order was|orders were} refused by the limit {limit}, and never left",
+    "limit-volume-unknown": (
+        "limits: of {count:entry|entries} the average volume was not known; their quantity alone was limited"
+    ),
+    "limit-session-info-unknown": (
+        "limits: the source of prices tells no halts and no marks of an exchange; entries are not judged by them"
+    ),
     "server-has-all": "server: {server} has all {batches:batch|batches} of this run",
     "server-lacks": (
         "server: {server} lacks {lacks} of {batches:batch|batches} of this run ({reason}); they wait in "

@@ -118,6 +118,12 @@ TEXTS: Final[Mapping[str, str]] = {
         "정지 중: 종목 {symbol} — 주문 {count}건이 연속으로 거부되었습니다(마지막 사유: {reason}). 다음 거래일까지 "
         "신규 진입하지 않습니다."
     ),
+    "limit-refused": "주문 한도: 주문 {count}건이 한도 {limit}에 걸려 나가지 않았습니다.",
+    "limit-volume-unknown": ("주문 한도: 진입 주문 {count}건은 평균 거래량을 알 수 없어 수량 한도만 적용했습니다."),
+    "limit-session-info-unknown": (
+        "주문 한도: 시세 제공원이 거래정지와 종목 지정 정보를 알려 주지 않아 진입 주문을 그 기준으로 "
+        "거르지 않습니다."
+    ),
     "server-has-all": "서버: {server:이/가} 이 실행의 배치 {batches}건을 모두 받았습니다.",
     "server-lacks": (
         "서버: {server:이/가} 이 실행의 배치 {batches}건 가운데 {lacks}건을 아직 받지 못했습니다({reason}). "

@@ -15,6 +15,7 @@ from qts.errors import InputError
 from qts.files import PUBLIC
 from qts.report.output_path import write_output
 from qts.report.reference.indicators import indicators_page
+from qts.report.reference.limits import limits_page
 from qts.report.reference.lists import (
     codes_page,
     command_line_page,
@@ -41,6 +42,7 @@ def reference_pages(commands: Mapping[str, argparse.ArgumentParser]) -> dict[str
         "codes.md": codes_page(),
         "orders.md": orders_page(),
         "refusals.md": refusals_page(),
+        "limits.md": limits_page(),
         "invariants.md": invariants_page(),
         "indicators.md": indicators_page(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -422,6 +422,7 @@ def notes_of(kernel: Kernel) -> tuple[Note, ...]:
         for symbol, said in shared.rejects.stopped.items()
     ]
     notes += [_stopped(stop, calendar) for stop in shared.stops]
+    notes += _limits(kernel)
     notes += notes_on_doubts(shared.price_bands, f"{calendar.local_time(shared.clock.now()):%Z}")
     if isinstance(shared.feed, HasInputNotes):
         notes += shared.feed.notes
@@ -458,6 +459,21 @@ def _not_booked(kept: Quarantine, calendar: Calendar) -> list[Note]:
         return []
     at = _written(first.ts_ns, calendar)
     return [Note.of("quarantine", count=kept.count, at=at, code=first.code, reason=first.reason)]
+
+
+def _limits(kernel: Kernel) -> Iterator[Note]:
+    """Yield what the limits of orders have refused, and at a real broker what they cannot judge by."""
+    if kernel.limits is None:
+        return
+    view = kernel.limits.view()
+    for limit, count in view.refused.items():
+        yield Note.of("limit-refused", count=count, limit=limit)
+    if kernel.venue.is_simulated:
+        return
+    if view.without_volume:
+        yield Note.of("limit-volume-unknown", count=view.without_volume)
+    if not view.session_info:
+        yield Note.of("limit-session-info-unknown")
 
 
 def _stopped(stop: ScopedStop, calendar: Calendar) -> Note:
