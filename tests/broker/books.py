@@ -94,7 +94,9 @@ class Books(msgspec.Struct):
         )
         self.executions += 1
         number = number or f"{self.name}-{self.executions}"
-        fill = Fill(self.name, number, key, order.symbol, order.side, qty, price, fee, tax, ts_ns, last)
+        fill = Fill(
+            self.name, number, key, order.symbol, order.side, qty, price, fee, tax, ts_ns, last, ref=order.ref
+        )
         self.since[f"{key} {number}"] = ts_ns
         self.book(fill)
         return fill

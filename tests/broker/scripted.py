@@ -40,6 +40,7 @@ __all__ = ["DAY", "NAMED", "ScriptedBroker"]
 Answer = AckStatus | Exception
 Report = ExecutionReport | BrokerDisconnect
 T = TypeVar("T")
+R = TypeVar("R", bound=Report)
 NAMED = Capabilities(
     order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
     times_in_force=frozenset({TimeInForce.DAY}),
@@ -73,9 +74,10 @@ class ScriptedBroker:
     once. While ``holds_queries``, a query waits until :meth:`let_tell`. While ``is_up`` is false nothing arrives,
     orders and cancels are UNKNOWN and queries raise.
 
-    ``capabilities`` may be replaced: without ``client_order_ids`` no order in a list says whose it is, without
-    ``execution_ids`` no execution is listed, and what was executed of an order shows in its row alone. Orders and
-    executions show after ``visibility_lag_ns`` by ``now_ns``. ``venue``: where orders go from now on.
+    ``capabilities`` may be replaced: without ``client_order_ids`` no report and no order in a list says whose it
+    is, without ``execution_ids`` no execution has a number or is listed: what was executed of an order shows in its
+    row alone. Orders and executions show after ``visibility_lag_ns`` by ``now_ns``. ``venue``: where orders go from
+    now on.
     """
 
     def __init__(
@@ -193,7 +195,8 @@ class ScriptedBroker:
         self._asked("fills_since")
         shown = []
         if self.capabilities.execution_ids:
-            shown = [fill for fill in self.books.valid_fills() if fill.ts_ns >= ts_ns and self._shows(_id_of(fill))]
+            valid = [fill for fill in self.books.valid_fills() if fill.ts_ns >= ts_ns and self._shows(_id_of(fill))]
+            shown = [self.as_told(fill) for fill in valid]
         await self._tell()
         return self._paged("executions", shown)
 
@@ -267,11 +270,7 @@ class ScriptedBroker:
         self, client_order_id: str, qty: int | str, price: int | str, ts_ns: int, *, told: bool = True
     ) -> Fill:
         """Execute part of an order in the books; published unless ``told`` is false, as on a broken stream."""
-        number = ""
-        if not self.capabilities.execution_ids:  # it names none: made of the number and what is executed after it
-            order = self.books.orders[client_order_id]
-            number = f"{order.first_ref.day}/{order.first_ref.number}/{order.filled + Decimal(qty)}"
-        fill = self.books.fill(client_order_id, Decimal(qty), Decimal(price), ts_ns, number=number)
+        fill = self.books.fill(client_order_id, Decimal(qty), Decimal(price), ts_ns)
         self._changed()
         if told:
             self._notify(fill)
@@ -297,7 +296,20 @@ class ScriptedBroker:
     def _changed(self) -> None:
         """The books have changed; a broker that keeps them in a file writes them."""
 
+    def as_told(self, report: R) -> R:
+        """Return a report as this broker tells it: perhaps by its own number of the order, and with no other."""
+        if isinstance(report, BrokerDisconnect):
+            return report
+        if isinstance(report, Fill) and not self.capabilities.execution_ids:
+            report = replace(report, execution_id="")
+        if self.capabilities.client_order_ids:
+            return report
+        order = self.books.orders.get(report.client_order_id)
+        ref = order.ref if report.ref is None and order is not None else report.ref
+        return report if ref is None else replace(report, client_order_id="", ref=ref)
+
     def _notify(self, report: Report) -> None:
+        report = self.as_told(report)
         if self.drops:
             self.drops -= 1
             return

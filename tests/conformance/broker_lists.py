@@ -157,7 +157,8 @@ class ListTests:
         assert second.ref is not None
         assert first.ref.day < second.ref.day
         one, other = world.fills
-        assert (one.execution_id, one.client_order_id) != (other.execution_id, other.client_order_id)
+        names = [(fill.execution_id, fill.client_order_id, fill.ref) for fill in (one, other)]
+        assert names[0] != names[1]
 
     async def test_asking_changes_nothing_however_often_and_side_by_side(self, world: BrokerWorld) -> None:
         await world.broker.place(world.approved("o", BUY, 10))
@@ -240,7 +241,7 @@ class ListTests:
             world.repairs_the_line()
         world.executes("o", 6)
 
-        assert len({fill.execution_id for fill in world.fills}) == 2
+        assert [fill.qty for fill in world.fills] == [D(4), D(6)]
         assert [order for order in world.holds().values() if order.is_open] == []
 
     async def test_a_restart_forgets_no_order_and_no_execution(self, world: BrokerWorld) -> None:
@@ -252,8 +253,18 @@ class ListTests:
 
         assert [await query(world.broker) for query in QUERIES.values()] == before
         world.executes("o", 6)
-        assert len({fill.execution_id for fill in world.fills}) == 2
+        assert [fill.qty for fill in world.fills] == [D(4), D(6)]
         assert world.fills[-1].last
+
+    async def test_news_after_a_restart_names_the_same_number_as_before(self, world: BrokerWorld) -> None:
+        world.needs_no("client_order_ids")
+        placed = await world.broker.place(world.approved("o", BUY, 10))
+
+        world.restarts()
+        world.executes("o", 4)
+        world.ends("o")
+
+        assert [(one.client_order_id, one.ref) for one in world.reports] == [("", placed.ref)] * 2
 
     async def test_an_order_can_be_cancelled_after_a_restart(self, world: BrokerWorld) -> None:
         """By its id, or where none is kept by the number that the session has stored."""

@@ -163,9 +163,11 @@ class OrderTests:
         await asyncio.sleep(0)
 
         world.executes("o", 10)
-        assert [(fill.client_order_id, fill.qty) for fill in world.fills] == [("o", D(10))]
+        assert [fill.qty for fill in world.fills] == [D(10)]
         world.lets_answer()
-        assert (await answer).status is AckStatus.ACCEPTED
+        ack = await answer
+        assert ack.status is AckStatus.ACCEPTED
+        assert world.is_about(world.fills[0], "o", ack)
 
     async def test_being_cancelled_passes_through_and_the_order_is_there(self, world: BrokerWorld) -> None:
         world.holds_answers()
@@ -208,18 +210,31 @@ class OrderTests:
     # -- fills
 
     async def test_a_fill_is_published_once_and_names_its_order(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
 
         world.executes("o", 4)
 
         (fill,) = world.reports
         assert isinstance(fill, Fill)
-        assert (fill.broker, fill.client_order_id, fill.side, fill.qty) == (world.broker.name, "o", BUY, D(4))
+        assert world.is_about(fill, "o", placed)
+        assert (fill.broker, fill.side, fill.qty) == (world.broker.name, BUY, D(4))
         assert not fill.last
         assert fill.price > 0
         assert not fill.inferred
         (order,) = await world.broker.orders()
         assert (order.filled, order.remaining) == (D(4), D(6))
+
+    async def test_a_fill_of_an_order_whose_answer_was_lost_names_the_number_that_the_list_shows(
+        self, world: BrokerWorld
+    ) -> None:
+        world.needs_no("client_order_ids")
+        world.loses_the_next_answer()
+        await world.broker.place(world.approved("o", BUY, 10))
+
+        world.executes("o", 4)
+
+        (fill,), (order,) = world.fills, await world.broker.orders()
+        assert (fill.client_order_id, fill.ref) == ("", order.ref)
 
     async def test_parts_add_up_and_the_last_one_says_so(self, world: BrokerWorld) -> None:
         await world.broker.place(world.approved("o", BUY, 10))
@@ -231,6 +246,7 @@ class OrderTests:
         assert world.holds() == {}
 
     async def test_the_ids_of_executions_tell_them_apart(self, world: BrokerWorld) -> None:
+        world.needs("execution_ids")
         for key in ("o", "p"):
             await world.broker.place(world.approved(key, BUY, 2))
             world.executes(key, 1)
@@ -238,7 +254,18 @@ class OrderTests:
 
         assert len({(fill.client_order_id, fill.execution_id) for fill in world.fills}) == 4
 
+    async def test_executions_without_numbers_are_told_without_an_id_and_by_the_orders_number(
+        self, world: BrokerWorld
+    ) -> None:
+        world.needs_no("execution_ids")
+        placed = await world.broker.place(world.approved("o", BUY, 2))
+        world.executes("o", 1)
+        world.executes("o", 1)
+
+        assert [(fill.execution_id, fill.ref) for fill in world.fills] == [("", placed.ref)] * 2
+
     async def test_a_notice_that_is_told_twice_has_the_same_identity(self, world: BrokerWorld) -> None:
+        world.needs("execution_ids")
         world.doubles_the_next_notice()
         await world.broker.place(world.approved("o", BUY, 10))
 
@@ -256,11 +283,10 @@ class OrderTests:
             world.executes("o", qty)
         world.tells_backwards()
 
-        assert [fill.qty for fill in world.fills] == [D(6), D(4)]
-        assert len({fill.execution_id for fill in world.fills}) == 2
+        assert [(fill.qty, fill.last) for fill in world.fills] == [(D(6), True), (D(4), False)]
 
     async def test_an_execution_that_is_taken_back_is_named_and_not_listed(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
         world.executes("o", 10)
         (fill,) = world.fills
 
@@ -268,7 +294,8 @@ class OrderTests:
 
         bust = world.reports[-1]
         assert isinstance(bust, FillReversed)
-        assert (bust.broker, bust.execution_id, bust.client_order_id) == (fill.broker, fill.execution_id, "o")
+        assert (bust.broker, bust.execution_id) == (fill.broker, fill.execution_id)
+        assert world.is_about(bust, "o", placed)
         assert list(await world.broker.fills_since(0)) == []
         assert dict(await world.broker.positions()) == {}
 
@@ -284,7 +311,7 @@ class OrderTests:
         assert (ack.status, ack.client_order_id) == (AckStatus.ACCEPTED, "o")
         ended = world.reports[-1]
         assert isinstance(ended, OrderCancelled)
-        assert ended.client_order_id == "o"
+        assert world.is_about(ended, "o", placed)
         assert not [order for order in await world.broker.orders() if order.is_open]
         assert [held.qty for held in (await world.broker.positions()).values()] == [D(4)], "what was filled stays"
 
@@ -328,23 +355,26 @@ class OrderTests:
         assert world.holds() == {}
 
     async def test_an_order_that_ends_by_itself_is_reported(self, world: BrokerWorld) -> None:
-        await world.broker.place(world.approved("o", BUY, 10))
+        placed = await world.broker.place(world.approved("o", BUY, 10))
 
         world.ends("o")
 
         (ended,) = world.reports
         assert isinstance(ended, OrderCancelled)
-        assert (ended.client_order_id, world.holds()) == ("o", {})
+        assert world.is_about(ended, "o", placed)
+        assert world.holds() == {}
 
     async def test_an_order_that_is_rejected_later_is_reported(self, world: BrokerWorld) -> None:
         world.rejects_the_next_order_later()
-        assert (await world.broker.place(world.approved("o", BUY, 10))).status is AckStatus.ACCEPTED
+        placed = await world.broker.place(world.approved("o", BUY, 10))
+        assert placed.status is AckStatus.ACCEPTED
 
         world.lets_time_pass()
 
         (ended,) = world.reports
         assert isinstance(ended, OrderRejected)
-        assert (ended.client_order_id, world.holds()) == ("o", {})
+        assert world.is_about(ended, "o", placed)
+        assert world.holds() == {}
         assert [one for one in await world.broker.orders() if one.state is not BrokerOrderState.REJECTED] == []
 
     # -- replacements
@@ -375,6 +405,7 @@ class OrderTests:
         assert placed.ref == order.ref or placed.ref in order.earlier
         world.executes("p", 3)
         assert world.fills[-1].last
+        assert world.is_about(world.fills[-1], "p", ack)
 
     async def test_a_cancel_names_the_newest_number_and_the_numbers_before_it_name_nothing_any_more(
         self, world: BrokerWorld

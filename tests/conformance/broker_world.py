@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import pytest
 
 from qts.broker.contracts import Broker
-from qts.execution.contracts import ExecutionReport, Fill
+from qts.execution.contracts import ExecutionReport, Fill, OrderAck
 from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
 
@@ -39,6 +39,12 @@ class BrokerWorld(ABC):
     def fills(self) -> list[Fill]:
         """The fills among the reports."""
         return [report for report in self.reports if isinstance(report, Fill)]
+
+    def is_about(self, report: ExecutionReport, key: str, ack: OrderAck) -> bool:
+        """Whether a report names the order ``key``: by our id, or, where none is kept, by its number."""
+        if self.broker.capabilities.client_order_ids:
+            return report.client_order_id == key
+        return report.client_order_id == "" and report.ref is not None and report.ref == ack.ref
 
     def needs(self, *capabilities: str) -> None:
         """Skip the test where the broker lacks one of ``capabilities``."""

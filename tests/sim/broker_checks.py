@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from qts.db.sqlite import SqliteStore
 from qts.event.journal_segments import JournalWalk
-from qts.execution.contracts import OrderState
+from qts.execution.contracts import Fill, OrderState
 from qts.execution.lifecycle import can_become
 from qts.ledger.contracts import BookingKind
 
 if TYPE_CHECKING:
     from tests.sim.broker_session import Life
+    from tests.sim.broker_world import WorldBroker
 
 ADDED = (
     "ledger",
@@ -83,7 +84,11 @@ def _books(life: Life, store: SqliteStore) -> list[str]:
         found.append(f"shares: broker {theirs}, rows {stored}, memory {memory}")
     if not world.books.cash == cash == account.cash + account.external.cash:
         found.append(f"cash: broker {world.books.cash}, rows {cash}, memory {account.cash + account.external.cash}")
-    executed = Counter((fill.client_order_id, fill.execution_id) for fill in world.books.fills)
+    ours = {order.client_order_id for order in store.orders()}
+    executed = Counter(
+        (fill.client_order_id if fill.client_order_id in ours else _foreign(world, fill), fill.execution_id)
+        for fill in world.books.fills
+    )
     booked = Counter(
         [(row.order_id, row.execution_id) for row in ledger]
         + [(row.order_id, row.reference) for row in bookings if row.kind is BookingKind.EXTERNAL_FILL]
@@ -97,6 +102,13 @@ def _books(life: Life, store: SqliteStore) -> list[str]:
     if account.open_reservations:
         found.append(f"reserved: {account.open_reservations}")
     return found
+
+
+def _foreign(world: WorldBroker, fill: Fill) -> str:
+    """Return the id under which a fill of an order that is not ours is booked."""
+    if world.capabilities.client_order_ids or fill.ref is None:
+        return fill.client_order_id
+    return f"{fill.ref.day}/{fill.ref.number}"
 
 
 def _ids(life: Life, store: SqliteStore, directory: Path) -> list[str]:

@@ -187,7 +187,8 @@ class Life:
     @property
     def _is_settled(self) -> bool:
         """Return whether nothing is open here or at the broker; after twice the steps it never will be."""
-        is_open = bool(len(self.kernel.shared.orders)) or self.kernel.exits.due_ns < kst(23)
+        waiting = len(self.kernel.execution_reports.numbers)
+        is_open = bool(len(self.kernel.shared.orders) + waiting) or self.kernel.exits.due_ns < kst(23)
         return (self.broker.is_settled and not is_open) or self.broker.books.step > 2 * STEPS
 
     def memory(self, strategy: str) -> dict[str, list[str]]:

@@ -206,8 +206,11 @@ class WorldBroker(ScriptedBroker):
             elif fate < 0.6 and not books.orders[key].filled:
                 self._end(key, told=rng.random() < 0.7, rejected=True)
         if not quiet and rng.random() < 0.1:
-            qty = rng.randint(1, 5)
-            self._execute(self.order_by_hand(symbol, Side.BUY, qty, now_ns), rng, told=rng.random() < 0.7)
+            # Where none of our ids is kept, an order of a person on the key of one of unknown fate may be that one:
+            # nothing but a person could say which it is.
+            theirs = symbol if self.capabilities.client_order_ids else "000660"
+            hand = self.order_by_hand(theirs, Side.BUY, rng.randint(1, 5), now_ns)
+            self._execute(hand, rng, told=rng.random() < 0.7)
         if not quiet and books.fills and rng.random() < 0.08:
             self._take_back(rng)
         self._changed()
@@ -256,7 +259,7 @@ class WorldBroker(ScriptedBroker):
 
     def _notify(self, report: Report) -> None:
         """Write a report down, to be told in this step or a later one."""
-        steps, again = self._steps, self._again
+        report, steps, again = self.as_told(report), self._steps, self._again
         self._steps, self._again = 0, False
         self.books.waiting.append(Told(self.books.step + steps, report, again))
         self._changed()

@@ -14,7 +14,7 @@ from qts.db import tables
 from qts.db.connections import open_to_read
 from qts.db.decoding import records
 from qts.db.failures import explanation
-from qts.execution.contracts import Order
+from qts.execution.contracts import Order, VenueRef
 from qts.ledger.actions import ActionId
 from qts.ledger.bookings import BookingId
 from qts.ledger.closes import BookMarks
@@ -86,6 +86,13 @@ class StoredPast:
         """Return an order as it last stood; None when it is not stored."""
         found: list[Order] = self._read(tables.ORDERS, "client_order_id = ?", (client_order_id,))
         return found[0] if found else None
+
+    def numbered(self, ref: VenueRef) -> Order | None:
+        """Return the order that has the number ``ref`` as it last stood; None when none is stored."""
+        found: list[Order] = self._read(
+            tables.ORDERS, "instr(venue_refs, ?) > 0", (tables.number_in_refs(ref.number),)
+        )
+        return next((order for order in found if ref in order.venue_refs), None)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is asked again."""

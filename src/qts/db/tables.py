@@ -380,6 +380,11 @@ def _pack_refs(refs: Sequence[VenueRef]) -> str:
     return _encode(refs).decode()
 
 
+def number_in_refs(number: str) -> str:
+    """Return what the column ``venue_refs`` of an order contains that has or had ``number``."""
+    return _encode(number).decode()
+
+
 def _order_of(v: Sequence[Any]) -> Order:
     request = OrderRequest(
         client_order_id=v[0],

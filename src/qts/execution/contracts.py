@@ -59,7 +59,7 @@ class Fill(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
     ``client_order_id`` is "" where the broker names the order by its own number alone, which is ``ref`` then; it is
     booked under the id that we gave that order. ``execution_id`` is "" where the broker does not number executions:
-    such a notice is published once for each connection, and the session makes the id.
+    such a notice has ``ref``, is published once for each connection, and the session makes the id.
     ``fee`` and ``tax`` in the instrument's currency. ``last``: the broker says that nothing is left to fill.
     ``inferred``: no notice told it; it follows from the quantity executed in all, at an average price.
     """

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from qts.clock import NS_PER_S, from_ns
-from qts.execution.contracts import Fill, FillReversed, Order
+from qts.execution.contracts import ExecutionReport, Fill, FillReversed, Order, VenueRef
 from qts.market.contracts import Calendar, Instrument, Phase
 from qts.money import is_bounded, is_multiple, plus, times
 from qts.strategy.contracts import Side
@@ -34,9 +34,11 @@ _LATEST_NS: Final = 4_102_444_800 * NS_PER_S
 
 def unreadable(fill: Fill) -> str:
     """Return what in the notice has no value of its kind (type, text, moment, number); "" for nothing."""
-    for name in ("broker", "execution_id", "client_order_id", "symbol"):
+    for name in ("broker", "symbol", *(() if fill.execution_id == "" and fill.ref else ("execution_id",))):
         if not is_name(getattr(fill, name)):
             return f"{name} is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"
+    if why := no_order(fill):
+        return why
     side: object = fill.side
     if not isinstance(side, Side):
         return "the side is neither BUY nor SELL"
@@ -51,10 +53,28 @@ def unreadable(fill: Fill) -> str:
 
 def unreadable_reversal(report: FillReversed) -> str:
     """Return what in the notice is no name or no moment, so that it identifies no execution; "" for nothing."""
-    for name in ("broker", "execution_id", "client_order_id", "symbol"):
+    for name in ("broker", "execution_id", "symbol"):
         if not is_name(getattr(report, name)):
             return f"{name} is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"
+    if why := no_order(report):
+        return why
     return "" if is_moment(report.traded_ns) and is_moment(report.ts_ns) else "its time is no moment"
+
+
+def no_order(report: ExecutionReport) -> str:
+    """Return why a notice names no order, by our id or by the broker's number; "" when it names one."""
+    if report.client_order_id == "" and report.ref is not None:
+        return "" if is_ref(report.ref) else "its order's number cannot be stored"
+    if is_name(report.client_order_id):
+        return ""
+    return f"client_order_id is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"
+
+
+def is_ref(ref: object) -> bool:
+    """Return whether this can be the number of an order at a venue."""
+    if not isinstance(ref, VenueRef) or not isinstance(ref.day, date):
+        return False
+    return is_name(ref.number) and is_name(ref.venue) and (ref.branch == "" or is_name(ref.branch))
 
 
 def misfit(

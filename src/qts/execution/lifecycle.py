@@ -315,6 +315,11 @@ def with_number(order: Order, ref: VenueRef) -> Order:
     return order if ref in refs else msgspec.structs.replace(order, venue_refs=(*refs[:-1], ref, *refs[-1:]))
 
 
+def renumbered(order: Order, ref: VenueRef) -> Order:
+    """Return the order as it goes by ``ref`` from now on; the numbers that it had before stay its own."""
+    return msgspec.structs.replace(order, venue_refs=_with_ref(order, ref))
+
+
 def _with_ref(order: Order, ref: VenueRef | None) -> tuple[VenueRef, ...]:
     refs = order.venue_refs
     return refs if ref is None or ref in refs else (*refs, ref)

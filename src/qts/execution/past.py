@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from qts.execution.contracts import Order
+from qts.execution.contracts import Order, VenueRef
 
 
 class PastOrders(Protocol):
@@ -12,6 +12,13 @@ class PastOrders(Protocol):
 
     def order(self, client_order_id: str) -> Order | None:
         """Return an order as it last stood; None when it is not stored.
+
+        Raises StorageError when that cannot be known.
+        """
+        ...
+
+    def numbered(self, ref: VenueRef) -> Order | None:
+        """Return the order that has the number ``ref`` as it last stood; None when none is stored.
 
         Raises StorageError when that cannot be known.
         """

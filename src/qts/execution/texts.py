@@ -15,7 +15,7 @@ from qts.execution.contracts import (
     OrderRejected,
     VenueRef,
 )
-from qts.execution.fit import MAX_NAME_LENGTH, is_moment, is_name
+from qts.execution.fit import MAX_NAME_LENGTH, is_moment, is_name, no_order
 
 MAX_REASON_LENGTH: Final = 500
 """Characters of a reason that are kept."""
@@ -25,9 +25,11 @@ _End = TypeVar("_End", bound=OrderCancelled | OrderRejected | BrokerDisconnect |
 
 def unreadable_end(report: OrderCancelled | OrderRejected | BrokerDisconnect) -> str:
     """Return what in the notice is no name or no moment, so that it can be assigned to no order; "": nothing."""
-    for name in ("broker",) if isinstance(report, BrokerDisconnect) else ("broker", "client_order_id", "symbol"):
+    for name in ("broker",) if isinstance(report, BrokerDisconnect) else ("broker", "symbol"):
         if not is_name(getattr(report, name)):
             return f"{name} is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"
+    if not isinstance(report, BrokerDisconnect) and (why := no_order(report)):
+        return why
     return "" if is_moment(report.ts_ns) else "its time is no moment"
 
 

@@ -69,6 +69,19 @@ class WorkingOrders:
         order = self.get(client_order_id)
         return order if order is not None or self._past is None else self._past.order(client_order_id)
 
+    def numbered(self, ref: VenueRef) -> Order | None:
+        """Return the order in memory that has or had the number ``ref``; None for none."""
+        everything = (*self._open.values(), *reversed(self._final.values()))
+        return next((order for order in everything if ref in order.venue_refs), None)
+
+    def recall_numbered(self, ref: VenueRef) -> Order | None:
+        """Return the order in memory or stored that has or had the number ``ref``; None for none of ours.
+
+        Raises StorageError when unknown.
+        """
+        order = self.numbered(ref)
+        return order if order is not None or self._past is None else self._past.numbered(ref)
+
     def begin_store(self) -> None:
         """Note which final orders may leave the memory once what is known of them now is stored."""
         more = len(self._final) - self._keep_final

@@ -594,8 +594,13 @@ class Account:
         return sum_of(one.qty for one in booked) > order.qty
 
     def identity_of(self, report: object) -> FillId | None:
-        """Return the identity of the execution that ``report`` is; None when it is no readable fill. Any thread."""
-        return self._id_of(report) if isinstance(report, Fill) and not unreadable(report) else None
+        """Return the identity of the execution that ``report`` is; None when it is no readable fill. Any thread.
+
+        None as well for one without an id of its own or without our id of its order, which the session gives it.
+        """
+        if not isinstance(report, Fill) or not (report.client_order_id and report.execution_id):
+            return None
+        return None if unreadable(report) else self._id_of(report)
 
     def _id_of(self, fill: Fill) -> FillId:
         day = self._trade_date(fill.ts_ns)

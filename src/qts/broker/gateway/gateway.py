@@ -128,7 +128,9 @@ class Gateway:
         if request is None:
             request = Cancel(client_order_id)
             if self._worker is None:
-                request.ticket.answer(self._cancel_now(client_order_id))
+                ack = self._cancel_now(client_order_id)
+                self._note_number(request, ack)
+                request.ticket.answer(ack)
             else:
                 self._loop = asyncio.get_running_loop()
                 self._cancels[client_order_id] = request
@@ -185,8 +187,7 @@ class Gateway:
         if isinstance(request, Place) and not is_late:
             self._answered.append(key)
         try:
-            if isinstance(request, Cancel) and ack.ref is not None:
-                self._on_number(key, ack.ref)
+            self._note_number(request, ack)
             if not is_late:
                 request.ticket.answer(ack)
             elif isinstance(request, Place) and ack.status is not AckStatus.UNKNOWN:
@@ -194,6 +195,10 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - the edge: the session has to end, not the call
             self._on_failed(f"the answer to order {key}", error)
         self._changed.set()
+
+    def _note_number(self, request: Place | Cancel, ack: OrderAck) -> None:
+        if isinstance(request, Cancel) and ack.ref is not None:
+            self._on_number(ack.client_order_id, ack.ref)
 
     # -- the gateway's thread --------------------------------------------------------------------------------------
 

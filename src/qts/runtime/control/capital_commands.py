@@ -68,7 +68,7 @@ class CapitalCommands:
         """
         if self._kernel.venue.is_simulated:
             return None
-        books = await read_books(self._kernel.broker)
+        books = await read_books(self._kernel.broker, self._kernel.execution_reports.numbers.listed)
         if not books.are_in(self._account) or self._kernel.dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL):
             raise InputError(
                 f"not everything that was executed at {self._kernel.broker.name} is booked here: nothing was "

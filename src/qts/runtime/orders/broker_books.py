@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -30,24 +30,25 @@ class BrokerBooks(NamedTuple):
         return held == account.broker_positions() and all(account.has_booked(fill) for fill in self.fills)
 
 
-async def read_books(broker: BrokerQueries) -> BrokerBooks:
+async def read_books(broker: BrokerQueries, listed: Callable[[Fill], Fill]) -> BrokerBooks:
     """Ask for everything until two readings are the same, at most five times.
 
+    ``listed`` gives an execution of the broker's list the id under which it is booked.
     Raises BrokerUnavailable when one is not answered, or when the books change all the time.
     """
-    before = await _read(broker)
+    before = await _read(broker, listed)
     for _ in range(_MOST_READINGS - 1):
-        books = await _read(broker)
+        books = await _read(broker, listed)
         if books == before:
             return books
         before = books
     raise BrokerUnavailable(f"the books of broker {broker.name} change while they are read: ask again later")
 
 
-async def _read(broker: BrokerQueries) -> BrokerBooks:
+async def _read(broker: BrokerQueries, listed: Callable[[Fill], Fill]) -> BrokerBooks:
     return BrokerBooks(
         list(await answered(broker.orders())),
-        list(await answered(broker.fills_since(0))),
+        [listed(fill) for fill in await answered(broker.fills_since(0))],
         dict(await answered(broker.positions())),
         await answered(broker.balance()),
     )

@@ -19,10 +19,13 @@ from qts.execution.contracts import ExecutionReport, Fill, FillReversed, Order, 
 from qts.execution.fit import CLOCKS_APART_NS
 from qts.ledger.account import Account, Execution
 from qts.ledger.contracts import BookingKind, BookingRow
-from qts.money import ZERO, is_multiple, minus, plus, ratio, sum_of, times, whole_steps
+from qts.money import ZERO, is_multiple, magnitude, minus, plus, ratio, sum_of, times, whole_steps
 
 BETWEEN_READINGS_NS: Final = 2 * NS_PER_S
 _MOST_TAKEN_BACK: Final = 1_000
+_MOST_UNTOLD: Final = 1_000
+_CLOCK_NS: Final = 2 * NS_PER_S
+"""What the broker's clock, which tells whole seconds, may be off by ours."""
 _ONE: Final = Decimal(1)
 
 
@@ -44,6 +47,8 @@ class CumulativeFills:
         self._below_since: dict[str, int] = {}
         self._taken_back: dict[str, None] = {}
         """Orders of which executions were taken back: their quantity filled is more than is booked."""
+        self._untold: dict[str, tuple[Decimal, int]] = {}
+        """By order: what was inferred of it and no notice has told yet, and when that was read."""
 
     def reports(self, order: Order, row: BrokerOrder, now_ns: int) -> Sequence[ExecutionReport]:
         """Return what has to be booked of ``order`` so that the books show the quantity of ``row``; mostly nothing.
@@ -72,16 +77,49 @@ class CumulativeFills:
             reversed_.append(FillReversed(*ids, last.ts_ns, now_ns, reason))
         return [*reversed_, *self._inferred(order, row, kept, now_ns)]
 
-    def is_covered(self, fill: Fill, order: Order) -> bool:
-        """Return whether a part of what ``fill`` tells is booked already, so that the next reading decides.
+    def told(self, fill: Fill, order: Order) -> Fill | None:
+        """Return what a notice tells that is to be booked, with an id; None: nothing, the next reading decides.
 
-        Raises StorageError like :meth:`reports`.
+        That is so where a part of it is booked already: one without an id may be what a reading has shown that
+        began no earlier than it was executed, as long as not all of that was told; and nothing beyond the ordered
+        quantity is believed to a notice. Raises StorageError like :meth:`reports`.
         """
         end = _end(fill.execution_id)
-        if end is None:
+        if fill.execution_id and end is None:
+            return fill
+        if end is not None:
+            begin = minus(end, fill.qty)
+            covered = any(minus(one_end, one.qty) < end and begin < one_end for one, one_end in self._ends(order))
+            return None if covered else fill
+        if self._was_read(fill):
+            return None
+        booked = self._booked(order)
+        total = max([sum_of(one.qty for one in booked), *(_end_of(one)[0] for one in booked)])
+        end = plus(total, fill.qty)
+        if end > order.qty or order.ref is None:
+            return None
+        return self._with_new_id(replace(fill, execution_id=execution_id(order.ref, end)))
+
+    def told_of_others(self, fill: Fill) -> Fill:
+        """Return a notice of an order that is not ours with an id, made of what EXTERNAL has of that order."""
+        if fill.execution_id:
+            return fill
+        steps = self._account.external.holding(fill.symbol).steps_of(fill.client_order_id)
+        end = plus(sum_of(magnitude(step.signed) for step in steps), fill.qty)
+        return self._with_new_id(replace(fill, execution_id=f"{fill.client_order_id}/{end:f}"))
+
+    def _was_read(self, fill: Fill) -> bool:
+        """Return whether what a notice tells was inferred before it came, and count it as told then."""
+        key = fill.client_order_id
+        untold, read_ns = self._untold.get(key, (ZERO, 0))
+        if not untold or fill.ts_ns > read_ns + _CLOCK_NS:
             return False
-        begin = minus(end, fill.qty)
-        return any(minus(one_end, one.qty) < end and begin < one_end for one, one_end in self._ends(order))
+        left = minus(untold, fill.qty)
+        if left > 0:
+            self._untold[key] = left, read_ns
+        else:
+            del self._untold[key]
+        return True
 
     def _booked(self, order: Order) -> list[Execution]:
         since_ns = order.ts_intent_ns - CLOCKS_APART_NS
@@ -98,12 +136,17 @@ class CumulativeFills:
                 del self._taken_back[next(iter(self._taken_back))]
 
     def export_state(self) -> dict[str, Any]:
-        """Return the orders of which executions were taken back, for a checkpoint; {} for none."""
-        return {"taken_back": list(self._taken_back)} if self._taken_back else {}
+        """Return the orders of which executions were taken back, or not told, for a checkpoint; {} for none."""
+        untold = [[key, *one] for key, one in self._untold.items()]
+        return {
+            **({"taken_back": list(self._taken_back)} if self._taken_back else {}),
+            **({"untold": untold} if untold else {}),
+        }
 
     def import_state(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""
         self._taken_back = dict.fromkeys(saved.get("taken_back", ()))
+        self._untold = {key: (Decimal(qty), ns) for key, qty, ns in saved.get("untold", ())}
 
     def _inferred(self, order: Order, row: BrokerOrder, booked: Sequence[Execution], now_ns: int) -> Sequence[Fill]:
         """Return fills of what ``row`` shows beyond ``booked``, at prices that add up to its amount."""
@@ -130,6 +173,10 @@ class CumulativeFills:
                 inferred=True,
             )
             fills.append(self._with_new_id(fill))
+        key = order.client_order_id
+        self._untold[key] = plus(self._untold.pop(key, (ZERO, 0))[0], qty), now_ns
+        if len(self._untold) > _MOST_UNTOLD:
+            del self._untold[next(iter(self._untold))]
         return fills
 
     def _with_new_id(self, fill: Fill) -> Fill:

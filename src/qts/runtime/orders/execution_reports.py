@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from qts.clock import NS_PER_S
 from qts.db.contracts import Record
@@ -17,6 +17,7 @@ from qts.execution.contracts import (
     OrderCancelled,
     OrderRejected,
     OrderState,
+    VenueRef,
 )
 from qts.execution.fit import misfit, unreadable, unreadable_reversal
 from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
@@ -24,6 +25,9 @@ from qts.execution.texts import unreadable_end, with_kept_reason
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import BookingEffect, BookingRow, FillEffect
 from qts.money import plus
+from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.orders.cumulative_fills import CumulativeFills
+from qts.runtime.orders.numbered_reports import NumberedReports
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.quarantine import MAX_LOGGED, Quarantine
 from qts.runtime.shared_components import SharedComponents
@@ -61,8 +65,9 @@ class ExecutionReportHandler:
     report would meet its own half-done effect.
 
     ``deliver_answers`` is called before each report: an answer that came earlier is booked earlier.
-    ``order_prefix``: what the ids of this run's orders begin with, up to the last "-". ``is_covered``: whether what
-    a fill of an order tells is booked already, under another id; None where the broker's ids are its own.
+    ``order_prefix``: what the ids of this run's orders begin with, up to the last "-". ``cumulative``: gives
+    executions their ids; None where the broker numbers them. ``numbers``: finds the orders of reports that name
+    them by the broker's number alone.
     ``on_disconnect``: called when the line to the broker was lost.
     """
 
@@ -80,12 +85,14 @@ class ExecutionReportHandler:
         news: StrategyNews,
         deliver_answers: Callable[[], None],
         log: Callable[[str, str], None],
-        is_covered: Callable[[Fill, Order], bool] | None = None,
+        numbers: NumberedReports,
+        cumulative: CumulativeFills | None = None,
         on_disconnect: Callable[[BrokerDisconnect], object] = lambda report: None,
     ) -> None:
         self._shared = shared
         self._on_disconnect = on_disconnect
-        self._is_covered = is_covered
+        self._cumulative = cumulative
+        self.numbers = numbers
         self._account = shared.account
         self._orders = shared.orders
         self._host = host
@@ -129,7 +136,27 @@ class ExecutionReportHandler:
             self._record.applied(event.event_id)
             await self._apply(report)
 
+    def look_again(self, asked_ns: int = 0, foreign: Container[VenueRef] = ()) -> bool:
+        """Apply the reports whose order is known by now; return whether there were any.
+
+        Arguments as in :meth:`NumberedReports.take`. On the session's thread, between two handlers or before one
+        applies its report. Raises HalfDoneError like :meth:`on_event`.
+        """
+        if not self.numbers:
+            return False
+        found = 0
+        with self._record.whole("a report that has waited for its order"):
+            for report in self.numbers.take(asked_ns, foreign):
+                found += 1
+                run_to_completion(self._apply(report))
+        return found > 0
+
     async def _apply(self, report: object) -> None:
+        if isinstance(report, Fill | FillReversed | OrderCancelled | OrderRejected):
+            named = self._named(report)
+            if named is None:
+                return
+            report = named
         if isinstance(report, Fill):
             await self._on_fill(report)
         elif isinstance(report, FillReversed):
@@ -142,22 +169,31 @@ class ExecutionReportHandler:
             self._on_code("AN050", f"{report.broker}: {report.reason}")
             self._on_disconnect(report)
 
+    def _named(self, report: ExecutionReport) -> ExecutionReport | None:
+        """Return a report with our id of its order; None: it waits, or is kept aside."""
+        try:
+            return self.numbers.named(report, self._shared.clock.time_ns())
+        except StorageError as error:
+            self._keep_unknown(report, error)
+            return None
+
     async def _on_fill(self, fill: Fill) -> None:
         why = unreadable(fill)
+        if not (why or fill.execution_id or self._cumulative is not None):
+            why = "execution_id is missing"
         if why:
             self.keep(fill, why)
             return
         try:
-            if self._account.has_booked(fill):
-                self.duplicates += 1
-                return
             order = self._orders.recall(fill.client_order_id)
-            if order is not None and self._is_covered is not None and self._is_covered(fill, order):
+            booked = self._with_id(fill, order)
+            if booked is None or self._account.has_booked(booked):
                 self.duplicates += 1
                 return
         except StorageError as error:
             self._keep_unknown(fill, error)
             return
+        fill = booked
         if order is None:
             await self._on_unknown(fill)
             return
@@ -182,6 +218,14 @@ class ExecutionReportHandler:
         self._on_applied(fill, updated, effect)
         records: tuple[Record, ...] = (*effect.records, updated)
         await self._record.book(records)
+
+    def _with_id(self, fill: Fill, order: Order | None) -> Fill | None:
+        """Return ``fill`` with the id under which it is booked; None where a part of it is booked already."""
+        if self._cumulative is None:
+            return fill
+        if order is None:
+            return self._cumulative.told_of_others(fill)
+        return self._cumulative.told(fill, order)
 
     async def _on_unknown(self, fill: Fill) -> None:
         """Book a fill of an order that is not ours to EXTERNAL; quarantine one with an id of ours."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from qts.broker.contracts import BrokerOrder
-from qts.execution.contracts import Order, VenueRef
+from qts.broker.contracts import BrokerOrder, BrokerOrderState
+from qts.clock import NEVER_NS
+from qts.execution.contracts import Fill, Order, OrderState, VenueRef
 from qts.execution.fit import CLOCKS_APART_NS
 from qts.execution.working import WorkingOrders
+from qts.money import plus
 
 
 def is_same(theirs: BrokerOrder, ours: Order) -> bool:
@@ -33,19 +35,42 @@ def known(theirs: BrokerOrder, orders: WorkingOrders, by_ref: Mapping[VenueRef, 
     return next((by_ref[ref] for ref in (theirs.ref, *theirs.earlier) if ref in by_ref), None)
 
 
-def claimable(order: Order, foreign: Iterable[BrokerOrder]) -> list[BrokerOrder]:
+def claimable(order: Order, foreign: Iterable[BrokerOrder], lag_ns: int = 0) -> list[BrokerOrder]:
     """Return the orders at the broker without a name that ``order``, whose number is not known, may be.
 
     ``foreign``: those that are known to be none of ours are not among them. The quantity does not decide: a list
-    may show it wrong.
+    may show it wrong. ``lag_ns``: time for which a broker may not show what it has taken; one that it took later
+    than that after ours was given up is not ours.
     """
+    first_ns = order.ts_intent_ns - CLOCKS_APART_NS
+    is_given_up = order.state is OrderState.UNKNOWN
+    last_ns = order.ts_update_ns + CLOCKS_APART_NS + lag_ns if is_given_up else NEVER_NS
     return [
         one
         for one in foreign
         if one.client_order_id is None
         and (one.symbol, one.side) == (order.symbol, order.side)
-        and (not one.ts_ns or one.ts_ns >= order.ts_intent_ns - CLOCKS_APART_NS)
+        and (not one.ts_ns or first_ns <= one.ts_ns <= last_ns)
     ]
+
+
+def of_executions(fills: Iterable[Fill], rows: Iterable[BrokerOrder]) -> list[BrokerOrder]:
+    """Return the orders of executions that are listed by the broker's number alone, and are in no row.
+
+    They have ended: a broker that numbers executions need not show an order any more that is filled. What each was
+    asked for is not told but by what was executed.
+    """
+    shown = {ref for row in rows for ref in (row.ref, *row.earlier)}
+    found: dict[VenueRef, BrokerOrder] = {}
+    for fill in fills:
+        if fill.client_order_id or fill.ref is None or fill.ref in shown:
+            continue
+        before = found.get(fill.ref)
+        qty = fill.qty if before is None else plus(before.qty, fill.qty)
+        ts_ns = fill.ts_ns if before is None else min(before.ts_ns, fill.ts_ns)
+        filled = BrokerOrderState.FILLED
+        found[fill.ref] = BrokerOrder(None, fill.ref, fill.symbol, fill.side, qty, qty, filled, ts_ns=ts_ns)
+    return list(found.values())
 
 
 def is_alike(theirs: BrokerOrder, ours: Order) -> bool:

@@ -14,7 +14,7 @@ was requested: then it says nothing of that order.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from qts.broker.contracts import BrokerOrder, BrokerOrderState, BrokerQueries
 from qts.clock import NS_PER_S
@@ -31,7 +31,7 @@ from qts.execution.contracts import (
     VenueRef,
 )
 from qts.execution.fit import unreadable
-from qts.execution.lifecycle import apply_absent, apply_ack, with_number
+from qts.execution.lifecycle import apply_absent, apply_ack, renumbered, with_number
 from qts.execution.texts import kept_ack, kept_ref
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
@@ -40,7 +40,8 @@ from qts.money import plus, sum_of
 from qts.pipeline.act import withdraw
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.cumulative_fills import CumulativeFills
-from qts.runtime.orders.order_matching import claimable, known, sole_match
+from qts.runtime.orders.numbered_reports import NumberedReports
+from qts.runtime.orders.order_matching import claimable, known, of_executions, sole_match
 from qts.runtime.persistence.store_writer import StoreWriter
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
@@ -71,6 +72,14 @@ class _Answer(NamedTuple):
     is_settled: bool
 
 
+class LookAgain(Protocol):
+    """Applies reports that waited for their order; see :meth:`~qts.runtime.orders.numbered_reports.take`."""
+
+    def __call__(self, asked_ns: int = 0, foreign: Container[VenueRef] = ()) -> bool:
+        """Return whether any was applied."""
+        ...
+
+
 class OrderReconciler:
     """Resolves UNKNOWN orders, and finds what was never told, in the broker's own books.
 
@@ -78,6 +87,7 @@ class OrderReconciler:
     Fills and ends that the books show are given to ``on_report`` as if they came now, an order that was never sent
     to ``on_absent``, open orders that are not ours and fills that no notice told in words to ``warn``, and what a
     person has to look at to ``on_code``. ``is_settled``: whether no report waits to be handled.
+    ``numbers``: reports of orders whose number is not known; ``look_again`` applies those that need not wait.
     """
 
     def __init__(
@@ -93,6 +103,8 @@ class OrderReconciler:
         warn: Callable[[str], object],
         on_code: Callable[[str, str], object],
         is_settled: Callable[[], bool],
+        numbers: NumberedReports,
+        look_again: LookAgain,
         is_simulated: bool,
     ) -> None:
         self._account = account
@@ -105,9 +117,11 @@ class OrderReconciler:
         self._say = warn
         self._on_code = on_code
         self._is_settled = is_settled
+        self._numbers = numbers
+        self._look_again = look_again
         self._is_simulated = is_simulated
-        lag_ns = broker.capabilities.visibility_lag_ns
-        self._cumulative = CumulativeFills(account, broker.name, lag_ns)
+        self._lag_ns = broker.capabilities.visibility_lag_ns
+        self._cumulative = CumulativeFills(account, broker.name, self._lag_ns)
         self._absent_since: dict[str, int] = {}
         self._doubted: dict[str, None] = {}
         """Orders that are open here and that the broker does not show, or of which it shows too little."""
@@ -154,6 +168,7 @@ class OrderReconciler:
         adopted = apply_ack(order, ack, now_ns)
         self._put(adopted)
         self._absent_since.pop(ack.client_order_id, None)
+        self._look_again()
         if adopted.state in FINAL_STATES and order.state not in FINAL_STATES:
             self._on_absent(adopted)
 
@@ -163,6 +178,7 @@ class OrderReconciler:
         noted = order if order is None else with_number(order, kept_ref(ref))
         if noted is not None and noted is not order:
             self._put(noted)
+            self._look_again()
 
     def withdraw(self, order: Order, now_ns: int, why: str) -> None:
         """End ``order``, whose intent is still being written, at ``now_ns``, with ``why`` as its note."""
@@ -183,7 +199,7 @@ class OrderReconciler:
         """
         rate = self._broker.capabilities.requests_per_s
         usual_ns, soon_ns = _INTERVALS_NS if rate is None or rate >= _FAST else _SLOW_INTERVALS_NS
-        return soon_ns if self.not_compared or self.any() else usual_ns
+        return soon_ns if self.not_compared or self._numbers or self.any() else usual_ns
 
     async def resolve(self, now_ns: int) -> bool:
         """Ask the broker about what is not certain; return whether there was news. Without an answer it stays so.
@@ -221,6 +237,7 @@ class OrderReconciler:
         untold, self._ended = self._ended, []
         for one in untold:
             self._on_absent(one)
+        self._look_again()
         before, doubts = {order.client_order_id: order for order in self._orders.remembered()}, self._doubts
         asked = self._resolving if self.any() or self.not_compared else self._broker
         fills = await answered(asked.fills_since(0))  # by the broker's clock, which may be behind ours
@@ -232,6 +249,8 @@ class OrderReconciler:
         self._differs_since = {key: ns for key, ns in self._differs_since.items() if key in answer.ours}
         self._doubted = {key: None for key in self._doubted if key in open_here}
         self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in open_here}
+        if self._numbers:
+            self._look_again(foreign=self._of_others(answer.others))
         has_news, sure = False, {key for key, order in open_here.items() if before.get(key) is order}
         for key, order in open_here.items():
             if self._is_asked_about(order) or not (self._is_simulated or order.state in _MAY_BE_SENT):
@@ -250,9 +269,21 @@ class OrderReconciler:
                 if key not in open_here and ended is not None and before.get(key) is ended:
                     has_news |= self._compare_ended(ended, found, answer)
             self._tell_foreign(answer.others)
+            has_news |= self._look_again(now_ns)
         return bool(answer.fills) or has_news
 
+    def _of_others(self, others: Sequence[BrokerOrder]) -> set[VenueRef]:
+        """Return the numbers of orders at the broker that none of ours can be."""
+        nameless = [order for order in self._orders if not order.venue_refs]
+        return {
+            ref
+            for one in others
+            if not any(claimable(order, [one], self._lag_ns) for order in nameless)
+            for ref in _refs(one)
+        }
+
     def _read(self, fills: Sequence[Fill], theirs: Sequence[BrokerOrder], asked_ns: int) -> _Answer:
+        fills = [self._named(fill) for fill in fills]
         by_ref = self._orders.by_ref()
         ours: dict[str, BrokerOrder] = {}
         others = []
@@ -262,8 +293,15 @@ class OrderReconciler:
                 others.append(one)
             else:
                 ours[order.client_order_id] = one
+        others += of_executions(fills, theirs)
         executed = {fill.client_order_id for fill in fills}
         return _Answer(asked_ns, self._untold(fills), executed, ours, others, self._is_settled())
+
+    def _named(self, fill: Fill) -> Fill:
+        """Return a listed execution with our id of its order; without one while it may be that of any."""
+        named = self._numbers.listed(fill)
+        is_ours = self._orders.get(named.client_order_id) is not None
+        return named if is_ours or self._account.has_booked(named) else fill
 
     def _compare(self, order: Order, answer: _Answer) -> bool:
         """Compare an order that is open here with the broker's books; return whether they show something new."""
@@ -272,13 +310,19 @@ class OrderReconciler:
         may_be: Sequence[BrokerOrder] = ()
         has_number = bool(order.venue_refs) or self._broker.capabilities.client_order_ids
         if found is None and not has_number:
-            may_be = claimable(order, answer.others)
+            may_be = claimable(order, answer.others, self._lag_ns)
             found = sole_match(order, may_be, self._orders)
         if (is_unknown and is_executed) or (found is not None and (is_unknown or not has_number)):
             ref = None if found is None else found.ref
             ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
             order = apply_ack(order, ack, now_ns)
             self._put(order)
+        elif found is not None and not self._is_simulated and found.ref not in order.venue_refs:
+            order = renumbered(order, kept_ref(found.ref))  # by someone else
+            self._put(order)
+        if self._look_again():
+            self._doubted[key] = None  # the answer is older than what was applied now
+            return True
         fills = [fill for fill in answer.fills if fill.client_order_id == key]
         for fill in fills:
             self._on_report(fill)
@@ -294,7 +338,9 @@ class OrderReconciler:
                 self._warn(
                     key, f"order {key} may be one of {_names(may_be)} at {self._broker.name}, or none of them"
                 )
-        elif now_ns - order.ts_update_ns >= self._broker.capabilities.visibility_lag_ns:
+        elif self._numbers.has_news_of(order):
+            self._absent_since.pop(key, None)
+        elif now_ns - order.ts_update_ns >= self._lag_ns:
             return self._count_absence(order, now_ns)
         return False
 
@@ -355,7 +401,7 @@ class OrderReconciler:
 
     def _has_differed(self, key: str, order: Order, now_ns: int) -> bool:
         """Return whether an order differs from its row for so long that no lag of the broker explains it."""
-        patience_ns = max(BETWEEN_ANSWERS_NS, self._broker.capabilities.visibility_lag_ns)
+        patience_ns = max(BETWEEN_ANSWERS_NS, self._lag_ns)
         return now_ns - max(self._differs_since.setdefault(key, now_ns), order.ts_update_ns) >= patience_ns
 
     def _warn(self, key: str, what: str, code: str = "AN030") -> None:
@@ -371,7 +417,9 @@ class OrderReconciler:
 
     def _untold(self, fills: Sequence[Fill]) -> list[Fill]:
         """Return the fills that are not booked and were not given on before; those that were may still wait."""
-        unbooked = {repr(fill): fill for fill in fills if is_new(fill, self._account)}
+        unbooked = {
+            repr(fill): fill for fill in fills if is_new(fill, self._account) and not self._numbers.holds(fill)
+        }
         told, self._told = self._told, set(unbooked)
         return [fill for key, fill in unbooked.items() if key not in told]
 
@@ -385,9 +433,9 @@ class OrderReconciler:
         self._foreign = {one.ref for one in others if one.ref in told} | {one.ref for one in foreign}
 
     @property
-    def is_covered(self) -> Callable[[Fill, Order], bool] | None:
-        """Return what tells whether a notice's part of an order is booked; None where executions have numbers."""
-        return None if self._broker.capabilities.execution_ids else self._cumulative.is_covered
+    def cumulative(self) -> CumulativeFills | None:
+        """Return what gives executions their ids; None where the broker numbers them."""
+        return None if self._broker.capabilities.execution_ids else self._cumulative
 
     def on_booking(self, row: BookingRow) -> None:
         """Note an execution that was taken back."""
@@ -438,6 +486,10 @@ def end_of(theirs: BrokerOrder, ours: Order, broker: str, now_ns: int) -> OrderC
     kind = _ENDS.get(theirs.state)
     key = ours.client_order_id
     return None if kind is None else kind(broker, key, ours.symbol, now_ns, "so the broker's books say")
+
+
+def _refs(theirs: BrokerOrder) -> tuple[VenueRef, ...]:
+    return (*theirs.earlier, theirs.ref)
 
 
 def _names(theirs: Sequence[BrokerOrder]) -> str:

@@ -60,7 +60,7 @@ def register_components(c: Components) -> None:
     register("exits", _exits(c))
     register("stops", p.stops)
     register("rejects", p.rejects)
-    register("unresolved", c.unresolved)
+    register("unresolved", _unresolved(c))
     if c.host.bar_rows is not None:
         register("bar_rows", c.host.bar_rows)
     register("strategies", c.host)
@@ -110,6 +110,17 @@ def _exits(c: Components) -> Share:
         c.targets.import_state(saved.get("targets", []))
 
     return Share(export_state, import_state)
+
+
+def _unresolved(c: Components) -> Share:
+    """Return the share of what the broker is asked about and, where there are any, of reports that wait."""
+    numbers = c.execution_reports.numbers
+
+    def import_state(saved: dict[str, Any]) -> None:
+        c.unresolved.import_state(saved)
+        numbers.import_state(saved)
+
+    return Share(lambda: {**c.unresolved.export_state(), **numbers.export_state()}, import_state)
 
 
 def _counts(c: Components) -> Share:

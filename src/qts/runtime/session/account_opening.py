@@ -8,6 +8,7 @@ from typing import Final
 
 from qts.broker.contracts import BrokerPosition, BrokerQueries, MarketDriven
 from qts.errors import BrokerUnavailable, InputError
+from qts.execution.contracts import Fill
 from qts.ledger.bookings import BookingNote
 from qts.ledger.contracts import BookingRow
 from qts.money import floor_to, is_bounded, is_multiple, multiple_of, times
@@ -21,7 +22,8 @@ REFERENCE: Final = "opening"
 class AccountOpening:
     """The opening of a session's books from those of its broker. For the session's thread, before its first value.
 
-    ``on_booking`` is called with every row that is booked.
+    ``listed`` as in :func:`~qts.runtime.orders.broker_books.read_books`. ``on_booking`` is called with every row
+    that is booked.
     """
 
     def __init__(
@@ -30,12 +32,14 @@ class AccountOpening:
         broker: BrokerQueries,
         venue: MarketDriven,
         *,
+        listed: Callable[[Fill], Fill],
         on_booking: Callable[[BookingRow], None],
         log: Log,
     ) -> None:
         self._shared = shared
         self._broker = broker
         self._venue = venue
+        self._listed = listed
         self._on_booking = on_booking
         self._log = log
 
@@ -51,7 +55,7 @@ class AccountOpening:
             return
         p, name = self._shared, self._broker.name
         try:
-            books = await read_books(self._broker)
+            books = await read_books(self._broker, self._listed)
             cash, orderable = settled_cash(self._broker, books.balance, p.config.runtime.currency)
             holdings = {symbol: (held.qty, self._cost(symbol, held)) for symbol, held in books.positions.items()}
         except BrokerUnavailable as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +16,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.gc_control import collect_when_worth
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
-from qts.execution.contracts import Order
+from qts.execution.contracts import Order, VenueRef
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds, id_prefixes, seeded
 from qts.ledger.contracts import ActionRow
@@ -45,6 +45,7 @@ from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.orders.missed_facts import MissedFacts
+from qts.runtime.orders.numbered_reports import NumberedReports
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.reconciliation import OrderReconciler
@@ -316,6 +317,16 @@ def _make_components(
         news=news,
         log=say,
     )
+
+    def look_again(asked_ns: int = 0, foreign: Container[VenueRef] = ()) -> bool:
+        return execution_reports.look_again(asked_ns, foreign)
+
+    numbers = NumberedReports(
+        p.orders,
+        lag_ns=broker.capabilities.visibility_lag_ns,
+        on_waiting=due.resolve_soon,
+        on_full=lambda one, why: execution_reports.keep(one, why),
+    )
     unresolved: OrderReconciler = OrderReconciler(
         account=p.account,
         orders=p.orders,
@@ -327,6 +338,8 @@ def _make_components(
         warn=partial(say, "WARNING"),
         on_code=report,
         is_settled=lambda: not base.dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL),
+        numbers=numbers,
+        look_again=look_again,
         is_simulated=venue.is_simulated,
     )
     exits = ForcedExits(
@@ -364,6 +377,7 @@ def _make_components(
     def on_answer(order: Order, now_ns: int) -> bool:
         triggers.on_answer(order)
         targets.on_ended(order)
+        execution_reports.look_again()
         return exits.on_answer(order, now_ns)
 
     def on_action(action: CorporateAction, now_ns: int) -> None:
@@ -430,10 +444,12 @@ def _make_components(
     intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report, triggers, moments)
     monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
     capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
-    reports = _make_execution_reports(base, host, listeners, news, unresolved, sender.deliver)
+    execution_reports: ExecutionReportHandler = _make_execution_reports(
+        base, host, listeners, news, unresolved, numbers, sender.deliver
+    )
     missed = MissedFacts(
         listeners=listeners,
-        reports=reports,
+        reports=execution_reports,
         news=news,
         decisions=decisions,
         exits=exits,
@@ -457,7 +473,7 @@ def _make_components(
         decisions=decisions,
         host=host,
         targets=targets,
-        execution_reports=reports,
+        execution_reports=execution_reports,
         trades=ClosedTrades(p.metrics, base.counters),
         unresolved=unresolved,
         exits=exits,
@@ -480,7 +496,7 @@ def _make_components(
         watch=watch,
         stops=stops,
         auditor=auditor,
-        opening=AccountOpening(p, broker, venue, on_booking=listeners.on_booking, log=say),
+        opening=AccountOpening(p, broker, venue, listed=numbers.listed, on_booking=listeners.on_booking, log=say),
         actions=corporate_actions,
         moments=moments,
         schedule=Schedule(p.calendar, _evaluation_hours(p.config), p.clock.now(), ex_dates),
@@ -573,6 +589,7 @@ def _make_execution_reports(
     listeners: Listeners,
     news: StrategyNews,
     unresolved: OrderReconciler,
+    numbers: NumberedReports,
     deliver_answers: Callable[[], None],
 ) -> ExecutionReportHandler:
     return ExecutionReportHandler(
@@ -587,7 +604,8 @@ def _make_execution_reports(
         news=news,
         deliver_answers=deliver_answers,
         log=base.notices.say,
-        is_covered=unresolved.is_covered,
+        numbers=numbers,
+        cumulative=unresolved.cumulative,
         on_disconnect=lambda report: _compare_again(unresolved, base.due),
     )
 
