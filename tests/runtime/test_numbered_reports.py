@@ -370,9 +370,9 @@ def test_a_kill_takes_away_nothing_that_waits(session: Session, stored: bool) ->
     again = session.restart(journalled=True)
 
     assert (waiting(again), again.held()) == (0, 4)
-    once_more = session.restart(journalled=True)
-    assert (waiting(once_more), once_more.held()) == (0, 4)
-    assert [int(row.qty) for row in once_more.ledger()] == [4]
+    later = session.restart(journalled=True)
+    assert (waiting(later), later.held()) == (0, 4)
+    assert [int(row.qty) for row in later.ledger()] == [4]
 
 
 def test_a_late_fill_of_an_order_that_has_left_the_memory_is_found_by_its_number(session: Session) -> None:

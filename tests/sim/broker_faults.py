@@ -139,7 +139,8 @@ class Faults:
             if not order.is_open or key not in self.recount.ordered:
                 continue
             told = self.is_known(key) and rng.random() < 0.7
-            broker.repeats = int(told and rng.random() < 0.2)
+            twice = told and rng.random() < 0.2 and broker.capabilities.execution_ids  # else each is told once
+            broker.repeats = int(twice)
             fate = rng.random()
             if fate < 0.35:
                 self.executes(key, rng.randint(1, int(order.remaining)), told=told)

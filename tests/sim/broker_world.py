@@ -207,7 +207,7 @@ class WorldBroker(ScriptedBroker):
                 self._end(key, told=rng.random() < 0.7, rejected=True)
         if not quiet and rng.random() < 0.1:
             # Where none of our ids is kept, an order of a person on the key of one of unknown fate may be that one:
-            # nothing but a person could say which it is.
+            # only a person could say which it is.
             theirs = symbol if self.capabilities.client_order_ids else "000660"
             hand = self.order_by_hand(theirs, Side.BUY, rng.randint(1, 5), now_ns)
             self._execute(hand, rng, told=rng.random() < 0.7)
