@@ -27,7 +27,7 @@ from qts.ledger.contracts import BookingEffect, BookingRow, FillEffect
 from qts.money import plus
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.cumulative_fills import CumulativeFills
-from qts.runtime.orders.numbered_reports import NumberedReports
+from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.quarantine import MAX_LOGGED, Quarantine
 from qts.runtime.shared_components import SharedComponents
@@ -136,7 +136,7 @@ class ExecutionReportHandler:
             self._record.applied(event.event_id)
             await self._apply(report)
 
-    def look_again(self, asked_ns: int = 0, foreign: Container[VenueRef] = ()) -> bool:
+    def look_again(self, answered: Question = NO_QUESTION, foreign: Container[VenueRef] = ()) -> bool:
         """Apply the reports whose order is known by now; return whether there were any.
 
         Arguments as in :meth:`NumberedReports.take`. On the session's thread, between two handlers or before one
@@ -146,7 +146,7 @@ class ExecutionReportHandler:
             return False
         found = 0
         with self._record.whole("a report that has waited for its order"):
-            for report in self.numbers.take(asked_ns, foreign):
+            for report in self.numbers.take(answered, foreign):
                 found += 1
                 run_to_completion(self._apply(report))
         return found > 0

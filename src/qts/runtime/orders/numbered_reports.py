@@ -21,11 +21,22 @@ MOST_WAITING: Final = 1_000
 OnFull: TypeAlias = Callable[[ExecutionReport, str], None]
 
 
+class Question(NamedTuple):
+    """A question about all orders of the broker's books, begun as the ``number``-th at ``asked_ns``."""
+
+    number: int
+    asked_ns: int
+
+
+NO_QUESTION: Final = Question(0, 0)
+
+
 class _Waiting(NamedTuple):
-    """A report that waits since ``since_ns``, of the session's clock."""
+    """A report that waits since ``since_ns``, of the session's clock, when ``questions`` had been begun."""
 
     report: ExecutionReport
     since_ns: int
+    questions: int
 
 
 class NumberedReports:
@@ -43,6 +54,7 @@ class NumberedReports:
         self._on_waiting = on_waiting
         self._on_full = on_full
         self._waiting: list[_Waiting] = []
+        self._questions = 0
         self._stored_ids: dict[VenueRef, str] = {}
         """Ids of orders that were looked up in the store."""
 
@@ -64,18 +76,24 @@ class NumberedReports:
         if len(self._waiting) >= MOST_WAITING:
             self._on_full(report, f"{MOST_WAITING} reports wait already until their order is known")
             return None
-        self._waiting.append(_Waiting(report, now_ns))
+        self._waiting.append(_Waiting(report, now_ns, self._questions))
         if not any(order.state is OrderState.PENDING_NEW and _may_be(report)(order) for order in self._orders):
             self._on_waiting()
         return None
 
-    def take(self, asked_ns: int = 0, foreign: Container[VenueRef] = ()) -> Iterator[ExecutionReport]:
+    def begin_question(self, now_ns: int) -> Question:
+        """Note that the broker is asked for all orders now."""
+        self._questions += 1
+        return Question(self._questions, now_ns)
+
+    def take(
+        self, answered: Question = NO_QUESTION, foreign: Container[VenueRef] = ()
+    ) -> Iterator[ExecutionReport]:
         """Yield those that need not wait any more, oldest first, each with an id; it waits no more from then on.
 
         Those of orders whose numbers are known now have our id, those of numbers in ``foreign``, which are known to
-        be none of ours, that of a foreign order. ``asked_ns``: when the newest complete answer of the broker's
-        books was asked for, all of which is known here: a report from before it that no open order can be about is
-        foreign as well. 0: no answer says so.
+        be none of ours, that of a foreign order. ``answered``: the newest question whose whole answer is known
+        here: a report from before it that no open order can be about is foreign as well.
         """
         for one in tuple(self._waiting):
             report, ref = one.report, one.report.ref
@@ -84,7 +102,9 @@ class NumberedReports:
             if order is not None:
                 key = order.client_order_id
             elif ref in foreign or (
-                one.since_ns + self._lag_ns <= asked_ns and not any(map(_may_be(report), self._orders))
+                one.questions < answered.number
+                and one.since_ns + self._lag_ns <= answered.asked_ns
+                and not any(map(_may_be(report), self._orders))
             ):
                 key = foreign_id(ref)
             else:
@@ -132,7 +152,7 @@ class NumberedReports:
     def import_state(self, saved: Mapping[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""
         self._waiting = [
-            _Waiting(msgspec.convert(report, ExecutionReport, strict=False), since_ns)
+            _Waiting(msgspec.convert(report, ExecutionReport, strict=False), since_ns, 0)
             for report, since_ns in saved.get("waiting", ())
         ]
 

@@ -40,7 +40,7 @@ from qts.money import plus, sum_of
 from qts.pipeline.act import withdraw
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.cumulative_fills import CumulativeFills
-from qts.runtime.orders.numbered_reports import NumberedReports
+from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
 from qts.runtime.orders.order_matching import claimable, known, of_executions, sole_match
 from qts.runtime.persistence.store_writer import StoreWriter
 
@@ -75,7 +75,7 @@ class _Answer(NamedTuple):
 class LookAgain(Protocol):
     """Applies reports that waited for their order; see :meth:`~qts.runtime.orders.numbered_reports.take`."""
 
-    def __call__(self, asked_ns: int = 0, foreign: Container[VenueRef] = ()) -> bool:
+    def __call__(self, answered: Question = NO_QUESTION, foreign: Container[VenueRef] = ()) -> bool:
         """Return whether any was applied."""
         ...
 
@@ -239,6 +239,7 @@ class OrderReconciler:
             self._on_absent(one)
         self._look_again()
         before, doubts = {order.client_order_id: order for order in self._orders.remembered()}, self._doubts
+        question = self._numbers.begin_question(now_ns)
         asked = self._resolving if self.any() or self.not_compared else self._broker
         fills = await answered(asked.fills_since(0))  # by the broker's clock, which may be behind ours
         theirs = await answered(asked.orders())
@@ -269,7 +270,7 @@ class OrderReconciler:
                 if key not in open_here and ended is not None and before.get(key) is ended:
                     has_news |= self._compare_ended(ended, found, answer)
             self._tell_foreign(answer.others)
-            has_news |= self._look_again(now_ns)
+            has_news |= self._look_again(question)
         return bool(answer.fills) or has_news
 
     def _of_others(self, others: Sequence[BrokerOrder]) -> set[VenueRef]:

@@ -45,7 +45,7 @@ from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.orders.missed_facts import MissedFacts
-from qts.runtime.orders.numbered_reports import NumberedReports
+from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.reconciliation import OrderReconciler
@@ -318,8 +318,8 @@ def _make_components(
         log=say,
     )
 
-    def look_again(asked_ns: int = 0, foreign: Container[VenueRef] = ()) -> bool:
-        return execution_reports.look_again(asked_ns, foreign)
+    def look_again(answered: Question = NO_QUESTION, foreign: Container[VenueRef] = ()) -> bool:
+        return execution_reports.look_again(answered, foreign)
 
     numbers = NumberedReports(
         p.orders,
