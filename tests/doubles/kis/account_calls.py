@@ -82,7 +82,7 @@ class AccountCalls:
 
     def balance(self, keys: Keys, fields: Fields, tr_cont: str, tr_id: str) -> Answer:
         """Return holdings and money."""
-        account = self._books.accounts[keys.account]
+        account = self._books.shown_account(keys.account)
         rows = [
             holding_row(holding, self._market, self._clock.day, self._yesterday(), self._rules, account)
             for holding in account.holdings.values()
@@ -181,13 +181,19 @@ class AccountCalls:
 
     def _visible(self, account: Account) -> list[Order]:
         now = self._clock.time_ns()
-        orders = [one for one in self._books.orders.values() if one.account == account.number]
-        return [one for one in orders if one.visible_ns <= now]
+        return [one for one in self._books.today(account.number) if one.visible_ns <= now]
 
     def daily(self, keys: Keys, fields: Fields, tr_cont: str, tr_id: str) -> Answer:
         """Return orders of days, each with all that was filled of it; there is no row of a single fill."""
         account = self._books.accounts[keys.account]
-        rows = [self._daily_row(order) for order in self._visible(account) if self._is_asked(order, fields)]
+        now = self._clock.time_ns()
+        rows = [
+            self._daily_row(order)
+            for day, orders in sorted(self._books.by_day.items())
+            if fields["INQR_STRT_DT"] <= day <= fields["INQR_END_DT"]
+            for order in orders
+            if order.account == account.number and order.visible_ns <= now and self._is_asked(order, fields)
+        ]
         if fields["INQR_DVSN"] == "00":
             rows.reverse()
         size = self._settings.paper_rows if self._is_paper else self._settings.live_rows
@@ -224,8 +230,7 @@ class AccountCalls:
         venue = fields["EXCG_ID_DVSN_CD"] or "KRX"
         by_state = {"00": True, "01": order.filled > 0, "02": order.is_open}[fields["CCLD_DVSN"]]
         return (
-            fields["INQR_STRT_DT"] <= order.day <= fields["INQR_END_DT"]
-            and fields["SLL_BUY_DVSN_CD"] in ("00", order.side)
+            fields["SLL_BUY_DVSN_CD"] in ("00", order.side)
             and fields["PDNO"] in ("", order.code)
             and fields["ODNO"].strip() in ("", order.number, order.number.lstrip("0"))
             and venue in ("ALL", order.venue, order.routed)
@@ -240,7 +245,9 @@ class AccountCalls:
         )
         shown = {"asked": order.venue, "routed": order.routed, "both": f"SOR-{order.routed}"}
         venue = shown[self._settings.sor_rows] if order.venue == "SOR" else order.venue
-        average = f"{order.amount / order.filled:.0f}" if order.filled else "0"
+        filled, amount = self._books.shown(order)
+        average = f"{amount / filled:.0f}" if filled else "0"
+        moved = order.moved if self._settings.revise_counts_as_cancel else 0
         return {
             "ord_dt": order.day,
             "ord_gno_brno": order.branch,
@@ -254,15 +261,15 @@ class AccountCalls:
             "ord_qty": str(order.qty),
             "ord_unpr": str(order.price),
             "ord_tmd": order.time,
-            "tot_ccld_qty": str(order.filled),
+            "tot_ccld_qty": str(filled),
             "avg_prvs": average,
             "cncl_yn": "Y" if is_marked else "N",
-            "tot_ccld_amt": str(order.amount),
+            "tot_ccld_amt": str(amount),
             "loan_dt": "",
             "ordr_empno": "OpnAPI",
             "ord_dvsn_cd": order.kind,
-            "cnc_cfrm_qty": str(order.cancelled),
-            "rmn_qty": str(order.rest),
+            "cnc_cfrm_qty": str(order.cancelled + moved),
+            "rmn_qty": str(order.rest + order.filled - filled),
             "rjct_qty": str(order.rejected),
             "ccld_cndt_name": "없음",
             "infm_tmd": order.time,
@@ -280,7 +287,7 @@ class AccountCalls:
         rows = [
             self._changeable_row(order)
             for order in reversed(self._visible(account))
-            if order.is_open and order.day == self._clock.day and order.side in sides
+            if order.is_open and order.side in sides
         ]
         page = self._pager.page(
             rows,

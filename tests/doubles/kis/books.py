@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from qts.clock import NS_PER_S
@@ -68,6 +69,7 @@ class Fill(NamedTuple):
     qty: int
     price: int
     time: str
+    ns: int
 
 
 @dataclass
@@ -107,6 +109,8 @@ class Account:
     holdings: dict[str, Holding] = field(default_factory=dict)
     charges: list[Charge] = field(default_factory=list)
     settled: list[Charge] = field(default_factory=list)
+    before: list[tuple[int, Account]] = field(default_factory=list)
+    """Copies of it from before its last fills, where the balance lags."""
 
     def hold(self, code: str, qty: int, price: int) -> None:
         """Put shares that were bought long ago into the account."""
@@ -134,10 +138,12 @@ class Books:
         self.accounts: dict[str, Account] = {}
         self.orders: dict[tuple[str, str], Order] = {}
         """By day and number: numbers begin again each day."""
+        self.by_day: dict[str, list[Order]] = {}
         self.fills: list[Fill] = []
         self.on_event: list[Callable[[str, Order, Fill | None], None]] = []
         self._clock, self._chance, self._settles, self._settings = clock, chance, settles, settings
         self._last: dict[str, int] = {}
+        self._open: dict[tuple[str, str], Order] = {}
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -147,10 +153,30 @@ class Books:
 
     def today(self, account: str = "") -> list[Order]:
         """Return what was numbered today, oldest first."""
-        return [one for one in self.orders.values() if one.day == self._clock.day and account in ("", one.account)]
+        return [one for one in self.by_day.get(self._clock.day, []) if account in ("", one.account)]
 
     def open_orders(self, account: str = "") -> list[Order]:
-        return [one for one in self.today(account) if one.is_open]
+        """Return the orders that can still be filled, oldest first."""
+        ended = [key for key, one in self._open.items() if not one.is_open]
+        for key in ended:
+            del self._open[key]
+        return [one for one in self._open.values() if account in ("", one.account)]
+
+    def shown(self, order: Order) -> tuple[int, int]:
+        """Return quantity and amount that lists show as filled: fills come into them after a while."""
+        lag = round(self._settings.fill_lag_s * NS_PER_S)
+        if not lag:
+            return order.filled, order.amount
+        young = [one for one in self.fills if one.order is order and one.ns > self._clock.time_ns() - lag]
+        amount = sum(one.qty * one.price for one in young)
+        return order.filled - sum(one.qty for one in young), order.amount - amount
+
+    def shown_account(self, number: str) -> Account:
+        """Return an account as the balance shows it, which may be that of a while ago."""
+        account = self.accounts[number]
+        since = self._clock.time_ns() - round(self._settings.holdings_lag_s * NS_PER_S)
+        account.before = [one for one in account.before if one[0] > since]
+        return account.before[0][1] if account.before else account
 
     # -- numbers -----------------------------------------------------------------------------------------------
 
@@ -168,6 +194,9 @@ class Books:
         lag = self._chance.uniform(*self._settings.list_lag_s)
         order.visible_ns = order.ns + round(lag * NS_PER_S)
         self.orders[order.day, order.number] = order
+        self.by_day.setdefault(order.day, []).append(order)
+        if order.is_open:
+            self._open[order.day, order.number] = order
         return order
 
     def tell(self, kind: str, order: Order, fill: Fill | None = None) -> None:
@@ -178,7 +207,7 @@ class Books:
         """Execute ``qty`` of an order. It may be more than is left, as a test wishes."""
         order.filled += qty
         order.amount += qty * price
-        fill = Fill(order, qty, price, self._clock.hms)
+        fill = Fill(order, qty, price, self._clock.hms, self._clock.time_ns())
         self.fills.append(fill)
         self._book(fill)
         self.tell("fill", order, fill)
@@ -187,6 +216,8 @@ class Books:
     def _book(self, fill: Fill) -> None:
         order = fill.order
         account = self.accounts[order.account]
+        if self._settings.holdings_lag_s:
+            account.before.append((fill.ns, replace(deepcopy(account), before=[])))
         holding = account.holdings.setdefault(order.code, Holding(order.code))
         day, amount = self._clock.day, fill.qty * fill.price
         if order.side == BUYING:
@@ -199,6 +230,24 @@ class Books:
             holding.sold[day] = holding.sold.get(day, 0) + fill.qty
         holding.last_day = day
         account.charges.append(Charge(day, order.side, amount, cost_of(order.side, amount), self._settles(day)))
+
+    def bust(self, fill: Fill) -> None:
+        """Take a fill back, as the exchange does with an obvious error. No notice tells of it."""
+        order = fill.order
+        self.fills.remove(fill)
+        order.filled -= fill.qty
+        order.amount -= fill.qty * fill.price
+        other = replace(order, side=SELLING if order.side == BUYING else BUYING)
+        self._book(Fill(other, fill.qty, fill.price, self._clock.hms, self._clock.time_ns()))
+        account, day = self.accounts[order.account], self._clock.day
+        del account.charges[-1]
+        done = next(one for one in account.charges if (one.side, one.amount) == (order.side, fill.qty * fill.price))
+        account.charges.remove(done)
+        holding = account.holdings[order.code]
+        for by_day in (holding.bought, holding.sold):
+            by_day[day] = by_day.get(day, 0) - fill.qty
+        if order.is_open:
+            self._open[order.day, order.number] = order
 
     def end_rest(self, order: Order, kind: str) -> None:
         """Take out what is left of an order: a cancel, the end of IOC and FOK, the end of the day."""

@@ -173,8 +173,8 @@ class KisDouble:
 
     @property
     def requests(self) -> list[Request]:
-        """All REST calls that came in, oldest first."""
-        return self.rest.requests
+        """REST calls that came in, oldest first: the last 20,000."""
+        return list(self.rest.requests)
 
     def made(self, name: str) -> list[Request]:
         """Return the calls whose path ends with ``name``."""

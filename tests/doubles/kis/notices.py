@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.doubles.kis.settings import Settings
 from tests.doubles.kis.sockets import NOTICE_TR, Session, Sockets
 
 BLOCK_BITS = 128
+KEPT = 20_000
 OLD_WIDTH = 23
 ACCEPTED, CONFIRMED, ENDED = "1", "2", "3"
 _ACCEPTANCE = {"cancelled": CONFIRMED, "revised": CONFIRMED, "expired": CONFIRMED, "ended": ENDED}
@@ -43,8 +45,8 @@ class Notices:
         *,
         customers: dict[str, Keys],
     ) -> None:
-        self.sent: list[list[str]] = []
-        """The fields of all notices in the order in which they happened, also of dropped ones."""
+        self.sent: deque[list[str]] = deque(maxlen=KEPT)
+        """The fields of the last notices in the order in which they happened, also of dropped ones."""
         self.in_call = False
         """Whether a REST call is being done: its answer has not been sent yet."""
         self._market, self._sockets, self._clock, self._settings = market, sockets, clock, settings
@@ -100,7 +102,7 @@ class Notices:
 
     def repeat(self, last: int = 1) -> None:
         """Send the last notices once again."""
-        for record in self.sent[-last:]:
+        for record in list(self.sent)[-last:]:
             keys = next(one for one in self._customers.values() if record[1] == one.account + one.product)
             self._send(keys, record)
 

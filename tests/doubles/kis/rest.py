@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import format_datetime
@@ -20,6 +21,8 @@ from tests.doubles.kis.limits import PerSecond
 from tests.doubles.kis.settings import Settings
 
 Fields = dict[str, str]
+KEPT = 20_000
+"""Calls that are kept for tests to look at, so that long runs do not fill the memory."""
 OLD_TRS = {"TTTC0802U", "TTTC0801U", "TTTC0803U"}
 Handler = Callable[[Keys, Fields, str, str], Answer]
 
@@ -67,7 +70,9 @@ class Rest:
     def __init__(
         self, access: Access, clock: DoubleClock, settings: Settings, faults: Faults, *, is_paper: bool
     ) -> None:
-        self.requests: list[Request] = []
+        self.requests: deque[Request] = deque(maxlen=KEPT)
+        self.count = 0
+        """How many calls there have been."""
         self.calls: dict[tuple[str, str], Call] = {}
         self.before_call: Callable[[], None] = lambda: None
         self.while_in_call: Callable[[bool], None] = lambda _: None
@@ -109,6 +114,7 @@ class Rest:
             dict(request.query) if request.method == "GET" else _loose(raw),
         )
         self.requests.append(came)
+        self.count += 1
         self.before_call()
         if self._settings.needs_user_agent and "user-agent" not in headers:
             return await self._without_answer(request, "cut")
@@ -168,7 +174,7 @@ class Rest:
         headers = {
             "tr_id": came.tr_id,
             "tr_cont": tr_cont,
-            "gt_uid": f"{len(self.requests):032}",
+            "gt_uid": f"{self.count:032}",
             "Date": format_datetime(self._clock.utc, usegmt=True),
         }
         return web.Response(status=status, body=content, content_type=way.kind, charset="utf-8", headers=headers)

@@ -112,8 +112,8 @@ class Schedule:
     def _begin_day(self) -> None:
         """Begin a day: bars are kept, prices become bases, what is due is paid."""
         day = self._clock.day
-        for order in self._books.orders.values():
-            if order.is_open and order.day < day:
+        for order in self._books.open_orders():
+            if order.day < day:
                 self._books.end_rest(order, "expired")
         if self._days.is_business(self._last_day):
             for listing in self._market.listings.values():

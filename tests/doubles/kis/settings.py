@@ -60,6 +60,10 @@ class Settings:
     # -- lists
     list_lag_s: tuple[float, float] = (0.0, 0.0)
     """Least and most time after which an accepted order is in lists, drawn for each."""
+    fill_lag_s: float = 0.0
+    """Time after which a fill is in the rows of orders."""
+    holdings_lag_s: float = 0.0
+    """Time after which a fill is in the balance."""
     live_rows: int = 100
     paper_rows: int = 15
     live_holdings: int = 50
@@ -70,6 +74,8 @@ class Settings:
     """Name of the column with the venue; one official sample writes ``excg_id_dvsn_Cd``."""
     cancel_marks: str = "original"
     """Row that a cancel marks with ``cncl_yn`` Y: ``original``, ``cancel``, or ``both``."""
+    revise_counts_as_cancel: bool = False
+    """Whether the row of a revised order has what was revised in ``cnc_cfrm_qty``."""
     cancel_rows: bool = True
     """Whether a cancel has a row of its own."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -21,6 +22,7 @@ NOTICE_TR = {False: "H0STCNI0", True: "H0STCNI9"}
 """The TR of fill notices on the live host, and on the paper one."""
 NO_PAPER_TR = {tr_id for tr_id in DATA_TRS if not tr_id.startswith("H0ST")}
 KEY_LENGTH, IV_LENGTH = 32, 16
+KEPT = 20_000
 CODE_LENGTHS = (6, 7)
 UNNAMED = ("(null)", "")
 
@@ -39,7 +41,7 @@ class Session:
         """How many PINGPONGs it has not answered since the last answer."""
         self.told_ns = 0
         """When it last asked for a registration."""
-        self.received: list[str] = []
+        self.received: deque[str] = deque(maxlen=KEPT)
         self.is_muted = False
         """Whether data and notices are dropped while PINGPONG goes on."""
         self.is_frozen = False
@@ -82,7 +84,7 @@ class Sockets:
         self.sessions: list[Session] = []
         self.opened = 0
         """How many connections there have been."""
-        self.registrations: list[tuple[str, str, str, str]] = []
+        self.registrations: deque[tuple[str, str, str, str]] = deque(maxlen=KEPT)
         """All that was asked for, oldest first: ``tr_type``, TR, key, and the code of the answer."""
         self._access, self._clock, self._settings, self._text = access, clock, settings, text
         self._is_paper = is_paper

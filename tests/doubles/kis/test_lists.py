@@ -141,6 +141,49 @@ async def test_an_order_is_in_lists_only_after_a_while() -> None:
         assert len((await client.daily()).body["output1"]) == 1
 
 
+async def test_fills_come_late_into_rows_and_into_the_balance() -> None:
+    settings = Settings(fill_lag_s=3, holdings_lag_s=5, matching="told")
+    async with KisDouble(seed=1, speed=0, settings=settings) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        kis.hold("005930", 1, 60_000)
+        kis.fill((await client.order(ORD_UNPR="70000")).number, 4)
+
+        async def seen() -> tuple[str, str, str]:
+            row = (await client.daily()).body["output1"][0]
+            return row["tot_ccld_qty"], row["rmn_qty"], (await client.balance()).body["output1"][0]["hldg_qty"]
+
+        assert await seen() == ("0", "10", "1")
+        kis.clock.jump(3 * SECOND)
+        assert await seen() == ("4", "6", "1")
+        kis.clock.jump(2 * SECOND)
+        assert await seen() == ("4", "6", "5")
+
+
+async def test_a_fill_can_be_taken_back() -> None:
+    async with KisDouble(seed=1, settings=Settings(matching="told")) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        number = (await client.order(ORD_UNPR="70000")).number
+        fill = kis.fill(number, 4)
+        kis.fill(number, 1)
+        kis.books.bust(fill)
+        row, balance = (await client.daily()).body["output1"][0], (await client.balance()).body
+        assert (row["tot_ccld_qty"], row["rmn_qty"]) == ("1", "9")
+        names = ("hldg_qty", "thdt_buyqty", "thdt_sll_qty", "pchs_amt")
+        assert [balance["output1"][0][name] for name in names] == ["1", "1", "0", "70000"]
+        # 140 won of a million are the fee: 9.8, cut
+        assert balance["output2"][0]["prvs_rcdl_excc_amt"] == str(100_000_000 - 70_000 - 9)
+
+
+async def test_the_row_of_a_revised_order_may_count_it_as_cancelled() -> None:
+    settings = Settings(revise_counts_as_cancel=True)
+    async with KisDouble(seed=1, settings=settings) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        first = (await client.order()).number
+        await client.revise(first, 69_100)
+        row = (await client.daily(ODNO=first)).body["output1"][0]
+        assert (row["cnc_cfrm_qty"], row["rmn_qty"], row["cncl_yn"]) == ("10", "0", "N")
+
+
 async def test_a_row_may_say_that_an_order_was_smaller_and_is_complete() -> None:
     # Given 1,147 ordered, of which 40 are filled
     async with KisDouble(seed=1, settings=Settings(matching="told")) as kis, RawClient(kis) as client:

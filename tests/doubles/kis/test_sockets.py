@@ -115,7 +115,7 @@ async def test_a_wrong_hts_id_ends_the_connection_without_a_close_frame() -> Non
         socket = await client.connect()
         await socket.send_registration("H0STCNI0", "another-id")
         assert await socket.ended() == ABNORMAL
-        assert kis.sockets.registrations == [("1", "H0STCNI0", "another-id", "")]
+        assert list(kis.sockets.registrations) == [("1", "H0STCNI0", "another-id", "")]
 
 
 @pytest.mark.parametrize("answer", ["text", "pong"])
