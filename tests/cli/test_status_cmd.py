@@ -115,7 +115,11 @@ def test_a_run_that_goes_on_is_found_and_shown_fresh(
     assert status["run"]["directory"] == "qts-data/mine"
     assert (status["run"]["live"], status["run"]["life"], status["run"]["pid"]) == (True, "running", os.getpid())
     assert (status["view"]["mode"], status["view"]["pid"]) == ("paper", os.getpid())
-    assert [set(json.loads(one)) - {"run"} for one in told[1:]] == [{"orders"}, {"trades"}, {"positions"}]
+    assert [set(json.loads(one)) - {"run"} for one in told[1:]] == [
+        {"orders", "unknown_orders"},
+        {"trades"},
+        {"positions"},
+    ]
     # And afterwards that it was stopped
     _, out, _ = run_qts(capsys, "status")
     assert ", stopped: --resume continues it" in out.splitlines()[0]

@@ -120,7 +120,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) -> str:
     from qts.cli.columns import csv_text, table_lines
-    from qts.cli.status_screen import run_values, time_of
+    from qts.cli.status_screen import run_values, time_of, unknown_lines, unknown_values
     from qts.runtime.persistence.run_lookup import status_line
 
     records = listing.records(status)
@@ -131,7 +131,8 @@ def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) ->
     if args.json:
         keys = [column.key for column in listing.columns]
         rows = [dict(zip(keys, listing.plain(record), strict=True)) for record in newest]
-        return json.dumps({"run": run_values(status), args.listing: rows}, ensure_ascii=False)
+        more = unknown_values(status) if args.listing == "orders" else {}
+        return json.dumps({"run": run_values(status), args.listing: rows, **more}, ensure_ascii=False)
     lines = [f"{status_line(status)} · {status.found.directory}"]
     if not newest:
         lines.append(f"no {args.listing}")
@@ -142,6 +143,8 @@ def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) ->
         )
         if len(newest) < len(records):
             lines.append(f"the newest {len(newest):,} of {len(records):,}; --last 0 shows all")
+    if args.listing == "orders":
+        lines += unknown_lines(status, terminal_width())
     return "\n".join(lines)
 
 

@@ -15,7 +15,9 @@ from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
 from qts.db.config import DATABASE
+from qts.notes import in_english
 from qts.runtime.caching.cache_view import CacheView
+from qts.runtime.orders.unknown_view import note_of
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.persistence.server_copy import ServerView
@@ -72,6 +74,21 @@ def status_values(status: RunStatus) -> dict[str, Any]:
     """Return everything that is known, for JSON: amounts as texts, times as nanoseconds (``_ns``)."""
     view = None if status.view is None else msgspec.json.decode(msgspec.json.encode(status.view))
     return {"run": run_values(status), "view": view}
+
+
+def unknown_lines(status: RunStatus, width: int) -> list[str]:
+    """Return a sentence for each order whose fate is unknown, as the session has shown last."""
+    view = status.view
+    if view is None:
+        return []
+    said = [in_english(note_of(one, ended=bool(view.ended))) for one in view.unknown_orders]
+    return [line for sentence in said for line in folded(sentence, width)]
+
+
+def unknown_values(status: RunStatus) -> dict[str, Any]:
+    """Return the orders whose fate is unknown, for JSON."""
+    shown = () if status.view is None else status.view.unknown_orders
+    return {"unknown_orders": msgspec.json.decode(msgspec.json.encode(shown))}
 
 
 def facts_of(status: RunStatus) -> tuple[list[Column], list[list[str]]]:
@@ -191,6 +208,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
             f"{counts.orders:,} sent, {len(view.orders):,} working, "
             f"{counted(counts.forced_exits, 'exit')} forced by rule",
         ),
+        *(("unknown", in_english(note_of(one, ended=bool(view.ended)))) for one in view.unknown_orders),
         ("fills", f"{counts.fills:,}"),
     ]
     if (close := view.last_close) is not None and view.mode == "paper":

@@ -133,6 +133,23 @@ TEXTS: Final[Mapping[str, str]] = {
     "limit-session-info-unknown": (
         "limits: the source of prices tells no halts and no marks of an exchange; entries are not judged by them"
     ),
+    "order-unknown": (
+        "the fate of {about} is unknown: the broker was asked {count:time|times}, the next question {next}; {held} "
+        "held back, and no other {side} of {symbol} leaves meanwhile"
+    ),
+    "order-unknown-at-end": (
+        "the fate of {about} was unknown at the end: the broker was asked {count:time|times}; {held} held back, "
+        "and no other {side} of {symbol} leaves before the resumed session knows it"
+    ),
+    "order-in-words": "order {order} ({side} {qty} {symbol} {price})",
+    "side-buy": "BUY",
+    "side-sell": "SELL",
+    "at-market": "at the market",
+    "at-limit": "at {limit}",
+    "question-now": "is under way",
+    "question-in": "in {seconds} s",
+    "held-back-cash": "{amount} {currency}",
+    "held-back-shares": "{qty} {symbol}",
     "server-has-all": "server: {server} has all {batches:batch|batches} of this run",
     "server-lacks": (
         "server: {server} lacks {lacks} of {batches:batch|batches} of this run ({reason}); they wait in "

@@ -124,6 +124,23 @@ TEXTS: Final[Mapping[str, str]] = {
         "주문 한도: 시세 제공원이 거래정지와 종목 지정 정보를 알려 주지 않아 진입 주문을 그 기준으로 "
         "거르지 않습니다."
     ),
+    "order-unknown": (
+        "결과 미확인 주문: {about} — 증권사에 {count}회 조회했고, 다음 조회는 {next}. {held} 묶여 있으며, 확인될 "
+        "때까지 {symbol}의 다른 {side} 주문은 나가지 않습니다."
+    ),
+    "order-unknown-at-end": (
+        "결과 미확인 주문: {about} — 끝날 때까지 확인되지 않았습니다(증권사 조회 {count}회). {held} 묶여 있으며, "
+        "재개한 세션이 확인할 때까지 {symbol}의 다른 {side} 주문은 나가지 않습니다."
+    ),
+    "order-in-words": "{order}({symbol} {qty}주 {price} {side})",
+    "side-buy": "매수",
+    "side-sell": "매도",
+    "at-market": "시장가",
+    "at-limit": "지정가 {limit}",
+    "question-now": "진행 중입니다",
+    "question-in": "{seconds}초 뒤입니다",
+    "held-back-cash": "{amount} {currency:이/가}",
+    "held-back-shares": "{symbol} {qty}주가",
     "server-has-all": "서버: {server:이/가} 이 실행의 배치 {batches}건을 모두 받았습니다.",
     "server-lacks": (
         "서버: {server:이/가} 이 실행의 배치 {batches}건 가운데 {lacks}건을 아직 받지 못했습니다({reason}). "

@@ -38,6 +38,7 @@ from qts.ledger.account import Account
 from qts.ledger.contracts import BookingRow
 from qts.money import plus, sum_of
 from qts.pipeline.act import withdraw
+from qts.runtime.due_work import GUARD_INTERVAL_NS
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.cumulative_fills import CumulativeFills
 from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
@@ -133,6 +134,10 @@ class OrderReconciler:
         """Orders that a restart found ended in the gateway's file, and that no one was told of."""
         self._is_asking = False
         """Whether a question of :meth:`resolve` is under way."""
+        self._questions: dict[str, int] = {}
+        """How often the broker was asked about each order of unknown fate."""
+        self._asked_ns = 0
+        """When it was asked last, ns of the session's clock."""
         self._doubts = 0
         """How often something has happened since which the broker's books may show what ours lack."""
         self.not_compared = ""
@@ -201,6 +206,23 @@ class OrderReconciler:
         usual_ns, soon_ns = _INTERVALS_NS if rate is None or rate >= _FAST else _SLOW_INTERVALS_NS
         return soon_ns if self.not_compared or self._numbers or self.any() else usual_ns
 
+    @property
+    def next_question_ns(self) -> int:
+        """Return when the broker is asked next, ns of the session's clock; 0: now, or it is being asked."""
+        if self._is_asking or not self._asked_ns:
+            return 0
+        return self._asked_ns + (GUARD_INTERVAL_NS if self._is_simulated else self.interval_ns)
+
+    def questions_about(self, client_order_id: str) -> int:
+        """Return how often this process has asked the broker about an order of unknown fate."""
+        return self._questions.get(client_order_id, 0)
+
+    def _count_questions(self, now_ns: int) -> None:
+        """Count one question about each order of unknown fate; those whose fate is known are forgotten."""
+        self._asked_ns = now_ns
+        unknown = [order.client_order_id for order in self._orders if order.state is OrderState.UNKNOWN]
+        self._questions = {key: self._questions.get(key, 0) + 1 for key in unknown}
+
     async def resolve(self, now_ns: int) -> bool:
         """Ask the broker about what is not certain; return whether there was news. Without an answer it stays so.
 
@@ -238,6 +260,7 @@ class OrderReconciler:
         for one in untold:
             self._on_absent(one)
         self._look_again()
+        self._count_questions(now_ns)
         before, doubts = {order.client_order_id: order for order in self._orders.remembered()}, self._doubts
         question = self._numbers.begin_question(now_ns)
         asked = self._resolving if self.any() or self.not_compared else self._broker

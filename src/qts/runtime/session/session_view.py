@@ -23,6 +23,7 @@ from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
 from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.metrics.extremes import Drawdown, Point
+from qts.runtime.orders.unknown_view import UnknownOrderView
 from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.recording.recording_view import RecordingView
 from qts.safety.scoped_stops import ScopedStop
@@ -336,6 +337,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[PoolView, ...]
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
+    unknown_orders: tuple[UnknownOrderView, ...] = ()
+    """Those of the orders whose fate is unknown."""
     counts: CountsView
     queues: tuple[QueueView, ...]
     strategies: tuple[StrategyView, ...]

@@ -26,6 +26,8 @@ from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
+from qts.runtime.orders.unknown_orders import unknown_orders
+from qts.runtime.orders.unknown_view import notes_on_unknown
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import (
@@ -98,7 +100,13 @@ def view_of(
     safety = shared.safety.snapshot()
     stated = shared.state.history
     recording, cache = shared.recording(), shared.cache.view()
-    notes = (*notes_of(kernel), *_recorded(recording), *_cached(cache))
+    unknown = unknown_orders(shared, kernel.unresolved)
+    notes = (
+        *notes_of(kernel),
+        *notes_on_unknown(unknown, ended=bool(ended)),
+        *_recorded(recording),
+        *_cached(cache),
+    )
     return SessionView(
         run_id=run.run_id,
         command=run.command,
@@ -145,6 +153,7 @@ def view_of(
         ),
         positions=tuple(_position(row, kernel) for row in shared.account.position_rows() if row.qty),
         orders=tuple(map(_order, shared.orders)),
+        unknown_orders=unknown,
         last_close=_last_close(shared),
         counts=CountsView(
             rows=kernel.intake.rows,
