@@ -248,8 +248,12 @@ async def test_nothing_is_booked_before_everything_that_was_executed_is(tmp_path
         one = Fill("scripted", "x-1", "by hand", SYMBOL, Side.SELL, D(2), D(160_000), D(0), D(0), AT + 1, last=True)
         broker.trade_by_hand(one, told=False)
         # When money is to be deposited, or shares are to be given, the proceeds among them
-        for command in (Deposit(**GIVEN, amount=D(3_100_000)), shares()):
-            with pytest.raises(InputError, match="not everything that was executed at scripted is booked here"):
+        shown = "005930: 5 at scripted, 7 here: 0 of the strategies, 7 of EXTERNAL; nothing was booked. Ask again"
+        for command, said in (
+            (Deposit(**GIVEN, amount=D(3_100_000)), "not everything that was executed at scripted is booked here"),
+            (shares(), shown),
+        ):
+            with pytest.raises(InputError, match=said):
                 await handler.execute(command)
         assert stored(rig) == []
         # Then both are possible when it has

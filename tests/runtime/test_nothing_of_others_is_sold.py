@@ -14,7 +14,7 @@ from qts.errors import InputError
 from qts.execution.contracts import Fill
 from qts.market.contracts import Quote
 from qts.runtime.control.command_handler import CommandHandler
-from qts.runtime.control.commands import Adopt, Release, Stop
+from qts.runtime.control.commands import Adopt, Flatten, Release, Stop
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
@@ -22,7 +22,9 @@ from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
 from tests.runtime.test_account_opening import agreed
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["by hand", "buys", "sells", "adopts", "stop", "exit"]), st.integers(1, 9)),
+    st.tuples(
+        st.sampled_from(["by hand", "buys", "sells", "adopts", "stop", "exit", "flatten"]), st.integers(1, 9)
+    ),
     min_size=3,
     max_size=7,
 )
@@ -53,6 +55,8 @@ class Trial:
             self.rig.kernel.exits.request("scripted", SYMBOL, "a rule", at_ns)
         elif what == "stop":
             await self.handler.execute(Stop(operator="kim", reason="test", strategy="scripted"))
+        elif what == "flatten":
+            await self.flattens()
         else:
             strategy.wants(Side.BUY if what == "buys" else Side.SELL, qty=qty)
         for second in range(4):
@@ -63,6 +67,12 @@ class Trial:
             await self.handler.execute(Release(operator="kim", reason="test", strategy="scripted"))
         account = self.rig.kernel.shared.account
         assert (account.position(SYMBOL), account.external.qty(SYMBOL)) == (self.ours, self.theirs)
+
+    async def flattens(self) -> None:
+        try:
+            await self.handler.execute(Flatten(operator="kim", reason="test", name=SYMBOL))
+        except InputError:
+            assert not self.ours
 
     async def sees(self, now_ns: int) -> None:
         await self.rig.show(Quote(SYMBOL, now_ns, D(1_000), D(1_001), D(9_999), D(9_999)))

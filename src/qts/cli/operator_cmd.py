@@ -1,7 +1,7 @@
 """Commands to a running session: a command file in its data directory, and the wait for the answer.
 
-The base of ``qts safety release``, ``qts state override``, ``qts state clear-override``, ``qts config reload``,
-``qts adopt`` and ``qts capital``.
+The base of ``qts safety release``, ``qts flatten``, ``qts reconcile``, ``qts state override``, ``qts state
+clear-override``, ``qts config reload``, ``qts adopt`` and ``qts capital``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from qts.cli.session_choice import session_for
 
 if TYPE_CHECKING:
+    from qts.db.find_run import FoundRun
     from qts.runtime.control.commands import Command
 
 ANSWER_WITHIN = timedelta(seconds=5)
@@ -63,9 +64,8 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
         )
 
 
-def _send(args: argparse.Namespace) -> int:
-    from qts.clock import PacedClock, SystemClock, to_ns
-    from qts.db.find_run import run_in
+def given_to(args: argparse.Namespace) -> tuple[FoundRun, Path]:
+    """Write the command of ``args`` for its session; return the run and the path at which its answer appears."""
     from qts.runtime.control.command_files import encoded, write_command
 
     if args.operator is None:
@@ -73,7 +73,14 @@ def _send(args: argparse.Namespace) -> int:
     command = args.made_from(args)
     encoded(command)  # what is wrong with its words is said first, wherever it goes
     run = session_for(args.data_dir)
-    answer = write_command(run.directory, command)
+    return run, write_command(run.directory, command)
+
+
+def _send(args: argparse.Namespace) -> int:
+    from qts.clock import PacedClock, SystemClock, to_ns
+    from qts.db.find_run import run_in
+
+    run, answer = given_to(args)
     if args.data_dir is None:
         print(f"session in {run.directory}, pid {run.pid}")
     begun = SystemClock().now()

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qts.cli.answers import NOT_DONE, REFUSED, add_wait, print_session, print_unanswered, wait_for
 from qts.cli.operator_cmd import add_scope
 from qts.cli.session_choice import running_sessions, why_none_is_taken
 from qts.wording import counted
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from qts.runtime.control.commands import Answer, Stop
 
 WAIT_S = 30.0
-NOT_DONE, REFUSED = 1, 2
-_LOOK_EVERY_S = 0.02
 
 
 def add_parser(commands: Any) -> None:
@@ -60,23 +58,7 @@ def _common(parser: argparse.ArgumentParser, *, required: bool) -> None:
     )
     parser.add_argument("--operator", required=True, metavar="WHO", help="who gives the command; recorded")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
-    parser.add_argument(
-        "--wait",
-        type=_seconds,
-        default=WAIT_S,
-        metavar="S",
-        help=f"seconds to wait until it is done (default {WAIT_S:g})",
-    )
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
-    return value
+    add_wait(parser, WAIT_S)
 
 
 def _alias(args: argparse.Namespace) -> int:
@@ -114,7 +96,7 @@ def _stop(args: argparse.Namespace) -> int:
     if not run.live:
         print(f"no session runs in {run.directory}, so nothing trades there; --resume carries the stop out")
         return NOT_DONE
-    return _wait_and_print(run, answer, command, args.wait)
+    return _wait_and_print(run, answer, args.wait)
 
 
 def _by_signal(pid: int, command: Stop, error: Exception) -> int:
@@ -127,23 +109,10 @@ def _by_signal(pid: int, command: Stop, error: Exception) -> int:
     return NOT_DONE
 
 
-def _wait_and_print(run: FoundRun, path: Path, command: Stop, wait_s: float) -> int:
-    from qts.clock import NS_PER_S, PacedClock, SystemClock
-    from qts.db.find_run import run_in
-
-    clock = PacedClock(SystemClock().now())
-    until_ns = clock.time_ns() + round(wait_s * NS_PER_S)
-    answer = _read(path)
-    looked_ns, live = clock.time_ns(), True
-    while live and not _is_over(answer) and clock.time_ns() < until_ns:
-        clock.wait_until_ns(clock.time_ns() + round(_LOOK_EVERY_S * NS_PER_S), lambda: False)
-        answer = _read(path) or answer
-        if clock.time_ns() - looked_ns >= NS_PER_S:
-            looked_ns, live = clock.time_ns(), run_in(run.directory).live
+def _wait_and_print(run: FoundRun, path: Path, wait_s: float) -> int:
+    answer, live = wait_for(run, path, wait_s)
     if answer is None:
-        why = "the session has not answered yet" if live else "the session has ended before it answered"
-        print(f"{why}; the stop waits in {run.directory}")
-        return NOT_DONE
+        return print_unanswered(run, "stop", live=live)
     if not answer.done:
         print(answer.answer)
         return REFUSED
@@ -151,24 +120,8 @@ def _wait_and_print(run: FoundRun, path: Path, command: Stop, wait_s: float) -> 
     return 0 if answer.stop is not None and answer.stop.complete else NOT_DONE
 
 
-def _is_over(answer: Answer | None) -> bool:
-    return answer is not None and (not answer.done or (answer.stop is not None and answer.stop.complete))
-
-
-def _read(path: Path) -> Answer | None:
-    """Return the newest answer; None while there is none. The session replaces the file as a whole."""
-    import msgspec
-
-    from qts.runtime.control.commands import Answer
-
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Answer)
-    except FileNotFoundError:
-        return None
-
-
 def _print_answer(answer: Answer, run: FoundRun, *, waited_s: float, live: bool) -> None:
-    print(f"session in {run.directory}, pid {run.pid}" if run.pid is not None else f"session in {run.directory}")
+    print_session(run)
     print(answer.answer)
     if answer.stop is None:
         return

@@ -250,7 +250,7 @@ def decision_row(decision: Decision, *, with_levels: bool = False) -> DecisionRo
     approved, proposal = decision.approved, decision.proposal
     view = msgspec.structs.asdict(proposal.view)
     view.pop("instrument")
-    for why in ("stopped", "in_doubt", "tag_in_use", "warming", "store_behind", "not_compared"):
+    for why in ("stopped", "in_doubt", "tag_in_use", "warming", "store_behind", "not_compared", "flattened"):
         if not view[why]:
             del view[why]  # an exit may leave all the same
     inputs = {

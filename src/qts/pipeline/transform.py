@@ -65,6 +65,7 @@ class Transform:
         warming: Callable[[str, str], str],
         store_behind: Callable[[], str] = lambda: "",
         not_compared: Callable[[], str] = lambda: "",
+        flattened: Callable[[str, str], str] = lambda strategy, symbol: "",
         order_ids: IdSource,
         config: PipelineConfig,
         caps_cost: bool,
@@ -83,6 +84,7 @@ class Transform:
         self._warming = warming
         self._store_behind = store_behind
         self._not_compared = not_compared
+        self._flattened = flattened
         self._ids = order_ids
         self._config = config
         self._caps_cost = caps_cost
@@ -140,6 +142,7 @@ class Transform:
             in_doubt=in_doubt,
             store_behind=self._store_behind(),
             not_compared=self._not_compared(),
+            flattened=self._flattened(signal.strategy, symbol) if side is Side.SELL else "",
             tag_in_use=bool(facts.intent.tag) and orders.has_tag(signal.strategy, facts.intent.tag),
         )
 

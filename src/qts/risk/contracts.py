@@ -163,6 +163,7 @@ class AccountView(msgspec.Struct, frozen=True):
     ``store_behind``: why the server that follows the book counts as away or behind, in words, where orders wait for
     it; "" when it does not, or none has to.
     ``not_compared``: why the broker's books may show what ours lack, in words; "" when they were compared.
+    ``flattened``: why an operator's command sells a quantity of that holding, in words; "" when none does.
     ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
     the last that was, and ``price_ts_ns`` its time.
     """
@@ -203,6 +204,7 @@ class AccountView(msgspec.Struct, frozen=True):
     tag_in_use: bool = False
     store_behind: str = ""
     not_compared: str = ""
+    flattened: str = ""
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

@@ -331,6 +331,14 @@ def forced_out(case: Case) -> Refused | None:
     return _refuse(case, Refusal.CONFLICTING_SIGNALS, detail, "GR030")
 
 
+def being_flattened(case: Case) -> Refused | None:
+    """Refuse the strategy's own exits while an operator's command sells its holding: both would sell the same."""
+    if not case.view.flattened:
+        return None
+    detail = f"{case.request.symbol} of {case.request.strategy} is being sold: {case.view.flattened}"
+    return _refuse(case, Refusal.CONFLICTING_SIGNALS, detail, "GR030")
+
+
 def order_rate(case: Case) -> Refused | None:
     """Refuse an order beyond the rate of all orders."""
     return _too_fast(case, case.config.order_rate_per_second)
@@ -528,6 +536,7 @@ EXIT_RULES: Final[tuple[Rule, ...]] = (
     duplicate_intent,
     tag_in_use,
     forced_out,
+    being_flattened,
     rejected_just_now,
     order_rate,
 )

@@ -16,6 +16,7 @@ from qts.market.series.history import RowHistory
 from qts.runtime.checks.auditor import Auditor
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.risk_monitor import RiskMonitor
+from qts.runtime.control.flattens import Flattens
 from qts.runtime.control.stops import Stops
 from qts.runtime.due_work import DueWork
 from qts.runtime.intake import Intake
@@ -108,6 +109,7 @@ class Components:
     watch: StrategyWatch | None
     """The watch over strategies; None where limits are off."""
     stops: Stops
+    flattens: Flattens
     auditor: Auditor
     schedule: Schedule
     checkpoints: Checkpoints

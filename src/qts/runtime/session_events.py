@@ -18,6 +18,7 @@ from qts.runtime.due_work import DueWork
 from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.orders.execution_reports import ExecutionReportHandler, event_type_of
 from qts.runtime.orders.exit_requests import ExitRequests
+from qts.runtime.orders.flattenings import Flattenings
 from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.persistence.history_rows import safety_row, safety_text, state_row
 from qts.runtime.session.capital_transfers import CapitalTransfers
@@ -90,13 +91,21 @@ class OrderCounts:
 class ExitWakeUp:
     """A listener that passes order events to the forced exits, and requests due work when one can continue."""
 
-    def __init__(self, exits: ForcedExits, forced_exit_reasons: dict[tuple[str, str], str], due: DueWork) -> None:
+    def __init__(
+        self,
+        exits: ForcedExits,
+        forced_exit_reasons: dict[tuple[str, str], str],
+        flattenings: Flattenings,
+        due: DueWork,
+    ) -> None:
         self._exits = exits
         self._leaving = forced_exit_reasons
+        self._flattenings = flattenings
         self._due = due
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Continue a forced exit if the fill allows it."""
+        self._flattenings.on_fill(fill, order)
         self._continue_exit(order)
 
     def on_sent(self, request: OrderRequest) -> None:
@@ -109,7 +118,8 @@ class ExitWakeUp:
         self._continue_exit(order)
 
     def _continue_exit(self, order: Order) -> None:
-        if (self._leaving or order.state is OrderState.FILLED_LATE) and self._exits.on_order_update(order):
+        is_any = self._leaving or len(self._flattenings) or order.state is OrderState.FILLED_LATE
+        if is_any and self._exits.on_order_update(order):
             self._due.pending = True
 
 

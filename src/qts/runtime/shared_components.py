@@ -23,6 +23,7 @@ from qts.runtime.metrics.account_metrics import MetricsSource
 from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource
+from qts.runtime.orders.flattenings import Flattenings
 from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.store_writer import StoreWriter
 from qts.runtime.recording.recording_view import RecordingView
@@ -71,6 +72,8 @@ class SharedComponents:
     extremes: Extremes
     forced_exit_reasons: dict[tuple[str, str], str]
     """Reason of each open forced exit, by (strategy, symbol)."""
+    flattenings: Flattenings
+    """What is left to sell of holdings that an operator wants flat."""
     stops: ScopedStops
     """Strategies, symbols and pools that an operator has stopped."""
     kill: KillSwitch

@@ -18,6 +18,7 @@ from qts.money import ZERO, floor_to, is_bounded, is_multiple, minus, negated, p
 from qts.runtime.control.commands import Adopt, Answer, Deposit, Withdraw, name_of
 from qts.runtime.kernel import Kernel
 from qts.runtime.metrics.capital_move import CapitalMove
+from qts.runtime.orders.book_differences import share_difference
 from qts.runtime.orders.broker_books import BrokerBooks, read_books, settled_cash
 
 CapitalCommand = Adopt | Deposit | Withdraw
@@ -43,7 +44,7 @@ class CapitalCommands:
             return Answer(done=True, answer=f"this {name_of(command)} was booked before; it is booked once")
         if not isinstance(command, Adopt):
             positive_quanta(command.amount, self._account.quantum, name_of(command))
-        books = await self._broker_books()
+        books = await self._broker_books(command)
         if not self._shared.safety.is_trading_allowed and not (isinstance(command, Deposit) and self._lacks_money):
             state = self._shared.safety.current_state.value
             raise InputError(f"safety is {state}: no capital moves before it is released; nothing was booked")
@@ -61,14 +62,23 @@ class CapitalCommands:
         kind = BookingKind.WITHDRAWAL if isinstance(command, Withdraw) else BookingKind.DEPOSIT
         return self._account.has_noted(kind, BookingNote(command.id, 0, "", ""))
 
-    async def _broker_books(self) -> BrokerBooks | None:
-        """Return the books of a real broker, which are ours; None at a simulated one.
+    async def _broker_books(self, command: CapitalCommand) -> BrokerBooks | None:
+        """Return the books of a real broker as it shows them now, which are ours; None at a simulated one.
 
-        Raises InputError when they are not ours: news of executions is missing here, or waits to be booked.
+        Raises InputError when they are not ours: news of executions is missing here, or waits to be booked; and for
+        shares to adopt that the broker does not show.
         """
         if self._kernel.venue.is_simulated:
             return None
         books = await read_books(self._kernel.broker, self._kernel.execution_reports.numbers.listed)
+        if isinstance(command, Adopt):
+            name = self._kernel.broker.name
+            differs = share_difference(books, name, self._account, command.symbol)
+            if differs:
+                raise InputError(
+                    f"{differs}; nothing was booked. Ask again when {name} shows what is booked here; "
+                    "'qts reconcile' compares the books"
+                )
         if not books.are_in(self._account) or self._kernel.dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL):
             raise InputError(
                 f"not everything that was executed at {self._kernel.broker.name} is booked here: nothing was "
@@ -121,8 +131,9 @@ class CapitalCommands:
         stop = p.stops.covering(name, symbol, pool.value)
         if stop is not None:
             raise InputError(f"{stop}; no shares come there before it is released")
-        if (name, symbol) in p.forced_exit_reasons:
-            raise InputError(f"{name} is selling all its {symbol}: {p.forced_exit_reasons[name, symbol]}")
+        selling = p.forced_exit_reasons.get((name, symbol)) or p.flattenings.reason_of(name, symbol)
+        if selling:
+            raise InputError(f"{name} is selling all its {symbol}: {selling}")
         return pool
 
     def _qty_of(self, command: Adopt) -> Decimal:

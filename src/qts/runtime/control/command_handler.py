@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from qts.errors import InputError, StorageError
+from qts.runtime.control.book_comparison import BookComparison
 from qts.runtime.control.capital_commands import CapitalCommands
 from qts.runtime.control.commands import (
     Adopt,
@@ -13,11 +14,13 @@ from qts.runtime.control.commands import (
     ClearOverride,
     Command,
     Deposit,
+    Flatten,
     Override,
+    Progress,
+    Reconcile,
     Release,
     Reload,
     Stop,
-    StopReport,
     Withdraw,
 )
 from qts.runtime.control.config_reload import ConfigReloader
@@ -43,7 +46,9 @@ class CommandHandler:
         self._capital = CapitalCommands(kernel)
         self._begun: dict[int, tuple[Stop, StopProgress]] = {}
         """Stops that were sent and not yet executed, by the identity of their command object."""
-        self._last: tuple[Stop, StopProgress] | None = None
+        self._comparison = BookComparison(kernel)
+        self._last: tuple[Command, Callable[[], Progress | None]] | None = None
+        """The command executed last that goes on behind its answer, and what reports its progress."""
 
     async def execute(self, command: Command) -> Answer:
         """Execute ``command`` and return its answer; ``done`` False is a refusal by the rules.
@@ -57,6 +62,14 @@ class CommandHandler:
                 return await self._stop(command)
             case Release():
                 return await self._release(command)
+            case Flatten():
+                answer, flattening = await self._kernel.components.flattens.execute(command)
+                self._last = command, flattening.report
+                return answer
+            case Reconcile():
+                comparing = await self._comparison.begin(command)
+                self._last = command, comparing.report
+                return comparing.answer()
             case Override():
                 return self._override(command)
             case ClearOverride():
@@ -76,22 +89,19 @@ class CommandHandler:
         """
         self._begun[id(command)] = command, self._kernel.stops.begin(command)
 
-    def progress_of(self, command: Command) -> Callable[[], StopReport | None] | None:
-        """Return a callable that reports the progress of ``command``, which was executed last; None for no stop.
+    def progress_of(self, command: Command) -> Callable[[], Progress | None] | None:
+        """Return a callable that reports the progress of ``command``, which was executed last.
 
-        The callable returns None after the stop was released.
+        None for a command without progress. The callable returns None after a stop was released.
         """
-        if self._last is None or self._last[0] is not command:
-            return None
-        progress = self._last[1]
-        return lambda: None if progress.is_over else progress.report()
+        return self._last[1] if self._last is not None and self._last[0] is command else None
 
     async def _stop(self, command: Stop) -> Answer:
         """Send a stop if that is not done yet, and store a checkpoint; it stays in force when the store fails."""
         if id(command) not in self._begun:
             self.begin(command)
-        self._last = self._begun.pop(id(command))
-        progress = self._last[1]
+        progress = self._begun.pop(id(command))[1]
+        self._last = command, lambda: None if progress.is_over else progress.report()
         unwritten = ""
         try:
             await self._kernel.shared.record.checkpoint()

@@ -54,6 +54,21 @@ class Release(_Scoped, frozen=True, forbid_unknown_fields=True, kw_only=True, ta
     """A release of the lockdown, or of the stop of exactly the part that is named."""
 
 
+class Flatten(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="flatten"):
+    """A sale of what the strategies hold of a symbol, or in a pool; nothing is stopped, and no entry is cancelled.
+
+    ``symbol`` or ``pool`` names it, or ``name``, which is either of them.
+    """
+
+    name: Name = ""
+    symbol: Name = ""
+    pool: Name = ""
+
+
+class Reconcile(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="reconcile"):
+    """A comparison of the broker's books with ours, now; what they show and ours lack is booked."""
+
+
 class Override(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="override"):
     """An override of the operating state: ``state`` is its name, ``days`` how long it lasts, at most 7."""
 
@@ -100,7 +115,7 @@ class Withdraw(_Capital, frozen=True, forbid_unknown_fields=True, kw_only=True, 
     amount: Decimal
 
 
-Command = Stop | Release | Override | ClearOverride | Reload | Adopt | Deposit | Withdraw
+Command = Stop | Release | Flatten | Reconcile | Override | ClearOverride | Reload | Adopt | Deposit | Withdraw
 
 _FIELD_DEFAULTS: Final[dict[str, Any]] = {
     "liquidate": True,
@@ -153,12 +168,76 @@ class StopReport(msgspec.Struct, frozen=True):
     complete: bool
 
 
+class FlattenedHolding(msgspec.Struct, frozen=True):
+    """The progress of one holding: quantities in shares or contracts, as text.
+
+    ``asked``: what was held when the command was executed, ``sold`` what has been sold of it since, ``left`` what
+    is still to be sold. ``held``: what is held now, with what was bought since. ``why``: what it waits for, in
+    words; "" for nothing.
+    """
+
+    strategy: str
+    pool: str
+    symbol: str
+    asked: str
+    sold: str
+    left: str
+    held: str
+    why: str
+
+
+class FlattenReport(msgspec.Struct, frozen=True):
+    """The progress of a flattening. ``complete``: nothing more is sold by it."""
+
+    holdings: tuple[FlattenedHolding, ...]
+    complete: bool
+
+    @property
+    def is_flat(self) -> bool:
+        """Return whether everything was sold that it asked for."""
+        return all(one.left == "0" for one in self.holdings)
+
+
+class ReconcileReport(msgspec.Struct, frozen=True):
+    """The outcome of a comparison of the broker's books with ours, as sentences.
+
+    ``compared``: what was looked at; ``booked``: what was found at the broker and taken over here; ``differs``:
+    what differs at the end; ``problem``: why the books could not be compared, "" when they were. ``complete``: the
+    comparison is over.
+    """
+
+    compared: tuple[str, ...] = ()
+    booked: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
+    problem: str = ""
+    complete: bool = False
+
+
+Progress = StopReport | FlattenReport | ReconcileReport
+"""What a command is doing that goes on behind its first answer."""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to a command: ``done`` False is a refusal, ``answer`` a sentence for people.
 
-    ``stop``: the progress of a Stop, None for all other commands.
+    ``stop``, ``flatten``, ``reconcile``: the progress of a command of that kind, None for all others.
     """
 
     done: bool
     answer: str
     stop: StopReport | None = None
+    flatten: FlattenReport | None = None
+    reconcile: ReconcileReport | None = None
+
+    @property
+    def progress(self) -> Progress | None:
+        """Return the progress of its command; None for a command that has none."""
+        return self.stop or self.flatten or self.reconcile
+
+    def with_progress(self, now: Progress) -> Answer:
+        """Return the answer with the progress as it is now."""
+        if isinstance(now, StopReport):
+            return msgspec.structs.replace(self, stop=now)
+        if isinstance(now, FlattenReport):
+            return msgspec.structs.replace(self, flatten=now)
+        return msgspec.structs.replace(self, reconcile=now)

@@ -20,7 +20,7 @@ import msgspec
 from qts.errors import QtsError, StorageError
 from qts.files import in_place_opener
 from qts.runtime.control.command_files import ANSWER_SUFFIX, COMMAND_SUFFIX, DIRECTORY
-from qts.runtime.control.commands import Answer, Command, Stop, StopReport, command_from
+from qts.runtime.control.commands import Answer, Command, Progress, Stop, command_from
 from qts.runtime.control.kill_switch import STOP_FILES, is_stop, stop_files_in
 from qts.runtime.drivers.descriptors import SpareDescriptor
 
@@ -40,7 +40,7 @@ _KINDS: Final = (
 
 Execute = Callable[[Command], Awaitable[Answer]]
 RecordAnswer = Callable[[Command | None, Answer], None]
-Report = Callable[[], StopReport | None]
+Report = Callable[[], Progress | None]
 ProgressOf = Callable[[Command], Report | None]
 Begin = Callable[[Stop], object]
 OnTrouble = Callable[[str], None]
@@ -49,7 +49,7 @@ _Identity = tuple[int, int]
 
 
 class _PendingAnswer:
-    """An answer that is written again: it could not be written yet, or reports the progress of a stop."""
+    """An answer that is written again: it could not be written yet, or reports the progress of a command."""
 
     __slots__ = ("answer", "is_written", "report")
 
@@ -78,9 +78,9 @@ class OperatorInbox:
     ``execute`` raises QtsError for a refusal. ``note`` records each command and its answer, before the answer is
     written. The newest hundred answers are kept. ``on_trouble`` is called once when commands cannot be read as they
     should, and with "" when they can be read again. ``progress_of`` returns a callable that reports the progress of
-    a stop just executed: its answer is rewritten when that changes, until the report is complete or None. ``begin``
-    takes each stop before it is executed, as soon as it is found: it must not wait, and may raise QtsError as
-    ``execute`` does.
+    a command just executed: its answer is rewritten when that changes, until the report is complete or None.
+    ``begin`` takes each stop before it is executed, as soon as it is found: it must not wait, and may raise
+    QtsError as ``execute`` does.
     """
 
     def __init__(
@@ -203,9 +203,9 @@ class OperatorInbox:
         """Write again the answers that have changed and those that could not be written before."""
         for path, pending in list(self._pending_answers.items()):
             now = None if pending.report is None else pending.report()
-            if not pending.is_written or (now is not None and now != pending.answer.stop):
+            if not pending.is_written or (now is not None and now != pending.answer.progress):
                 if now is not None:
-                    pending.answer = msgspec.structs.replace(pending.answer, stop=now)
+                    pending.answer = pending.answer.with_progress(now)
                 pending.is_written = False
                 try:
                     self._with_spare(partial(_write_answer, path, pending.answer))

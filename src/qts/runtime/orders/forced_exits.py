@@ -5,13 +5,16 @@ rejection (closed market, halted symbol) does not end them. The strategy's own o
 buy would add to the holding, a sell with a limit or a trigger may reserve its shares indefinitely. Those shares are
 sold once the broker has confirmed the cancel, never before, so that nothing is sold twice.
 
+An operator's flattening (:mod:`qts.runtime.orders.flattenings`) is an exit of a quantity: it takes out the
+strategy's sells that wait, never its buys, and ends when so much is sold. An exit of the whole takes its place.
+
 A stop or take of a position that was reached (:mod:`qts.runtime.orders.position_triggers`) is such an exit as well.
 Where it was reached inside a bar, its first order executes in that bar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, TypeGuard
@@ -21,8 +24,10 @@ from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
+from qts.money import minus
 from qts.pipeline.contracts import Outcome
-from qts.risk.contracts import Refusal, Refused
+from qts.risk.contracts import OrderRequest, Refusal, Refused
+from qts.runtime.orders.flattenings import Flattenings
 from qts.strategy.contracts import Intent, Side, Signal
 
 MakeSignal = Callable[[str, Intent, int | None], Signal]
@@ -47,7 +52,8 @@ class InBar(NamedTuple):
 class ForcedExits:
     """The holdings that must be sold, the reasons, and the moment of the next attempt.
 
-    ``requested`` maps (strategy, symbol) to the reason; the risk gate reads it, only this class changes it.
+    ``requested`` maps (strategy, symbol) to the reason; the risk gate reads it, only this class changes it, and
+    ``flattenings`` as well: what is left to sell of holdings that are not sold as a whole.
     ``withdraw`` ends an order whose intent is still being written. ``limits_retry_s``: seconds until an exit that
     the gateway has refused at once, by a limit, is tried again. ``due_ns`` is the moment of the next attempt, ns
     of the session's clock. Used on the loop's thread only.
@@ -63,6 +69,7 @@ class ForcedExits:
         run: RunSignal,
         withdraw: Withdraw,
         requested: dict[tuple[str, str], str],
+        flattenings: Flattenings,
         retry_s: int,
         limits_retry_s: int,
     ) -> None:
@@ -79,6 +86,7 @@ class ForcedExits:
         self._in_the_way: set[str] = set()
         """Entries that an exit would meet; it goes on when they have ended."""
         self._requested = requested
+        self._flattenings = flattenings
         self._ended: dict[tuple[str, str], tuple[str, int]] = {}  # ended exits: reason, and when
         self._by_operator: set[tuple[str, str]] = set()  # exits requested by an operator, open or ended
         self._pending_cancels: dict[str, str] = {}  # orders whose cancel is not accepted yet: reason
@@ -110,6 +118,20 @@ class ForcedExits:
         elif key not in self._requested:
             self._by_operator.add(key)
         self._requested.setdefault(key, reason)
+        self._flattenings.end(strategy, symbol)
+        self.due_ns = min(self.due_ns, now_ns)
+
+    def flatten(self, strategy: str, symbol: str, qty: Decimal, reason: str) -> None:
+        """Request that ``qty``, all that is held now, be sold once :meth:`begin_flattening` is called.
+
+        Does nothing where an exit of the whole holding is open.
+        """
+        if (strategy, symbol) not in self._requested:
+            self._flattenings.put(strategy, symbol, qty, reason)
+
+    def begin_flattening(self, keys: Iterable[tuple[str, str]], now_ns: int) -> None:
+        """Let what :meth:`flatten` has requested for ``keys`` be sold from ``now_ns`` on: it is on disk."""
+        self._flattenings.begin(keys)
         self.due_ns = min(self.due_ns, now_ns)
 
     def withdraw_requests(self, covers: Callable[[str, str], bool]) -> None:
@@ -119,6 +141,13 @@ class ForcedExits:
             self._requested.pop(key, None)
             self._in_bar.pop(key, None)
             self._ended.pop(key, None)
+        self._flattenings.withdraw(covers)
+
+    def on_sent_before(self, request: OrderRequest, now_ns: int) -> None:
+        """Continue the exit of which ``request`` was sent before a restart, and that no checkpoint has."""
+        one = self._flattenings.get(request.strategy, request.symbol)
+        if one is None or one.reason != request.reason:
+            self.request(request.strategy, request.symbol, request.reason, now_ns)
 
     def is_requested(self, strategy: str, symbol: str) -> bool:
         """Return whether an exit of the strategy in the symbol is open."""
@@ -160,7 +189,7 @@ class ForcedExits:
             reason, ended_ns = self._ended[key]
             if order.ts_intent_ns <= ended_ns:
                 self._requested[key] = reason
-        if key not in self._requested or order.state not in FINAL_STATES:
+        if not self._is_leaving(key) or order.state not in FINAL_STATES:
             return False
         if (
             order.forced
@@ -179,6 +208,7 @@ class ForcedExits:
         """
         reason = self._pending_cancels.get(order.client_order_id)
         if order.state is OrderState.NOT_SENT and order.forced:
+            self._flattenings.on_unsent(order)
             if self._attempting == (order.strategy, order.symbol):  # refused at once: it would be again
                 self.due_ns = min(self.due_ns, now_ns + self._limits_retry_ns)
                 return False
@@ -188,7 +218,7 @@ class ForcedExits:
             return False
         if reason is not None and self._end_order(order, now_ns, reason):
             self._pending_cancels.pop(order.client_order_id, None)
-        if reason is None and not ((order.strategy, order.symbol) in self._requested and _blocks_exit(order)):
+        if reason is None and not (self._is_leaving((order.strategy, order.symbol)) and self._blocks(order)):
             return False
         self.due_ns = min(self.due_ns, now_ns)
         return True
@@ -205,8 +235,10 @@ class ForcedExits:
         self._waits_for_fate = False
         for strategy, symbol in list(self._requested):
             await self.attempt(strategy, symbol, now_ns)
+        for strategy, symbol in self._flattenings.begun():
+            await self._attempt_flattening(strategy, symbol, now_ns)
         self._sender.let_exits_wait(self._waits_for_fate)
-        if not self._requested:
+        if not self._requested and not self._flattenings.begun():
             self._in_the_way.clear()
             if not self._pending_cancels:
                 self.due_ns = _NEVER
@@ -219,11 +251,7 @@ class ForcedExits:
         self.end_blocking_orders(strategy, symbol, now_ns)
         holding = self._account.holding(strategy, symbol)
         if holding > self._orders.working_sells(strategy, symbol):
-            self._attempting = strategy, symbol
-            try:
-                outcome = await self._run(self._signal(strategy, symbol, reason))
-            finally:
-                self._attempting = None
+            outcome = await self._sell(strategy, symbol, reason)
             if not isinstance(outcome, Refused):
                 return True
             self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
@@ -233,6 +261,33 @@ class ForcedExits:
             self._in_bar.pop((strategy, symbol), None)
             self._ended[strategy, symbol] = reason, now_ns
         return False
+
+    async def _sell(self, strategy: str, symbol: str, reason: str, qty: Decimal | None = None) -> Outcome:
+        """Decide and send the next order of an exit, for ``qty`` (None: all that is free)."""
+        self._attempting = strategy, symbol
+        try:
+            return await self._run(self._signal(strategy, symbol, reason, qty))
+        finally:
+            self._attempting = None
+
+    async def _attempt_flattening(self, strategy: str, symbol: str, now_ns: int) -> None:
+        """Make one attempt at a flattening, if it is open: take out what reserves its shares, sell what is free."""
+        one = self._flattenings.get(strategy, symbol)
+        if one is None:  # withdrawn while an earlier order was written
+            return
+        for order in self._orders.of(strategy, symbol):
+            if self._blocks(order):
+                self._end_order(order, now_ns, one.reason)
+        left = min(one.left, self._account.holding(strategy, symbol))
+        free = minus(left, self._orders.working_sells(strategy, symbol))
+        if free > 0:
+            one.why = ""
+            outcome = await self._sell(strategy, symbol, one.reason, free)
+            if isinstance(outcome, Refused):
+                one.why = outcome.detail
+                self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
+        elif left <= 0:
+            self._flattenings.end(strategy, symbol)
 
     def end_blocking_orders(self, strategy: str, symbol: str, now_ns: int, *, all_own: bool = False) -> None:
         """Cancel the strategy's orders that keep an open exit from selling: its buys, its sells that wait.
@@ -246,13 +301,27 @@ class ForcedExits:
             if _blocks_exit(order) or (all_own and not order.forced):
                 self._end_order(order, now_ns, reason)
 
-    def _signal(self, strategy: str, symbol: str, reason: str) -> Signal:
-        """Return the signal of the next order of an exit; only the first may be one inside a bar."""
+    def _is_leaving(self, key: tuple[str, str]) -> bool:
+        return key in self._requested or self._flattenings.get(*key) is not None
+
+    def _blocks(self, order: Order) -> bool:
+        """Return whether an order keeps the open exit of its holding from selling; a buy is no matter of a
+        flattening."""
+        if (order.strategy, order.symbol) not in self._requested and order.side is Side.BUY:
+            return False
+        return _blocks_exit(order)
+
+    def _signal(self, strategy: str, symbol: str, reason: str, qty: Decimal | None = None) -> Signal:
+        """Return the signal of the next order of an exit, for ``qty``; only the first may be one inside a bar.
+
+        ``qty`` None: for all that is free.
+        """
         in_bar = self._in_bar.pop((strategy, symbol), None)
         intent = Intent(
             symbol=symbol,
             side=Side.SELL,
             confidence=1.0,
+            qty=qty,
             reason=reason,
             limit=in_bar.level if in_bar is not None and in_bar.is_take else None,
             trigger=in_bar.level if in_bar is not None and not in_bar.is_take else None,
@@ -289,6 +358,7 @@ class ForcedExits:
         return {
             **({"in_bars": in_bars} if in_bars else {}),
             **({"in_the_way": sorted(self._in_the_way)} if self._in_the_way else {}),
+            **({"flattenings": self._flattenings.export_state()} if len(self._flattenings) else {}),
             "wanted": requested,
             "ordered": ordered,
             "done": done,
@@ -308,7 +378,8 @@ class ForcedExits:
         }
         self._in_the_way = set(saved.get("in_the_way", ()))
         self._pending_cancels = dict(saved["unwanted"])
-        self.due_ns = saved["due_ns"]
+        self._flattenings.import_state(saved.get("flattenings", ()))
+        self.due_ns = 0 if len(self._flattenings) else saved["due_ns"]
 
 
 def _blocks_exit(order: Order) -> bool:

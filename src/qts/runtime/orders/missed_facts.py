@@ -82,7 +82,7 @@ class MissedFacts:
         self._auditor.note_stored(sent.order)
         self._news.on_accepted(request)
         if request.forced:  # what is left of the holding has to be sold as well
-            self._exits.request(request.strategy, request.symbol, request.reason, now_ns)
+            self._exits.on_sent_before(request, now_ns)
 
     def _tell_filled(self, filled: Filled) -> None:
         order = filled.order

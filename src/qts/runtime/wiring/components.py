@@ -20,7 +20,7 @@ from qts.execution.contracts import Order, VenueRef
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds, id_prefixes, seeded
 from qts.ledger.contracts import ActionRow
-from qts.market.actions import CorporateAction, actions_of
+from qts.market.actions import CorporateAction, Split, actions_of
 from qts.market.contracts import (
     Feed,
     LiveFeed,
@@ -34,6 +34,7 @@ from qts.runtime.checks.auditor import Auditor
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.risk_monitor import RiskMonitor
 from qts.runtime.components import Components
+from qts.runtime.control.flattens import Flattens
 from qts.runtime.control.stops import Stops
 from qts.runtime.due_work import DueWork
 from qts.runtime.intake import Intake
@@ -350,6 +351,7 @@ def _make_components(
         run=decisions.decide,
         withdraw=unresolved.withdraw,
         requested=p.forced_exit_reasons,
+        flattenings=p.flattenings,
         retry_s=p.config.pipeline.forced_exit_retry_s,
         limits_retry_s=p.config.broker.limits.exit_collar_step_s,
     )
@@ -383,11 +385,15 @@ def _make_components(
     def on_action(action: CorporateAction, now_ns: int) -> None:
         triggers.on_action(action, now_ns)
         targets.on_action(action, now_ns)
+        if isinstance(action, Split):
+            p.flattenings.on_split(action, p.feed.instruments[action.symbol].lot)
 
     def on_absent(order: Order) -> None:
         news.on_ended(order)
         triggers.on_ended(order)
         targets.on_ended(order)
+        if exits.on_answer(order, p.clock.time_ns()):  # one that never left is sold again
+            due.pending = True
 
     exit_requests = ExitRequests(p, exits, strategies)
     faults = StrategyFaults(
@@ -495,6 +501,7 @@ def _make_components(
         evaluation=StateEvaluation(p, base.counters, say),
         watch=watch,
         stops=stops,
+        flattens=Flattens(p, exits, pools, due.look_again),
         auditor=auditor,
         opening=AccountOpening(p, broker, venue, listed=numbers.listed, on_booking=listeners.on_booking, log=say),
         actions=corporate_actions,
@@ -640,8 +647,8 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     """Connect the listeners; they are called in the order of registration."""
     p, say = c.shared, c.notices.say
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
-    wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
-    fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
+    wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, p.flattenings, c.due), OrderLog(say)
+    fills = (counts, c.trades, c.stops, c.flattens, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
     charges = () if c.venue.is_simulated else (c.charges,)  # a fill of a simulated venue has its exact charges
     watches = () if c.watch is None else (c.watch,)
     c.listeners.fills = (*fills, *charges, *watches)

@@ -59,6 +59,7 @@ def make_pipeline(
             warming=warming,
             store_behind=shared.servers.why_behind,
             not_compared=not_compared,
+            flattened=shared.flattenings.reason_of,
             in_doubt=shared.price_bands.doubt_reason,
             order_ids=ids["o"],
             rejects=shared.rejects,

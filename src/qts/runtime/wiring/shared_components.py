@@ -32,6 +32,7 @@ from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.metrics.index_metrics import IndexMetrics
 from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource, volatility_source
+from qts.runtime.orders.flattenings import Flattenings
 from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.store_writer import GroupCommitWriter, InlineWriter
 from qts.runtime.session.capital_transfers import pool_targets
@@ -106,6 +107,7 @@ def make_shared_components(
         cache=cache,
         extremes=extremes,
         forced_exit_reasons={},
+        flattenings=Flattenings(),
         stops=ScopedStops(),
         kill=KillSwitch(),
         rejects=Rejects(),

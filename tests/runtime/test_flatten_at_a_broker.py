@@ -1,0 +1,132 @@
+"""A flattening at a real broker whose answers are late, unknown or lost, and whose session is killed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal as D
+from pathlib import Path
+
+from qts.execution.contracts import AckStatus
+from qts.market.contracts import Quote
+from qts.runtime.control.command_handler import CommandHandler
+from qts.runtime.control.commands import Flatten, FlattenReport
+from qts.strategy.contracts import Side
+from tests.broker.scripted import ScriptedBroker
+from tests.runtime.live_rig import LiveRig, live
+from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
+
+SECOND = 1_000_000_000
+ASKED = Flatten(operator="kim", reason="drill", name=SYMBOL)
+
+
+def quote(second: float) -> Quote:
+    return Quote(SYMBOL, kst(10, 0, second), D(1_000), D(1_001), D(9_999), D(9_999))
+
+
+@asynccontextmanager
+async def session(directory: Path, broker: ScriptedBroker) -> AsyncIterator[tuple[LiveRig, ScriptedStrategy]]:
+    scripted = ScriptedStrategy("one")
+    async with live(directory, strategies=[scripted], settings={}, broker=broker) as rig:
+        yield rig, scripted
+
+
+async def with_ten_and_a_bid(rig: LiveRig, scripted: ScriptedStrategy, broker: ScriptedBroker) -> str:
+    """Let the strategy hold ten shares and bid for five more; return the id of the bid."""
+    scripted.wants(Side.BUY, qty=10)
+    await rig.show(quote(0))
+    broker.fill(broker.placed[0].request.client_order_id, 10, 1_001, kst(10, 0, 0.5))
+    await rig.show(quote(1))
+    scripted.wants(Side.BUY, qty=5, limit=990)
+    await rig.show(quote(2))
+    return broker.placed[1].request.client_order_id
+
+
+def held(rig: LiveRig) -> D:
+    return rig.kernel.shared.account.holding("one", SYMBOL)
+
+
+async def test_a_kill_behind_the_order_neither_doubles_nor_widens_it(tmp_path: Path) -> None:
+    # Given a sale of ten that is at the broker, with four of them executed, a bid, and a session that is killed
+    broker = ScriptedBroker()
+    async with session(tmp_path, broker) as (rig, scripted):
+        bid = await with_ten_and_a_bid(rig, scripted, broker)
+        await CommandHandler(rig.kernel).execute(ASKED)
+        await rig.show(quote(3))
+        (sale,) = [one.request for one in broker.placed if one.request.side is Side.SELL]
+        assert (sale.qty, sale.forced, sale.reason) == (10, True, "flatten symbol 005930 by kim: drill")
+        broker.fill(sale.client_order_id, 4, 1_000, kst(10, 0, 3.5))
+        await rig.drain()
+    # When it is resumed, the bid is executed, and the rest of the sale as well
+    async with session(tmp_path, broker) as (rig, scripted):
+        left = rig.kernel.shared.flattenings.get("one", SYMBOL)
+        assert left is not None
+        assert left.left == 6
+        assert held(rig) == 6
+        await rig.show(quote(20))
+        broker.fill(bid, 5, 990, kst(10, 0, 20.5))
+        await rig.drain()
+        broker.fill(sale.client_order_id, 6, 1_000, kst(10, 0, 21))
+        await rig.show(quote(40), quote(60))
+        # Then no other sale was sent, no cancel, and the five are there
+        assert [one.request.qty for one in broker.placed if one.request.side is Side.SELL] == [10]
+        assert (broker.cancels, held(rig)) == ([], 5)
+        assert len(rig.kernel.shared.flattenings) == 0
+        assert rig.kernel.shared.forced_exit_reasons == {}
+
+
+async def test_while_a_sales_fate_is_unknown_it_waits_and_says_so(tmp_path: Path) -> None:
+    # Given a sale whose answer says nothing, at a broker that cannot be asked
+    broker = ScriptedBroker()
+    async with session(tmp_path, broker) as (rig, scripted):
+        await with_ten_and_a_bid(rig, scripted, broker)
+        broker.answers.append(AckStatus.UNKNOWN)
+        broker.receives = False
+        handler = CommandHandler(rig.kernel)
+        await handler.execute(ASKED)
+        progress = handler.progress_of(ASKED)
+        assert progress is not None
+        broker.before_answer = lambda approved: setattr(broker, "is_up", False)
+        await rig.show(quote(3))
+        # Then nothing else is sold, and the report names the order
+        await rig.show(quote(20), quote(40))
+        report = progress()
+        assert isinstance(report, FlattenReport)
+        sale = broker.placed[-1].request.client_order_id
+        assert report.holdings[0].why == f"the fate of order {sale} over 10 is unknown; the broker is being asked"
+        assert [one.request.qty for one in broker.placed if one.request.side is Side.SELL] == [10]
+        # And when two answers prove that it never left, it is sold
+        broker.is_up = broker.receives = True
+        broker.before_answer = lambda approved: None
+        for second in (100, 103, 130):
+            rig.clock.set_ns(kst(10, 0, second))
+            await rig.kernel.unresolved.resolve(rig.clock.time_ns())
+            await rig.show(quote(second + 1))
+        (again,) = [one.request for one in broker.placed if one.request.side is Side.SELL][1:]
+        broker.fill(again.client_order_id, 10, 1_000, kst(10, 3))
+        await rig.show(quote(200))
+        report = progress()
+        assert isinstance(report, FlattenReport)
+        assert (held(rig), report.complete, report.is_flat) == (0, True, True)
+
+
+async def test_the_cancel_of_an_offer_comes_before_its_shares_are_sold(tmp_path: Path) -> None:
+    # Given an offer of all ten that rests
+    broker = ScriptedBroker()
+    async with session(tmp_path, broker) as (rig, scripted):
+        scripted.wants(Side.BUY, qty=10)
+        await rig.show(quote(0))
+        broker.fill(broker.placed[0].request.client_order_id, 10, 1_001, kst(10, 0, 0.5))
+        await rig.show(quote(1))
+        scripted.wants(Side.SELL, limit=1_200)
+        await rig.show(quote(2))
+        offer = broker.placed[1].request.client_order_id
+        # When it is flattened, and three of the offer are executed before the cancel arrives
+        await CommandHandler(rig.kernel).execute(ASKED)
+        await rig.show(quote(3))
+        assert (broker.cancels, len(broker.placed)) == ([offer], 2)
+        broker.fill(offer, 3, 1_200, kst(10, 0, 3.2))
+        broker.end(offer, kst(10, 0, 3.4))
+        await rig.show(quote(4), quote(5))
+        # Then the other seven are sold at the market
+        assert [(one.request.qty, one.request.limit) for one in broker.placed[2:]] == [(7, None)]
