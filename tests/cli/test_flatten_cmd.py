@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.command_line import own_directory, run_qts
 from tests.cli.test_session_lives import started
-from tests.sim.recordings import FIRST_DAY, row, write
+from tests.sim.recordings import FIRST_DAY, write
 
 __all__ = ["own_directory", "started"]
 HERE = ("--data-dir", "run")
@@ -37,10 +37,11 @@ class Holder:
 PAPER = ("run", "--feed", "day.csv", "--strategy", "holder.py:Holder", "--speed", "20", *HERE, "--json")
 
 
-def tape_of(sizes: list[int]) -> None:
-    """Write a day of one quote a second; each shows as many shares on both sides as ``sizes`` says."""
+def tape_of(bids: int) -> None:
+    """Write a day of one quote a second: 500 shares are offered, and ``bids`` are bid for."""
     first = FIRST_DAY.replace(hour=10)
-    write(Path("day.csv"), [row(first + n * timedelta(seconds=1), 150_000, size=s) for n, s in enumerate(sizes)])
+    moments = [first + n * timedelta(seconds=1) for n in range(6_000)]
+    write(Path("day.csv"), [f"{one.isoformat()},005930,150000,150100,{bids},500,150000,10" for one in moments])
     Path("holder.py").write_text(HOLDER, "utf-8")
 
 
@@ -52,7 +53,7 @@ def sold(capsys: pytest.CaptureFixture[str]) -> int:
 
 def test_what_is_held_is_sold_and_the_session_goes_on(capsys: pytest.CaptureFixture[str], started: Any) -> None:
     # Given a running paper session that holds 40 shares
-    tape_of([500] * 6_000)
+    tape_of(500)
     process = started(*PAPER)
     process.wait_for(Path("bought"))
     # When something is asked for that is not there
@@ -93,7 +94,7 @@ def test_a_killed_session_goes_on_selling_when_it_is_resumed(
     capsys: pytest.CaptureFixture[str], started: Any
 ) -> None:
     # Given 40 shares, and buyers for one share a second of the market
-    tape_of([500, 500] + [1] * 6_000)
+    tape_of(1)
     process = started(*PAPER)
     process.wait_for(Path("bought"))
     # When they are flattened, and the process is killed before all of them are sold

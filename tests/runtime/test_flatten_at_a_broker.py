@@ -37,7 +37,7 @@ async def with_ten_and_a_bid(rig: LiveRig, scripted: ScriptedStrategy, broker: S
     await rig.show(quote(0))
     broker.fill(broker.placed[0].request.client_order_id, 10, 1_001, kst(10, 0, 0.5))
     await rig.show(quote(1))
-    scripted.wants(Side.BUY, qty=5, limit=990)
+    scripted.wants(Side.BUY, qty=5, limit=800)
     await rig.show(quote(2))
     return broker.placed[1].request.client_order_id
 
@@ -64,7 +64,7 @@ async def test_a_kill_behind_the_order_neither_doubles_nor_widens_it(tmp_path: P
         assert left.left == 6
         assert held(rig) == 6
         await rig.show(quote(20))
-        broker.fill(bid, 5, 990, kst(10, 0, 20.5))
+        broker.fill(bid, 5, 800, kst(10, 0, 20.5))
         await rig.drain()
         broker.fill(sale.client_order_id, 6, 1_000, kst(10, 0, 21))
         await rig.show(quote(40), quote(60))
@@ -130,3 +130,29 @@ async def test_the_cancel_of_an_offer_comes_before_its_shares_are_sold(tmp_path:
         await rig.show(quote(4), quote(5))
         # Then the other seven are sold at the market
         assert [(one.request.qty, one.request.limit) for one in broker.placed[2:]] == [(7, None)]
+
+
+async def test_a_bid_that_the_sale_could_meet_is_cancelled_before_it(tmp_path: Path) -> None:
+    # Given ten shares, and a bid just below the market
+    broker = ScriptedBroker()
+    async with session(tmp_path, broker) as (rig, scripted):
+        await with_ten_and_a_bid(rig, scripted, broker)
+        broker.end(broker.placed[1].request.client_order_id, kst(10, 0, 2))
+        scripted.wants(Side.BUY, qty=5, limit=999)
+        await rig.show(quote(3))
+        near = broker.placed[2].request.client_order_id
+        # When the holding is flattened
+        handler = CommandHandler(rig.kernel)
+        await handler.execute(ASKED)
+        progress = handler.progress_of(ASKED)
+        assert progress is not None
+        await rig.show(quote(4), quote(5))
+        # Then the bid is being cancelled, nothing is sold, and the report says why
+        assert (broker.cancels, len(broker.placed)) == ([near], 3)
+        report = progress()
+        assert isinstance(report, FlattenReport)
+        assert "it would meet BUY 5 at 999 of one" in report.holdings[0].why
+        # And as soon as it has ended, the ten are sold
+        broker.end(near, kst(10, 0, 5))
+        await rig.show(quote(6), quote(7))
+        assert [(one.request.side, one.request.qty) for one in broker.placed[3:]] == [(Side.SELL, 10)]
