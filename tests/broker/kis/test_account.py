@@ -219,7 +219,7 @@ async def test_money_is_that_of_the_day_after_tomorrow_and_what_can_be_ordered_f
 async def test_without_an_answer_there_is_no_list(tmp_path: Path, name: str, fault: str) -> None:
     async with served(tmp_path, paper=True) as rig:
         await rig.broker.connect()
-        rig.kis.fault(fault, times=2)  # the library asks once more where a connection was cut
+        rig.kis.fault(fault, times=2)  # the library asks again where a connection was cut
         arguments = {"fills_since": (0,), "charges": (DAY,)}.get(name, ())
         with pytest.raises(BrokerUnavailable):
             await getattr(rig.broker, name)(*arguments)
