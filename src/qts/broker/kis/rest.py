@@ -145,8 +145,15 @@ class KisRest:
         envelope, _ = await self._page(query.path, tr_id, fields, "", what)
         return envelope
 
-    async def pages(self, query: Query, fields: Mapping[str, str], what: str) -> list[Envelope]:
-        """Return all pages of an answer, at least one."""
+    async def pages(
+        self,
+        query: Query,
+        fields: Mapping[str, str],
+        what: str,
+        *,
+        is_enough: Callable[[Envelope], bool] = lambda page: False,
+    ) -> list[Envelope]:
+        """Return all pages of an answer, at least one; none behind one that ``is_enough``."""
         assert query.context is not None  # asked for its pages
         tr_id = query.tr_id(is_live=self.access.is_live)
         place = ("", "")
@@ -155,7 +162,7 @@ class KisRest:
             asked = {**fields, **dict(zip(query.context, place, strict=True))}
             envelope, tr_cont = await self._page(query.path, tr_id, asked, "N" if found else "", what)
             found.append(envelope)
-            if tr_cont not in _MORE:
+            if tr_cont not in _MORE or is_enough(envelope):
                 return found
             last, place = place, _place(envelope, query.context)
             if place == last:
