@@ -52,6 +52,13 @@ class ComparedDays(msgspec.Struct, frozen=True):
     is_kept: bool
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """An answer of KIS: the last day that it was asked for, and what it told."""
+
+    last: date
+    days: Mapping[date, bool]
+
+
 def fetch_days(
     options: Options, symbols: Sequence[str], first: date, last: date | None, *, adjusted: bool
 ) -> list[FetchedBars]:
@@ -111,13 +118,17 @@ def compare_days(options: Options, last: date) -> ComparedDays:
     if not 0 <= (last - first).days <= _LONGEST_DAYS:
         raise InputError(f"--to {last} is not within {_LONGEST_DAYS} days from today, {first}; give a day of these")
     file = _days_file(first)
-    told: Mapping[date, bool] = _read_days(file)
-    is_kept = last in told
-    if not is_kept:
+    kept = _read_days(file)
+    if kept is None or kept.last < last:
         told = _asked(options, (), clock, lambda rest: open_days(rest, first, last))
-        _keep_days(file, told)
+        _keep_days(file, _Kept(last, told))
+        kept = None
+    else:
+        told = kept.days
     shown = {day: opens for day, opens in told.items() if first <= day <= last}
-    return ComparedDays(len(shown), unknown_days(shown, first, last), differences(shown, KrxCalendar()), is_kept)
+    return ComparedDays(
+        len(shown), unknown_days(shown, first, last), differences(shown, KrxCalendar()), kept is not None
+    )
 
 
 def _asked(options: Options, symbols: Sequence[str], clock: Clock, work: Callable[[KisRest], Awaitable[_T]]) -> _T:
@@ -148,20 +159,20 @@ def _days_file(today: date) -> Path | None:
     return None if directory is None else directory / f"open-days-{today:%Y%m%d}.json"
 
 
-def _read_days(file: Path | None) -> Mapping[date, bool]:
+def _read_days(file: Path | None) -> _Kept | None:
     if file is None:
-        return {}
+        return None
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[date, bool])
+        return msgspec.json.decode(file.read_bytes(), type=_Kept)
     except (OSError, msgspec.DecodeError):
-        return {}
+        return None
 
 
-def _keep_days(file: Path | None, told: Mapping[date, bool]) -> None:
+def _keep_days(file: Path | None, kept: _Kept) -> None:
     """Keep the answer of today; without it the next command asks again."""
     if file is None:
         return
     try:
-        write_atomically(file, msgspec.json.encode(told))
+        write_atomically(file, msgspec.json.encode(kept))
     except OSError as error:
         say(f"the days that KIS has told cannot be kept in {file}: {error.strerror}")
