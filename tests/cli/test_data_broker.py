@@ -53,7 +53,7 @@ def test_days_are_written_as_files_that_a_backtest_reads(
     done = main(["backtest", *files, "--strategy", SMA, "--data-dir", str(tmp_path / "run")])
     # Then the run is whole
     assert done == 0
-    assert "symbols of the files: 005930, 000660" in capsys.readouterr().out.replace("\n", " ")
+    assert "names of the files: 005930, 000660" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_days_that_are_missing_are_named(
