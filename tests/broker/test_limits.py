@@ -368,6 +368,19 @@ def test_the_entry_that_an_exit_would_meet_is_cancelled_first(limit: int, is_sen
         assert rig.met == [(("b",), "o1")]
 
 
+@pytest.mark.parametrize(("after_s", "is_sent"), [(59, False), (60, True), (61, True)])
+def test_an_exit_waits_a_minute_for_an_entry_that_does_not_end(after_s: int, is_sent: bool) -> None:
+    """given an entry of unknown fate, which no cancel can end, when a minute has passed, then the exit leaves"""
+    rig = LimitsRig()
+    rig.facts.open = [resting("b", OrderState.UNKNOWN, limit=D(50_000))]
+    assert rig.leave().startswith("self_trade")
+
+    rig.clock.set_ns(rig.clock.time_ns() + after_s * S)
+
+    assert (rig.leave() == "") is is_sent
+    assert rig.submit(side=SELL, limit=D(49_000)).startswith("self_trade")  # what is no exit never does
+
+
 def test_all_entries_that_an_exit_would_meet_are_cancelled() -> None:
     rig = LimitsRig()
     rig.facts.open = [

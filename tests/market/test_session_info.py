@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal as D
 
 import pytest
 
+from qts.errors import ContractError
 from qts.market.session_info import (
     Designation,
     SessionInfo,
@@ -61,3 +63,27 @@ def test_a_feed_declares_session_info_by_having_the_method() -> None:
 
     assert tells_session_info(Telling())
     assert not tells_session_info(object())
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        ({"base_price": D(0)}, "its base price is 0"),
+        ({"low": D("NaN")}, "its low is NaN"),
+        ({"high": D(-1)}, "its high is -1"),
+        ({"low": D(101), "high": D(100)}, "its low 101 is above its high 100"),
+    ],
+)
+def test_a_price_that_is_none_is_left_out_and_never_told(prices: dict[str, D], said: str) -> None:
+    with pytest.raises(ContractError, match=said):
+        info(**prices)
+
+
+def test_the_base_prices_of_a_day_are_those_that_were_told_for_it() -> None:
+    infos = SessionInfos(is_told=True)
+    infos.put(info(5, MONDAY, base_price=D(50_000)))
+    infos.put(SessionInfo(symbol="000660", ts_ns=5, day=TUESDAY, base_price=D(200_000)))
+    infos.put(SessionInfo(symbol="035720", ts_ns=5, day=TUESDAY))
+
+    assert infos.bases(MONDAY) == {"005930": D(50_000)}
+    assert infos.bases(TUESDAY) == {"000660": D(200_000)}

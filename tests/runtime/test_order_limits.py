@@ -17,6 +17,7 @@ from qts.market.session_info import SessionInfo, TradingStatus
 from qts.notes import in_english, in_korean
 from qts.runtime.orders.limit_facts import SessionFacts
 from qts.runtime.session.view_builder import notes_of
+from qts.runtime.session_events import SessionInfoInput
 from qts.runtime.wiring.profiles import PLAIN_SETTINGS
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
@@ -358,3 +359,52 @@ def test_what_was_said_yesterday_is_not_known_today(rig_of: MakeRig) -> None:
 
     assert facts.session_info(SYMBOL) is None
     assert rig.shared.calendar.phase_ns(kst(10)) is Phase.CONTINUOUS
+
+
+# -- base prices that are told -------------------------------------------------------------------------------------
+
+
+def told_base(price: int, day: int = 22, ts_ns: int = 1, symbol: str = SYMBOL) -> SessionInfo:
+    return SessionInfo(symbol=symbol, ts_ns=ts_ns, day=THURSDAY.date().replace(day=day), base_price=D(price))
+
+
+def test_the_band_of_the_day_lies_around_the_base_price_that_is_told(rig_of: MakeRig) -> None:
+    """given 150,000 yesterday, when 100,000 is told to be the base, an ex-rights day, then 75,000 is possible"""
+    rig = rig_of()
+    rig.quote(kst(10), bid=150_000)
+    told = SessionInfoInput(rig.shared)
+
+    told.on_info(told_base(100_000))
+    rig.show(Tick(SYMBOL, kst(10, 1), D(75_000), D(1)))
+
+    assert rig.shared.base_prices[SYMBOL] == D(100_000)
+    assert rig.shared.price_bands.doubt_reasons() == []
+    rig.show(Tick(SYMBOL, kst(10, 2), D(69_000), D(1)))  # 70,000 is 30 % below
+    assert rig.shared.price_bands.doubt_reasons() != []
+
+
+def test_what_is_told_for_the_next_day_holds_from_its_start_on(rig_of: MakeRig) -> None:
+    rig = rig_of()
+    rig.quote(kst(10), bid=150_000)
+    SessionInfoInput(rig.shared).on_info(told_base(120_000, day=23))
+    assert SYMBOL not in rig.shared.base_prices
+
+    rig.quote(kst(8, 40, day=23))
+
+    assert rig.shared.base_prices[SYMBOL] == D(120_000)
+
+
+@pytest.mark.parametrize(
+    "info", [told_base(100_000, day=21), told_base(100_000, symbol="000660"), told_base(100_000, ts_ns=0)]
+)
+def test_what_was_told_for_another_day_of_another_symbol_or_earlier_changes_nothing(
+    rig_of: MakeRig, info: SessionInfo
+) -> None:
+    rig = rig_of()
+    rig.quote(kst(10), bid=150_000)
+    told = SessionInfoInput(rig.shared)
+    told.on_info(told_base(149_000))
+
+    told.on_info(info)
+
+    assert rig.shared.base_prices == {SYMBOL: D(149_000)}

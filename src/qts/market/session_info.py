@@ -10,6 +10,9 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from qts.errors import ContractError
+from qts.money import is_bounded
+
 
 class TradingStatus(str, Enum):
     """The ways in which an instrument trades at a moment.
@@ -67,7 +70,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``ts_ns``: when it was known here, ns since 1970 (UTC). ``day``: the day of its market that it is about.
     ``base_price``: around which the day's band lies; ``low`` and ``high``: the lowest and the highest price of the
     day; all three in the instrument's currency. ``designations``: every mark it has, empty for none.
-    ``phases``: of the venues that are known, by their name in :class:`~qts.risk.contracts.OrderRequest`.
+    ``phases``: of the venues that are known, by their name in :class:`~qts.risk.contracts.OrderRequest`. Raises
+    ContractError for a price that is not finite or not above 0, and a low above the high.
     """
 
     symbol: str
@@ -79,6 +83,16 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     status: TradingStatus | None = None
     designations: frozenset[Designation] | None = None
     phases: Mapping[str, VenuePhase] = {}
+
+    def __post_init__(self) -> None:
+        prices = {"base price": self.base_price, "low": self.low, "high": self.high}
+        for name, price in prices.items():
+            if price is not None and not (price.is_finite() and price > 0 and is_bounded(price)):
+                raise ContractError(
+                    f"session info of {self.symbol}: its {name} is {price}; leave out what is unknown"
+                )
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ContractError(f"session info of {self.symbol}: its low {self.low} is above its high {self.high}")
 
 
 @runtime_checkable
@@ -106,16 +120,26 @@ class SessionInfos:
         self.is_told = is_told
         self._newest: dict[str, SessionInfo] = {}
 
-    def put(self, info: SessionInfo) -> None:
-        """Keep an info; one that is older than what is known of its symbol is dropped."""
+    def put(self, info: SessionInfo) -> bool:
+        """Keep an info; return False for one that is older than what is known of its symbol, which is dropped."""
         known = self._newest.get(info.symbol)
-        if known is None or info.ts_ns >= known.ts_ns:
-            self._newest[info.symbol] = info
+        if known is not None and info.ts_ns < known.ts_ns:
+            return False
+        self._newest[info.symbol] = info
+        return True
 
     def of(self, symbol: str, day: date) -> SessionInfo | None:
         """Return what is known of ``symbol`` on ``day`` of its market; None: nothing."""
         info = self._newest.get(symbol)
         return info if info is not None and info.day == day else None
+
+    def bases(self, day: date) -> dict[str, Decimal]:
+        """Return the base prices that were told for ``day``, by symbol."""
+        return {
+            symbol: info.base_price
+            for symbol, info in self._newest.items()
+            if info.day == day and info.base_price is not None
+        }
 
     def __iter__(self) -> Iterator[SessionInfo]:
         return iter(tuple(self._newest.values()))

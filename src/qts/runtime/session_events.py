@@ -13,6 +13,7 @@ from qts.event.journal import Journal
 from qts.execution.contracts import BrokerDisconnect, ExecutionReport, Fill, Order, OrderState
 from qts.ledger.contracts import BookingRow, FillEffect
 from qts.market.contracts import MarketValue
+from qts.market.session_info import SessionInfo
 from qts.risk.contracts import OrderRequest
 from qts.runtime.due_work import DueWork
 from qts.runtime.metrics.extremes import Extremes
@@ -86,6 +87,25 @@ class OrderCounts:
 
     def on_ended(self, order: Order) -> None:
         """Count nothing: an end is in the order's row."""
+
+
+class SessionInfoInput:
+    """Takes what a feed tells of its instruments; around a base price of today lies the band of the day."""
+
+    def __init__(self, shared: SharedComponents) -> None:
+        self._shared = shared
+
+    def on_info(self, info: SessionInfo) -> None:
+        """Keep an info of an instrument of the feed; any other is none of ours."""
+        p = self._shared
+        instrument = p.feed.instruments.get(info.symbol)
+        if instrument is None or not p.session_infos.put(info):
+            return
+        base = info.base_price
+        is_of_today = info.day == instrument.calendar.local_date(p.clock.now())
+        if base is not None and is_of_today and p.base_prices.get(info.symbol) != base:
+            p.base_prices[info.symbol] = base
+            p.price_bands.on_base(info.symbol)
 
 
 class ExitWakeUp:

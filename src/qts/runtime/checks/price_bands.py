@@ -211,10 +211,15 @@ class PriceBands:
                 doubt.closed_at = doubt.level
         self.changes += 1
 
-    def on_split(self, symbol: str, convert: Callable[[Decimal], Decimal]) -> None:
-        """Compute the band of a symbol again whose shares are split today, and convert the prices of its doubt."""
+    def on_base(self, symbol: str) -> None:
+        """Compute the band of a symbol again whose base price of today was told."""
         self._limits.pop(symbol, None)
         self.bands.pop(symbol, None)
+        self.changes += 1
+
+    def on_split(self, symbol: str, convert: Callable[[Decimal], Decimal]) -> None:
+        """Compute the band of a symbol again whose shares are split today, and convert the prices of its doubt."""
+        self.on_base(symbol)
         doubt = self.doubts.get(symbol)
         if doubt is not None:
             doubt.level = convert(doubt.level)

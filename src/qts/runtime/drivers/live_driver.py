@@ -19,6 +19,7 @@ from qts.runtime.drivers.feed_buffer import MAX_WAITING, FeedBuffer
 from qts.runtime.drivers.loop_session import POLL_INTERVAL_NS, LoopSession, on_loop
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import Progress
+from qts.runtime.session_events import SessionInfoInput
 
 
 async def run_live(
@@ -44,7 +45,7 @@ async def run_live(
     async with on_loop(kernel, clock, progress, run_commands, begin_stops) as session:
         kernel.pending_value = None  # of a resumed session: that value is out of date
         if isinstance(feed, TellsSessionInfo):
-            feed.tell_session_info(kernel.shared.session_infos.put)
+            feed.tell_session_info(SessionInfoInput(kernel.shared).on_info)
         source = asyncio.get_running_loop().create_task(feed.run(buffer.put, buffer.put_gap), name="qts-feed")
         source.add_done_callback(lambda done: buffer.wake())
         try:

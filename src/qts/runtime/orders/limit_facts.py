@@ -82,12 +82,10 @@ class SessionFacts:
     def open_notional(self, besides: str) -> Decimal | None:
         """Return the value of all holdings and open entries but the order ``besides``."""
         p = self._shared
-        entries = (
-            times(order.remaining, order.limit or order.decision_price)
-            for order in p.orders
-            if order.side is Side.BUY and order.client_order_id != besides
-        )
-        value = plus(p.worth.exposure(), sum_of(entries))
+        value = p.worth.exposure()
+        entries = [one for one in p.orders if one.side is Side.BUY and one.client_order_id != besides]
+        if entries:
+            value = plus(value, sum_of(times(one.remaining, one.limit or one.decision_price) for one in entries))
         return value if value.is_finite() else None
 
     def open_orders(self, symbol: str) -> Iterable[Order]:

@@ -39,9 +39,12 @@ class DayCycle:
         self._collect = collect
 
     def day_start(self, now_ns: int) -> None:
-        """Start the day: yesterday's last prices become base prices, counts of the day are reset."""
+        """Start the day: yesterday's last prices become base prices where the broker has told no other, counts of
+        the day are reset.
+        """
         p = self._shared
         p.base_prices.update((symbol, price) for symbol, price, _ in p.last.last_prices())
+        p.base_prices.update(p.session_infos.bases(p.calendar.local_date(from_ns(now_ns))))
         p.price_bands.start_day()
         p.day.start(p.equity())
         p.extremes.start_day(now_ns)

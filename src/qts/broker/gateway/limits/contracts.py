@@ -74,13 +74,15 @@ class LimitFacts(Protocol):
 class LimitCase(msgspec.Struct, frozen=True, gc=False):
     """One question to the limits: what is to leave, what is known, what is allowed.
 
-    ``now_ns``: since 1970, UTC. ``waited_ns``: how long ago the collar refused this exit for the first time.
+    ``now_ns``: since 1970, UTC. ``average_volume``: that of the facts. ``waited_ns``: how long ago this exit was
+    refused for the first time.
     """
 
     request: OrderRequest
     facts: LimitFacts
     config: LimitsConfig
     now_ns: int
+    average_volume: Decimal | None
     waited_ns: int = 0
 
     @property

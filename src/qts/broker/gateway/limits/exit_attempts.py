@@ -1,4 +1,4 @@
-"""Remembers since when the collar has refused an exit, so that it can grow with the time."""
+"""Remembers since when an exit is refused, so that limits can give way with the time."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ class OrderLimits:
         """Return the refusal of the first limit that an order breaks; None when it may leave."""
         now_ns = self._clock.time_ns()
         waited_ns = self._exits.waited_ns(request, now_ns) if request.reduce_only else 0
-        case = LimitCase(request, self._facts, self._config(), now_ns, waited_ns)
+        volume = self._facts.average_volume(request.symbol)
+        case = LimitCase(request, self._facts, self._config(), now_ns, volume, waited_ns)
         refusal = first_refusal(EXIT_RULES if request.reduce_only else ENTRY_RULES, case)
         if refusal is None and self.counted is not None:
             refusal = self.counted.refusal_of(request)
@@ -61,14 +62,14 @@ class OrderLimits:
             self._exits.on_passed(request)
             self._note_size(case)
         else:
-            self._without_volume += self._facts.average_volume(request.symbol) is None
+            self._without_volume += volume is None
         return None
 
     def _count(self, refusal: LimitRefusal, case: LimitCase) -> None:
         request = case.request
         self._refused[refusal.limit] = self._refused.get(refusal.limit, 0) + 1
         self._last = f"order {request.client_order_id}: {refusal.text}"
-        if request.reduce_only and refusal.limit == "price_collar":
+        if request.reduce_only:
             self._exits.on_refused(request, case.now_ns)
         if refusal.meets:
             self._on_met(refusal.meets, request)

@@ -1,8 +1,8 @@
 """The limits of an order's price: the band that the broker tells, and the collar around the last price.
 
 The collar looks at the worst price that an order allows, and of an order without a limit at the price that it would
-meet now; on the other side of the last price an order only waits. That of an exit grows with the time since it was
-refused for the first time, in equal steps: at last it lets every exit leave.
+meet now; on the other side of the last price an order only waits. That of an exit grows with the time since a limit
+refused it for the first time, in equal steps: at last it lets every exit leave.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Markets forbid it, and brokers refuse such orders. An entry is refused. The entries that an exit would meet are
 cancelled first: getting out comes before getting in. An order without a limit may meet what lies within its collar.
+After a minute an exit leaves all the same: it must not wait without end for an answer that does not come.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import Final
 
 from qts.broker.gateway.limits.contracts import LimitCase, LimitRefusal, shown
 from qts.broker.gateway.limits.prices import collar_bound
+from qts.clock import NS_PER_S
 from qts.execution.contracts import Order, OrderState
 from qts.risk.contracts import OrderType
 from qts.strategy.contracts import Side
 from qts.strategy.order_terms import TimeInForce
 
+_PATIENCE_NS: Final = 60 * NS_PER_S
+"""How long an exit waits for the end of entries: one may be of unknown fate, and a cancel unanswered."""
 _WAIT: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 _AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
@@ -23,6 +27,8 @@ _AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 def self_trade(case: LimitCase) -> LimitRefusal | None:
     """Refuse an order that would meet a resting one of ours."""
     request, facts = case.request, case.facts
+    if request.reduce_only and case.waited_ns >= _PATIENCE_NS:
+        return None
     if facts.is_simulated and not case.config.self_trade_in_simulation:
         return None
     if request.armed_ns is not None or request.type in _WAIT:

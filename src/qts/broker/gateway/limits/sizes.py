@@ -29,14 +29,10 @@ def max_order_value(case: LimitCase) -> LimitRefusal | None:
 
 def max_volume_share(case: LimitCase) -> LimitRefusal | None:
     """Refuse more than a share of the average volume; where that is not known, the quantity alone is limited."""
-    average, share, qty = (
-        case.facts.average_volume(case.request.symbol),
-        case.config.max_volume_share,
-        case.request.qty,
-    )
+    average, share, qty = case.average_volume, case.config.max_volume_share, case.request.qty
     if average is None:
         return None
-    qty, most = case.request.qty, times(share, average)
+    most = times(share, average)
     if qty <= most:
         return None
     detail = (
