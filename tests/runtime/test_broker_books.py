@@ -197,7 +197,7 @@ async def test_an_answer_to_a_question_of_before_the_loss_does_not_count(tmp_pat
         asking = asyncio.create_task(kernel.unresolved.resolve(kst(10)))
         while not broker.asked:
             await asyncio.sleep(0)
-        kernel.unresolved.on_disconnect()
+        kernel.unresolved.require_comparison("the line to scripted was lost")
         broker.holds_queries = False
         while not asking.done():
             broker.let_tell()

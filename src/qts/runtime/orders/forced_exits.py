@@ -8,6 +8,9 @@ sold once the broker has confirmed the cancel, never before, so that nothing is 
 An operator's flattening (:mod:`qts.runtime.orders.flattenings`) is an exit of a quantity: it takes out the
 strategy's sells that wait, never its buys, and ends when so much is sold. An exit of the whole takes its place.
 
+A sale that a real broker rejects may be one of shares that are gone without our being told: its books are compared
+with ours before the next attempt, so that no sale is rejected twice for the same reason.
+
 A stop or take of a position that was reached (:mod:`qts.runtime.orders.position_triggers`) is such an exit as well.
 Where it was reached inside a bar, its first order executes in that bar.
 """
@@ -24,7 +27,7 @@ from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
-from qts.money import minus
+from qts.money import minus, plus
 from qts.pipeline.contracts import Outcome
 from qts.risk.contracts import OrderRequest, Refusal, Refused
 from qts.runtime.orders.flattenings import Flattenings
@@ -54,9 +57,11 @@ class ForcedExits:
 
     ``requested`` maps (strategy, symbol) to the reason; the risk gate reads it, only this class changes it, and
     ``flattenings`` as well: what is left to sell of holdings that are not sold as a whole.
-    ``withdraw`` ends an order whose intent is still being written. ``limits_retry_s``: seconds until an exit that
-    the gateway has refused at once, by a limit, is tried again. ``due_ns`` is the moment of the next attempt, ns
-    of the session's clock. Used on the loop's thread only.
+    ``withdraw`` ends an order whose intent is still being written. ``compare`` requests a comparison with the
+    broker's books for a reason in words, and of the positions too where that of the books explained nothing;
+    ``is_compared`` says whether it was made. ``limits_retry_s``: seconds until an exit that the gateway has refused
+    at once, by a limit, is tried again. ``due_ns`` is the moment of the next attempt, ns of the session's clock.
+    Used on the loop's thread only.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class ForcedExits:
         make_signal: MakeSignal,
         run: RunSignal,
         withdraw: Withdraw,
+        compare: Callable[[str, bool], None],
+        is_compared: Callable[[], bool],
         requested: dict[tuple[str, str], str],
         flattenings: Flattenings,
         retry_s: int,
@@ -79,7 +86,10 @@ class ForcedExits:
         self._make_signal = make_signal
         self._run = run
         self._withdraw = withdraw
+        self._compare = compare
+        self._is_compared = is_compared
         self._retry_ns = retry_s * NS_PER_S
+        self._rejected: dict[tuple[str, str], int] = {}  # sales in a row that the broker has rejected
         self._limits_retry_ns = min(retry_s, limits_retry_s) * NS_PER_S
         self._attempting: tuple[str, str] | None = None
         """The exit of which an order is being decided and sent."""
@@ -191,6 +201,7 @@ class ForcedExits:
                 self._requested[key] = reason
         if not self._is_leaving(key) or order.state not in FINAL_STATES:
             return False
+        self._note_rejection(order)
         if (
             order.forced
             and order.state in (OrderState.CANCELLED, OrderState.REJECTED)
@@ -214,6 +225,7 @@ class ForcedExits:
                 return False
             self.due_ns = min(self.due_ns, now_ns)  # it has waited in the gateway: it is sold again at once
             return True
+        self._note_rejection(order)
         if not _is_open(order):
             return False
         if reason is not None and self._end_order(order, now_ns, reason):
@@ -250,6 +262,8 @@ class ForcedExits:
             return False
         self.end_blocking_orders(strategy, symbol, now_ns)
         holding = self._account.holding(strategy, symbol)
+        if self._may_be_gone(strategy, symbol):
+            return False
         if holding > self._orders.working_sells(strategy, symbol):
             outcome = await self._sell(strategy, symbol, reason)
             if not isinstance(outcome, Refused):
@@ -258,6 +272,7 @@ class ForcedExits:
             return False
         if holding <= 0 and not self._orders.of(strategy, symbol):
             del self._requested[strategy, symbol]
+            self._rejected.pop((strategy, symbol), None)
             self._in_bar.pop((strategy, symbol), None)
             self._ended[strategy, symbol] = reason, now_ns
         return False
@@ -280,7 +295,9 @@ class ForcedExits:
                 self._end_order(order, now_ns, one.reason)
         left = min(one.left, self._account.holding(strategy, symbol))
         free = minus(left, self._orders.working_sells(strategy, symbol))
-        if free > 0:
+        if free > 0 and self._may_be_gone(strategy, symbol):
+            one.why = "the broker's books have to show the shares first"
+        elif free > 0:
             one.why = ""
             outcome = await self._sell(strategy, symbol, one.reason, free)
             if isinstance(outcome, Refused):
@@ -288,6 +305,24 @@ class ForcedExits:
                 self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
         elif left <= 0:
             self._flattenings.end(strategy, symbol)
+
+    def _note_rejection(self, order: Order) -> None:
+        """Have the books compared before the next attempt where the broker has rejected the sale of an exit."""
+        key = order.strategy, order.symbol
+        if not order.forced or not self._is_leaving(key):
+            return
+        if order.filled:
+            self._rejected.pop(key, None)
+        if order.state is OrderState.REJECTED:
+            times = self._rejected[key] = self._rejected.get(key, 0) + 1
+            self._compare(f"the broker rejected the sale {order.client_order_id} of {order.symbol}", times > 1)
+
+    def _may_be_gone(self, strategy: str, symbol: str) -> bool:
+        """Return whether nothing may be there to be sold: the broker rejected the last sale, or others have sold."""
+        if (strategy, symbol) in self._rejected and not self._is_compared():
+            return True
+        ours, theirs = self._account.position(symbol), self._account.external.qty(symbol)
+        return theirs < 0 < ours and plus(ours, theirs) <= 0
 
     def end_blocking_orders(self, strategy: str, symbol: str, now_ns: int, *, all_own: bool = False) -> None:
         """Cancel the strategy's orders that keep an open exit from selling: its buys, its sells that wait.

@@ -239,10 +239,9 @@ class OrderReconciler:
         finally:
             self._is_asking = False
 
-    def on_disconnect(self) -> bool:
-        """Require a comparison before the next entry; return whether one has to be requested."""
-        if not self._is_simulated:  # that one tells what it has held back
-            self._doubt(f"the line to {self._broker.name} was lost")
+    def require_comparison(self, why: str) -> bool:
+        """Let no entry leave before the books were compared; return whether that has to be requested."""
+        self._doubt(why)  # not at a simulated venue, which tells what it has held back
         return not self._is_simulated
 
     def _doubt(self, why: str) -> None:

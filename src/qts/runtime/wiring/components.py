@@ -350,6 +350,8 @@ def _make_components(
         make_signal=signals.forced,
         run=decisions.decide,
         withdraw=unresolved.withdraw,
+        compare=partial(_compare_again, unresolved, due),
+        is_compared=lambda: not unresolved.not_compared,
         requested=p.forced_exit_reasons,
         flattenings=p.flattenings,
         retry_s=p.config.pipeline.forced_exit_retry_s,
@@ -613,14 +615,16 @@ def _make_execution_reports(
         log=base.notices.say,
         numbers=numbers,
         cumulative=unresolved.cumulative,
-        on_disconnect=lambda report: _compare_again(unresolved, base.due),
+        on_disconnect=lambda report: _compare_again(unresolved, base.due, f"the line to {report.broker} was lost"),
     )
 
 
-def _compare_again(unresolved: OrderReconciler, due: DueWork) -> None:
-    """Compare our books with the broker's before the next entry: the line to it was lost."""
-    if unresolved.on_disconnect():
+def _compare_again(unresolved: OrderReconciler, due: DueWork, why: str, positions: bool = False) -> None:
+    """Compare our books with the broker's before the next entry, because of ``why``."""
+    if unresolved.require_comparison(why):
         due.resolve_soon()
+        if positions:
+            due.audit_soon()
 
 
 def _make_stops(
