@@ -318,7 +318,7 @@ class ForcedExits:
             self._compare(f"the broker rejected the sale {order.client_order_id} of {order.symbol}", times > 1)
 
     def _may_be_gone(self, strategy: str, symbol: str) -> bool:
-        """Return whether nothing may be there to be sold: the broker rejected the last sale, or others have sold."""
+        """Return whether nothing may be there to sell: the broker rejected the last sale, or others have sold."""
         if (strategy, symbol) in self._rejected and not self._is_compared():
             return True
         ours, theirs = self._account.position(symbol), self._account.external.qty(symbol)
