@@ -83,13 +83,18 @@ class AccountCalls:
     def balance(self, keys: Keys, fields: Fields, tr_cont: str, tr_id: str) -> Answer:
         """Return holdings and money."""
         account = self._books.shown_account(keys.account)
-        rows = [
-            holding_row(holding, self._market, self._clock.day, self._yesterday(), self._rules, account)
-            for holding in account.holdings.values()
-        ]
         size = self._settings.paper_holdings if self._is_paper else self._settings.live_holdings
         page = self._pager.page(
-            rows, size, fields, tr_cont, tr_id, name="inquire-balance", key=lambda row: row["pdno"]
+            list(account.holdings.values()),
+            size,
+            fields,
+            tr_cont,
+            tr_id,
+            name="inquire-balance",
+            key=lambda one: one.code,
+            row=lambda one: holding_row(
+                one, self._market, self._clock.day, self._yesterday(), self._rules, account
+            ),
         )
         parts = {
             "ctx_area_fk100": page.search,
@@ -187,30 +192,30 @@ class AccountCalls:
         """Return orders of days, each with all that was filled of it; there is no row of a single fill."""
         account = self._books.accounts[keys.account]
         now = self._clock.time_ns()
-        rows = [
-            self._daily_row(order)
+        asked = [
+            order
             for day, orders in sorted(self._books.by_day.items())
             if fields["INQR_STRT_DT"] <= day <= fields["INQR_END_DT"]
             for order in orders
             if order.account == account.number and order.visible_ns <= now and self._is_asked(order, fields)
         ]
         if fields["INQR_DVSN"] == "00":
-            rows.reverse()
+            asked.reverse()
         size = self._settings.paper_rows if self._is_paper else self._settings.live_rows
         page = self._pager.page(
-            rows,
+            asked,
             size,
             fields,
             tr_cont,
             tr_id,
             name="inquire-daily-ccld",
-            key=lambda row: row["ord_dt"] + row["odno"],
+            key=lambda one: one.day + one.number,
+            row=self._daily_row,
         )
-        filled = [row for row in rows if int(row["tot_ccld_qty"])]
-        amount = sum(int(row["tot_ccld_amt"]) for row in filled)
-        qty = sum(int(row["tot_ccld_qty"]) for row in filled)
+        qty = sum(order.filled for order in asked)
+        amount = sum(order.amount for order in asked)
         output2 = {
-            "tot_ord_qty": str(sum(int(row["ord_qty"]) for row in rows)),
+            "tot_ord_qty": str(sum(order.qty for order in asked)),
             "tot_ccld_qty": str(qty),
             "tot_ccld_amt": str(amount),
             "prsm_tlex_smtl": "0",
@@ -284,19 +289,16 @@ class AccountCalls:
         """Return open orders with what can be revised or cancelled of them."""
         account = self._books.accounts[keys.account]
         sides = {"0": (BUYING, SELLING), "1": (SELLING,), "2": (BUYING,)}[fields["INQR_DVSN_2"]]
-        rows = [
-            self._changeable_row(order)
-            for order in reversed(self._visible(account))
-            if order.is_open and order.side in sides
-        ]
+        found = [order for order in reversed(self._visible(account)) if order.is_open and order.side in sides]
         page = self._pager.page(
-            rows,
+            found,
             self._settings.live_holdings,
             fields,
             tr_cont,
             tr_id,
             name="inquire-psbl-rvsecncl",
-            key=lambda row: row["odno"],
+            key=lambda one: one.number,
+            row=self._changeable_row,
         )
         parts = {"ctx_area_fk100": page.search, "ctx_area_nk100": page.next, "output": page.rows}
         return Answer(parts, *(READ if page.rows else NOTHING), page.tr_cont)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import string
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any, Self
@@ -27,15 +27,17 @@ from tests.doubles.kis.matching import Matching
 from tests.doubles.kis.notices import Notices
 from tests.doubles.kis.paging import Pager
 from tests.doubles.kis.quote_calls import QuoteCalls
-from tests.doubles.kis.rest import Request, Rest
+from tests.doubles.kis.rest import Hook, Request, Rest
 from tests.doubles.kis.rules import Rules, Wanted
 from tests.doubles.kis.schedule import Schedule
 from tests.doubles.kis.settings import Settings
 from tests.doubles.kis.sockets import Sockets
+from tests.doubles.kis.tape import Step
 from tests.doubles.kis.trading import Trading
 
 CASH = 100_000_000
 SHUTDOWN_S = 0.5
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -74,6 +76,8 @@ class KisDouble:
         self.ws_url = ""
         self.routes: list[web.RouteDef] = []
         """Further calls of the REST port, not of KIS, for who runs the double in another process."""
+        self.errors: list[BaseException] = []
+        """Errors of the double itself; the first is raised at its end."""
         self._ports = (port, ws_port)
         self._serving = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,11 +139,13 @@ class KisDouble:
         self.rest.release()
         await self.sockets.close()
         await self._serving.aclose()
+        if self.errors and not any(raised):
+            raise self.errors[0]
 
-    async def _listen(self, port: int, handler: Any, routes: list[web.RouteDef]) -> int:
+    async def _listen(self, port: int, handler: Handler, routes: list[web.RouteDef]) -> int:
         app = web.Application()
         app.add_routes(routes)
-        app.router.add_route("*", "/{path:.*}", handler)
+        app.router.add_route("*", "/{path:.*}", self._watched(handler))
         runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
         await runner.setup()
         self._serving.push_async_callback(runner.cleanup)
@@ -149,8 +155,25 @@ class KisDouble:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.errors.append(error)
+
+    def _watched(self, handler: Handler) -> Handler:
+        """Return a handler whose errors, which are the double's own, end the test."""
+
+        async def watched(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except Exception as error:
+                self.errors.append(error)
+                raise
+
+        return watched
 
     def _while_in_call(self, is_in: bool) -> None:
         self.notices.in_call = is_in
@@ -198,6 +221,25 @@ class KisDouble:
         call has to have. ``times``: how often, None without end. ``after``: how many occasions it lets pass first.
         """
         return self.faults.add(Fault(name, on, where or {}, times, after, options))
+
+    def during(
+        self, name: str, work: Callable[[], object], *, when: str = "before", times: int = 1, after: int = 0
+    ) -> None:
+        """Do something while a call comes.
+
+        ``name``: the last part of its path, "" for any. ``when``: ``before`` it is done, or ``after``, when its
+        answer is made but not sent. ``times``: at how many calls. ``after``: how many calls pass first.
+        """
+        self.rest.hooks.append(Hook(name, work, when, times, after))
+
+    def play(self, steps: Iterable[Step]) -> asyncio.Task[None]:
+        """Let the steps of a tape happen, each at its moment; the task ends with the last."""
+        return self._spawn(self._play(steps))
+
+    async def _play(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            await self.clock.sleep_until_ns(step.ns)
+            step.happen(self.market)
 
     def cut_at(self, hhmm: str, *, days: int = 0) -> None:
         """Cut all websockets at a time of today (or ``days`` later) in Korea, without a close frame."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tests.doubles.kis.answers import gateway
 from tests.doubles.kis.faults import Faults
 from tests.doubles.kis.rest import Fields
 
 Row = dict[str, str]
+T = TypeVar("T")
 KEY_LENGTH = 100
 FIRST, MIDDLE, ONLY, LAST = "F", "M", "D", "E"
 
@@ -31,23 +32,26 @@ class Pager:
 
     def page(
         self,
-        rows: Sequence[Row],
+        shown: Sequence[T],
         size: int,
         fields: Fields,
         tr_cont: str,
         tr_id: str,
         *,
         name: str,
-        key: Callable[[Row], str],
+        key: Callable[[T], str],
+        row: Callable[[T], Row],
         suffix: str = "100",
     ) -> Page:
-        """Return the page that is asked for. Without the header ``tr_cont`` N it is the first."""
+        """Return the page that is asked for, made of ``shown`` by ``row``.
+
+        Without the header ``tr_cont`` N it is the first.
+        """
         fault = self._faults.rows(name, tr_id, fields)
-        shown = list(rows)
         asked = fields[f"CTX_AREA_NK{suffix}"].strip() if tr_cont == "N" else ""
         begin = 0
         if asked:
-            begin = next((place + 1 for place, row in enumerate(shown) if key(row) == asked), len(shown))
+            begin = next((place + 1 for place, one in enumerate(shown) if key(one) == asked), len(shown))
         number = begin // size + 1
         if fault is not None and fault.name in ("page_fails", "page_repeats"):
             if number < int(fault.options.get("page", 2)):
@@ -65,8 +69,8 @@ class Pager:
         header = (MIDDLE if asked else FIRST) if has_more else LAST if asked else ONLY
         search = f"{fields.get('CANO', '')}^{fields.get('INQR_STRT_DT', '')}"
         following = key(found[-1]) if has_more else ""
-        found = _changed(found, fault.name if fault else "", fault.options if fault else {})
-        return Page(found, header, search.ljust(KEY_LENGTH), following.ljust(KEY_LENGTH))
+        rows = _changed([row(one) for one in found], fault.name if fault else "", fault.options if fault else {})
+        return Page(rows, header, search.ljust(KEY_LENGTH), following.ljust(KEY_LENGTH))
 
 
 def _changed(rows: list[Row], name: str, options: dict[str, object]) -> list[Row]:

@@ -286,15 +286,15 @@ class QuoteCalls:
         """Return the kinds of days from a day on."""
         first = date_of(fields["BASS_DT"])
         names = [f"{first + timedelta(days=number):%Y%m%d}" for number in range(HOLIDAY_DAYS)]
-        rows = [self._day_row(day) for day in names]
         page = self._pager.page(
-            rows,
+            names,
             HOLIDAY_ROWS,
             fields,
             tr_cont,
             tr_id,
             name="chk-holiday",
-            key=lambda row: row["bass_dt"],
+            key=str,
+            row=self._day_row,
             suffix="",
         )
         return Answer(

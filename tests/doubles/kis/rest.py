@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Any
@@ -16,6 +17,7 @@ from aiohttp import web
 from tests.doubles.kis.access import Access, Keys
 from tests.doubles.kis.answers import Answer, Refused, field_error, gateway
 from tests.doubles.kis.clock import DoubleClock
+from tests.doubles.kis.days import SATURDAY
 from tests.doubles.kis.faults import CALLS, Fault, Faults, Way
 from tests.doubles.kis.limits import PerSecond
 from tests.doubles.kis.settings import Settings
@@ -64,6 +66,27 @@ class Call:
     ledger: bool = False
 
 
+@dataclass
+class Hook:
+    """Something that a test does while a call comes; see :meth:`KisDouble.during`."""
+
+    name: str
+    work: Callable[[], object]
+    when: str
+    times: int
+    after: int
+
+    def run(self, name: str, when: str) -> None:
+        """Do it if this is its occasion."""
+        if self.when != when or self.name not in ("", name) or not self.times:
+            return
+        if self.after:
+            self.after -= 1
+        else:
+            self.times -= 1
+            self.work()
+
+
 class Rest:
     """All calls of this host."""
 
@@ -74,6 +97,7 @@ class Rest:
         self.count = 0
         """How many calls there have been."""
         self.calls: dict[tuple[str, str], Call] = {}
+        self.hooks: list[Hook] = []
         self.before_call: Callable[[], None] = lambda: None
         self.while_in_call: Callable[[bool], None] = lambda _: None
         """Told True before a call is done and False behind it."""
@@ -116,13 +140,15 @@ class Rest:
         self.requests.append(came)
         self.count += 1
         self.before_call()
-        if self._settings.needs_user_agent and "user-agent" not in headers:
+        if self._is_away(headers):
             return await self._without_answer(request, "cut")
         fault = self._faults.call(came.name, came.tr_id, came.fields)
         way = _way(fault)
         if way.ends == "slow":
             await self._clock.sleep(_seconds(fault))
+        self._run_hooks(came.name, "before")
         status, body, tr_cont = self._done(came, raw) if way.is_done else (0, {}, "")
+        self._run_hooks(came.name, "after")
         if self.before_answer is not None:
             await self.before_answer()
         if way.ends == "late":
@@ -131,10 +157,21 @@ class Rest:
             response = await self._without_answer(request, way.ends)
         else:
             response = self._answer(came, status, body, tr_cont, way)
-            await response.prepare(request)
-            await response.write_eof()
+            with suppress(ConnectionError):  # the client has gone
+                await response.prepare(request)
+                await response.write_eof()
         self.after_answer()
         return response
+
+    def _is_away(self, headers: dict[str, str]) -> bool:
+        """Return whether the call is cut off before it is looked at."""
+        weekend = self._clock.kst.weekday() >= SATURDAY
+        is_down = self._is_paper and weekend and self._settings.down_at_weekends
+        return is_down or (self._settings.needs_user_agent and "user-agent" not in headers)
+
+    def _run_hooks(self, name: str, when: str) -> None:
+        for hook in list(self.hooks):
+            hook.run(name, when)
 
     def _done(self, came: Request, raw: bytes) -> tuple[int, dict[str, Any], str]:
         self.while_in_call(True)

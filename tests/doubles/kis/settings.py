@@ -27,6 +27,8 @@ class Settings:
     """Whether keys of the other host get a token here, and are refused at the first call; else they get none."""
     needs_user_agent: bool = False
     """Whether a call without the header User-Agent is cut off."""
+    down_at_weekends: bool = False
+    """Whether the paper host cuts off all calls on Saturday and Sunday."""
     not_paper_tr: str = "EGW02006"
     """Code for a live TR on the paper host; EGW00213 in older lists."""
 

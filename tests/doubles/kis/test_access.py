@@ -219,6 +219,14 @@ async def test_a_client_without_a_name_can_be_cut_off() -> None:
                 await nameless.get(kis.rest_url + QUOTATIONS + "inquire-price")
 
 
+async def test_the_paper_host_may_be_down_at_weekends() -> None:
+    settings = Settings(down_at_weekends=True)
+    start = OPEN_DAY + timedelta(days=4)
+    async with KisDouble(seed=1, paper=True, start=start, settings=settings) as kis, RawClient(kis) as client:
+        with pytest.raises(aiohttp.ClientError):
+            await client.sign_in()
+
+
 async def test_the_date_of_an_answer_is_that_of_the_double() -> None:
     clock = DoubleClock(OPEN_DAY, 0)
     async with KisDouble(seed=1, clock=clock) as kis, RawClient(kis) as client:

@@ -129,6 +129,19 @@ async def test_faults_come_by_chance_and_the_same_seed_gives_the_same_ones() -> 
     assert {"EGW00001", "EGW00002", "MCA00000"} == set(seen[0])
 
 
+@pytest.mark.parametrize(("when", "shown", "after"), [("before", "10", 0), ("after", "0", 0), ("before", "0", 1)])
+async def test_something_happens_while_a_call_is_done(when: str, shown: str, after: int) -> None:
+    # Given a fill that comes just before the list is made, or just behind it
+    async with KisDouble(seed=1) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        number = (await client.order()).number
+        kis.during("inquire-daily-ccld", lambda: kis.fill(number), when=when, after=after)
+        # Then the list has it or lacks it, and the next one has it
+        assert (await client.daily()).body["output1"][0]["tot_ccld_qty"] == shown
+        assert (await client.daily()).body["output1"][0]["tot_ccld_qty"] == "10"
+        assert len(kis.books.fills) == 1
+
+
 async def test_a_name_that_is_no_fault_is_refused() -> None:
     kis = KisDouble(seed=1)
     with pytest.raises(ValueError, match="no fault 'nothing'"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.doubles.kis import KisDouble
-from tests.doubles.kis.client import RawClient
+from tests.doubles.kis.client import QUOTATIONS, RawClient
 
 
 async def test_a_customer_signs_in_asks_and_orders() -> None:
@@ -25,6 +27,29 @@ async def test_a_customer_signs_in_asks_and_orders() -> None:
         balance = await client.balance()
         assert balance.body["output2"][0]["prvs_rcdl_excc_amt"] == "100000000"
         assert balance.body["output1"] == []
+
+
+async def test_an_error_of_the_double_itself_ends_the_test() -> None:
+    async def used() -> None:
+        async with KisDouble(seed=1) as kis, RawClient(kis) as client:
+            await client.sign_in()
+            kis.during("inquire-price", lambda: 1 // 0)
+            url, headers = kis.rest_url + QUOTATIONS + "inquire-price", client.headers("FHKST01010100")
+            async with client.session.get(url, headers=headers) as answer:
+                assert answer.status == 500
+
+    with pytest.raises(ZeroDivisionError):
+        await used()
+
+
+async def test_the_same_seed_gives_the_same_keys_tokens_and_numbers() -> None:
+    seen = []
+    for seed in (1, 1, 2):
+        async with KisDouble(seed=seed) as kis, RawClient(kis) as client:
+            await client.sign_in()
+            seen.append((kis.keys, client.token, (await client.order()).number))
+    assert seen[0] == seen[1]
+    assert all(one != other for one, other in zip(seen[1], seen[2], strict=True))
 
 
 async def test_a_registered_client_gets_the_trades_of_a_name() -> None:

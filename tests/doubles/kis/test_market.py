@@ -14,6 +14,7 @@ from tests.doubles.kis.charts import Bar
 from tests.doubles.kis.client import RawClient, RawSocket
 from tests.doubles.kis.days import Days, date_of
 from tests.doubles.kis.grid import band_of, step_of
+from tests.doubles.kis.tape import walk
 
 SECOND = timedelta(seconds=1)
 
@@ -370,6 +371,26 @@ async def test_a_day_opens_closes_and_begins_again() -> None:
             ("20261023", "71000"), ("20261022", "70000"),
         ]  # fmt: skip
         await socket.close()
+
+
+async def test_a_tape_happens_at_its_moments_and_is_the_same_for_a_seed() -> None:
+    seen = []
+    for seed in (4, 4, 5):
+        async with KisDouble(seed=1, speed=0) as kis, RawClient(kis) as client:
+            begin = kis.clock.at("10:00:01")
+            tape = list(walk(kis.market, "005930", begin=begin, end=begin + 60 * SECOND, seed=seed))
+            low, high = kis.market["005930"].band
+            assert all(low < step.bid < step.ask < high and step.price in (step.bid, step.ask) for step in tape)
+            socket = await listening(client, "H0STCNT0")
+            playing = kis.play(tape)
+            kis.clock.jump(30 * SECOND)
+            records = [await socket.fields() for _ in range(30)]
+            assert kis.market["005930"].krx.volume == sum(step.qty for step in tape[:30])
+            kis.clock.jump(40 * SECOND)
+            await playing
+            seen.append([record[2] for record in records])
+            await socket.close()
+    assert seen[0] == seen[1] != seen[2]
 
 
 async def test_an_order_of_the_after_market_lives_until_eight() -> None:
