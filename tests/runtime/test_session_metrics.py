@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from decimal import Decimal as D
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from qts.broker.gateway.limits.view import LimitCountView
 from qts.broker.gateway.view import GatewayView, LaneView
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
@@ -153,3 +155,47 @@ def test_the_lanes_to_a_broker_are_there_when_it_is_not_simulated(rig_of: MakeRi
     assert read("qts_gateway_sent_total", {"lane": "cancel"}) == 3
     assert (read("qts_gateway_in_flight"), read("qts_gateway_file_bytes")) == (4, 512)
     assert (read("qts_gateway_not_sent_total"), read("qts_gateway_too_old_total")) == (2, 1)
+
+
+def test_limits_that_count_are_shown_with_their_bounds(rig_of: MakeRig) -> None:
+    # Given ten shares bought at 150,100 and a bid of 149,100: 10 × 1,000 and the fee are lost
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
+    now = rig.quotes(kst(10), 3)
+    rig.quote(now + 1_000_000_000, 149_100, 149_200)
+    # when it is scraped
+    read = reader(view_of(rig.kernel, RUN, "paper", "", MACHINE))
+    # then what stands and the bounds of the settings are there, by limit and by strategy or pool
+    of = {"of": "scripted"}
+    lost = read("qts_limit_value", {"limit": "strategy_day_loss", **of})
+    assert lost is not None
+    assert 10_000 < lost < 10_500
+    assert read("qts_limit_bound", {"limit": "strategy_day_loss", **of}) == 5_000_000
+    assert read("qts_limit_value", {"limit": "pool_day_loss", "of": "SCALP"}) == lost
+    assert read("qts_limit_value", {"limit": "repeated_executions", **of}) == 1
+    assert read("qts_limit_bound", {"limit": "repeated_executions", **of}) == 30
+    assert read("qts_limit_value", {"limit": "messages_per_day", "of": ""}) == 1
+    assert read("qts_limit_bound", {"limit": "messages_per_day", "of": ""}) == 15_000
+
+
+def test_where_limits_are_off_none_is_shown(rig_of: MakeRig) -> None:
+    rig = rig_of(ScriptedStrategy(), settings={"broker.limits.enabled": "false"})
+    rig.quote(kst(10))
+
+    view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
+
+    assert view.limit_counts == ()
+    assert reader(view)("qts_limit_bound", {"limit": "messages_per_day", "of": ""}) is None
+
+
+def test_a_loss_that_is_not_known_has_a_bound_and_no_value(rig_of: MakeRig) -> None:
+    rig = rig_of(ScriptedStrategy())
+    rig.quote(kst(10))
+    view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
+    unknown = LimitCountView("strategy_day_loss", "scripted", None, D(5))
+
+    read = reader(msgspec.structs.replace(view, limit_counts=(unknown,)))
+
+    of = {"limit": "strategy_day_loss", "of": "scripted"}
+    assert (read("qts_limit_value", of), read("qts_limit_bound", of)) == (None, 5)

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from qts.broker.gateway.limits.view import LimitCountView
+from qts.cli.status_screen import view_lines
+from qts.db.contracts import RunRow
 from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.session.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 from qts.strategy.levels import Levels
@@ -309,3 +312,27 @@ def test_a_strategy_that_has_lost_its_share_of_the_day_takes_no_entry_and_anothe
 
     # When the next day begins at that price, then its loss is of the day before
     assert buys(rig, alpha, kst(10, day=23))
+
+
+def test_the_status_shows_a_limit_of_which_half_is_used_up(rig_of: MakeRig) -> None:
+    # Given a limit of four executions of a kind, and one execution: nothing is near
+    alpha = ScriptedStrategy("alpha")
+    rig = rig_with(rig_of, alpha, repeated_executions=4)
+
+    def shown() -> list[str]:
+        view = view_of(
+            rig.kernel,
+            RunRow("rig", "run", 7, "", "", "2026-01-22T00:00:00+00:00", finished=False),
+            "paper",
+            "",
+            rig.clock,
+        )
+        return [line for line in view_lines(view, [], 200) if "repeated_executions" in line]
+
+    assert buys(rig, alpha, kst(10))
+    assert shown() == []
+
+    # With the second, half of it is used up
+    assert buys(rig, alpha, kst(10, 0, 5))
+    (line,) = shown()
+    assert line.split("near a limit")[-1].strip() == "repeated_executions of alpha: 2, bound 4"

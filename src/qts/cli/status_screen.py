@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from qts.broker.gateway.limits.view import LimitsView
+from qts.broker.gateway.limits.view import LimitCountView, LimitsView
 from qts.cli.columns import Column, facts_lines, folded, table_lines
 from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
 from qts.db.config import DATABASE
+from qts.money import times
 from qts.notes import in_english
 from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.orders.unknown_view import note_of
@@ -227,7 +228,20 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
     if view.limits is not None and view.limits.refused:
         facts.append(("limits", _limits(view.limits)))
+    facts += [("near a limit", _near(one)) for one in view.limit_counts if _is_near(one)]
     return facts
+
+
+def _is_near(one: LimitCountView) -> bool:
+    """Return whether at least half of a limit is used up, or it is not known how much is."""
+    return one.value is None or times(one.value, 2) >= one.bound
+
+
+def _near(one: LimitCountView) -> str:
+    """Return what stands against a limit, whose it is, and its bound."""
+    whose = f" of {one.of}" if one.of else ""
+    value = "not known" if one.value is None else f"{one.value:,f}"
+    return f"{one.limit}{whose}: {value}, bound {one.bound:,f}"
 
 
 def _limits(one: LimitsView) -> str:

@@ -32,8 +32,8 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "안전 상태가 FAIL 또는 LOCKDOWN이라 위험을 줄이는 주문만 나갔습니다.",
     ),
     Refusal.STOPPED_BY_OPERATOR.value: (
-        "An operator had stopped this strategy, symbol or pool; it takes no entry until it is released.",
-        "운영자가 이 전략, 종목 또는 자금 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
+        "An operator or a limit had stopped this strategy, symbol or pool; it takes no entry until it is released.",
+        "운영자 또는 한도가 이 전략, 종목 또는 자금 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
     ),
     Refusal.STOPPED_AFTER_REJECTS.value: (
         "The broker had rejected several orders of this symbol in a row; it takes no entry until the next day, "

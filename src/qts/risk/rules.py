@@ -93,7 +93,7 @@ def safety_blocks_entries(case: Case) -> Refused | None:
 
 
 def stopped_by_operator(case: Case) -> Refused | None:
-    """Refuse an entry of a part that an operator has stopped, until its release; exits always leave."""
+    """Refuse an entry of a part that an operator or a limit has stopped, until its release; exits always leave."""
     if not case.view.stopped:
         return None
     return _refuse(case, Refusal.STOPPED_BY_OPERATOR, f"{case.view.stopped}; entries wait for its release")
