@@ -146,7 +146,7 @@ class Notices:
             fill.time if fill else self._clock.hms,
             "1" if kind == "rejected" else "0",
             "2" if fill else "1",
-            ACCEPTED if fill else _ACCEPTANCE.get(kind, ACCEPTED),
+            self._settings.fill_acceptance if fill else _ACCEPTANCE.get(kind, ACCEPTED),
             order.branch,
             "" if is_shifted else str(order.qty),
             "홍길동",

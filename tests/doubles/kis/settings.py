@@ -88,6 +88,8 @@ class Settings:
     encrypted: bool = True
     accepted_in_cntg_qty: bool = True
     """Whether a notice that is no fill has the order's quantity in CNTG_QTY and none in ODER_QTY."""
+    fill_acceptance: str = "2"
+    """ACPT_YN of a fill."""
     cancel_notices: str = "both"
     """Notices of a cancel: ``both`` the acceptance and the confirmation, or ``confirmation`` alone."""
 
