@@ -245,7 +245,7 @@ class FrameDecoder:
         return newest
 
     def _on_unknown_width(self, name: str, layout: Layout, width: int, fields: Sequence[str]) -> None:
-        """Tell of a number of fields that is not known. Raises RowRefused unless the known fields fit."""
+        """Report a number of fields that is not known. Raises RowRefused unless the known fields fit."""
         key = f"{name} {width}"
         count = self.unknown_widths.get(key, 0)
         fits = width >= layout.least and records_fit(layout.kind, fields, width, self._symbols)

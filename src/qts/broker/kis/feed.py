@@ -1,0 +1,298 @@
+"""The live feed of KIS: trades, books of ten levels and the state of trading, over one websocket session.
+
+What the session has no place for is asked for by REST calls, in turn. All of it happens on the loop of the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
+from typing import Final
+
+from qts.broker.kis.control import Registration
+from qts.broker.kis.credentials import MASK, KisAccess, Secret
+from qts.broker.kis.frames import FrameDecoder
+from qts.broker.kis.layouts import NOTICES_LIVE, NOTICES_PAPER
+from qts.broker.kis.pauses import Pause
+from qts.broker.kis.plan import Needs, planned, polled
+from qts.broker.kis.quotations import Quotations, session_info_of, values_of, with_status
+from qts.broker.kis.records import MarketStatus
+from qts.broker.kis.stream_config import StreamConfig
+from qts.broker.kis.websocket import KisWebsocket
+from qts.clock import NS_PER_MS, NS_PER_S, Clock, from_ns
+from qts.errors import BrokerUnavailable
+from qts.market.contracts import FeedGap, Instrument, MarketValue
+from qts.market.krx import KST
+from qts.market.live_view import LiveView
+from qts.market.session_info import SessionInfo
+
+MAX_AGE_NS: Final = 100 * NS_PER_MS
+"""As of any live feed; runtime.freshness.live_ms changes it."""
+_PLAN_S: Final = 1.0
+"""How often is looked at what is needed."""
+_INFO_S: Final = 60.0
+"""How long after a question about a symbol that was not answered it is asked again."""
+_MOST_NOTICES: Final = 10_000
+
+
+class NoticeTaker:
+    """Takes frames of notices of fills; this one takes none. The broker's own takes its place."""
+
+    registration: Registration | None = None
+    """What to register for; None: no notices."""
+
+    def on_frame(self, text: str, ts_ns: int) -> None:
+        """Take a frame of notices as it came. Never waits, never raises."""
+
+    def on_cipher(self, registration: Registration, key: str, iv: str) -> None:
+        """Take key and iv of the notices of this connection."""
+
+    def on_connected(self) -> None:
+        """Take note that a connection is up; what was told in between has to be asked for."""
+
+    def on_lost(self, reason: str) -> None:
+        """Take note that the connection is gone."""
+
+
+class KisFeed:
+    """A :class:`~qts.market.contracts.LiveFeed`. ``needs`` is asked once a second for the symbols that are needed.
+
+    ``approval`` asks KIS for an approval key, ``quotations`` for prices and flags of symbols; ``poll_s``: seconds
+    between two questions for what has no place on the websocket. ``tell`` is called with sentences for people.
+    """
+
+    declares_volatility = False
+    max_age_ns = MAX_AGE_NS
+
+    def __init__(
+        self,
+        access: KisAccess,
+        instruments: Mapping[str, Instrument],
+        *,
+        approval: Callable[[], Awaitable[Secret]],
+        quotations: Quotations,
+        config: StreamConfig,
+        clock: Clock,
+        pause: Pause,
+        chance: random.Random,
+        tell: Callable[[str], object],
+        poll_s: float,
+        notices: NoticeTaker | None = None,
+        close: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self.name = f"KIS {access.account} {access.websocket}"
+        self.instruments = instruments
+        self.needs: Callable[[], Needs] = lambda: Needs((), tuple(instruments))
+        """Returns what is needed; until the session has said what it holds: every instrument."""
+        self.on_frame_received: Callable[[str, int], object] = lambda text, ts_ns: None
+        """Called with every data frame and when it came, before it is decoded; a recording takes them from here."""
+        self._config = config
+        self._clock = clock
+        self._pause = pause
+        self._tell = tell
+        self._quotations = quotations
+        self._poll_s = poll_s
+        self._notices = notices or NoticeTaker()
+        self._close = close
+        self._decoder = FrameDecoder(
+            instruments, late_ns=config.late_s * NS_PER_S, tell=tell, on_status=self._on_status
+        )
+        self._websocket = KisWebsocket(
+            access.websocket,
+            approval,
+            self,
+            config=config,
+            clock=clock,
+            pause=pause,
+            chance=chance,
+            tell=tell,
+        )
+        self._on_value: Callable[[MarketValue], object] = lambda value: None
+        self._on_gap: Callable[[FeedGap], object] = lambda gap: None
+        self._on_info: Callable[[SessionInfo], object] | None = None
+        self._infos: dict[str, SessionInfo] = {}
+        self._gaps = 0
+        self._since_ns = 0
+        self._newest_ns = 0
+        self._asked: tuple[str, ...] = ()
+        self._is_over = asyncio.Event()
+        self._failures: deque[str] = deque(maxlen=100)
+
+    # -- what a session knows of it ------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Return whether values can come at present."""
+        return self._websocket.is_up
+
+    @property
+    def rows_refused(self) -> Mapping[str, int]:
+        """Return how many frames, or records of one, could not be used, by reason."""
+        return self._decoder.refused
+
+    def tell_session_info(self, on_info: Callable[[SessionInfo], object]) -> None:
+        """Call ``on_info`` with what KIS says of each instrument."""
+        self._on_info = on_info
+
+    def live_view(self) -> LiveView:
+        """Return the line as it is."""
+        registrations = self._websocket.registrations
+        has_lag = self._newest_ns > 0
+        return LiveView(
+            name=self.name,
+            connected=self.connected,
+            since_ns=self._since_ns,
+            connections=self._websocket.connections,
+            gaps=self._gaps,
+            registered=tuple(map(_shown, registrations.registered)),
+            left_out=tuple(_shown(one) for one in registrations.wanted if registrations.is_left_out(one)),
+            asked=self._asked,
+            lag_ms=self._decoder.newest_lag_ns // NS_PER_MS if has_lag else None,
+            unknown_layouts=dict(self._decoder.unknown_widths),
+        )
+
+    def finish(self) -> None:
+        """Let :meth:`run` return: no value will come any more. On the loop's thread."""
+        self._is_over.set()
+
+    async def run(self, on_value: Callable[[MarketValue], object], on_gap: Callable[[FeedGap], object]) -> None:
+        """Connect, and call ``on_value`` with each value, until :meth:`finish` is called."""
+        self._on_value, self._on_gap = on_value, on_gap
+        self._plan()
+        works = [self._websocket.run, self._keep_plan, self._ask_prices, self._is_over.wait]
+        if self._on_info is not None:
+            works.append(self._ask_infos)
+        tasks = [asyncio.create_task(work(), name="qts-kis") for work in works]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # raises the error that ended it
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._close is not None:
+                await self._close()
+
+    # -- what the websocket says ---------------------------------------------------------------------------------
+
+    def on_frame(self, text: str, ts_ns: int) -> None:
+        """Take a data frame."""
+        self.on_frame_received(text, ts_ns)
+        if text[2:10] in _NOTICES:
+            self._notices.on_frame(text, ts_ns)
+            return
+        ts_ns = self._newest_ns = max(ts_ns, self._newest_ns)
+        on_value = self._on_value
+        for value in self._decoder.decode(text, ts_ns):
+            on_value(value)
+
+    def on_cipher(self, registration: Registration, key: str, iv: str) -> None:
+        """Take key and iv of encrypted frames."""
+        if registration.name in _NOTICES:
+            self._notices.on_cipher(registration, key, iv)
+
+    def on_connected(self) -> None:
+        """Take note that values can come."""
+        self._since_ns = self._clock.time_ns()
+        self._notices.on_connected()
+
+    def on_lost(self, reason: str) -> None:
+        """Report a gap: what happens from now on until the line is up again is missing."""
+        now_ns = self._since_ns = self._clock.time_ns()
+        self._gaps += 1
+        self._on_gap(FeedGap(now_ns, f"the websocket of KIS was lost: {reason}"))
+        self._notices.on_lost(reason)
+
+    # -- what is registered for, and what is asked for -----------------------------------------------------------
+
+    def _plan(self) -> None:
+        needs = self.needs()
+        known = self.instruments
+        needs = Needs(
+            tuple(symbol for symbol in needs.at_stake if symbol in known),
+            tuple(symbol for symbol in needs.wanted if symbol in known),
+        )
+        plan = planned(needs, self._config.venue, self._notices.registration)
+        registrations = self._websocket.registrations
+        if plan != registrations.wanted:
+            self._websocket.want(plan)
+        left_out = [one for one in plan if registrations.is_left_out(one)]
+        self._asked = tuple(polled(plan, left_out, self._config.venue))
+
+    async def _keep_plan(self) -> None:
+        while True:
+            await self._pause(_PLAN_S)
+            self._plan()
+
+    async def _ask_infos(self) -> None:
+        """Ask for base price, band and flags of every instrument, each day anew."""
+        while True:
+            today = self._today()
+            missing = [
+                one for one in self.instruments if (info := self._infos.get(one)) is None or info.day != today
+            ]
+            if self._on_info is None:
+                return
+            failed = False
+            for symbol in missing:
+                try:
+                    row = await self._quotations.price(symbol)
+                    self._put_info(session_info_of(symbol, row, self._clock.time_ns(), self._today()))
+                except BrokerUnavailable as error:
+                    self._note(str(error))
+                    failed = True
+            await self._pause(_INFO_S if failed or not missing else 0.0)
+
+    async def _ask_prices(self) -> None:
+        """Ask for the prices of the symbols that have no place on the websocket, one after the other."""
+        turn = 0
+        while True:
+            await self._pause(self._poll_s)
+            if not self._asked:
+                continue
+            turn += 1
+            symbol = self._asked[turn % len(self._asked)]
+            try:
+                fields = await self._quotations.book(symbol)
+                ts_ns = self._newest_ns = max(self._clock.time_ns(), self._newest_ns)
+                values = values_of(symbol, fields, ts_ns)
+            except BrokerUnavailable as error:
+                self._note(str(error))
+                continue
+            for value in values:
+                self._on_value(value)
+
+    def _on_status(self, status: MarketStatus) -> None:
+        """Pass on a change of how a symbol trades; without its base and band it says that much alone."""
+        today = self._today()
+        info = self._infos.get(status.symbol)
+        if info is None or info.day != today:
+            info = SessionInfo(symbol=status.symbol, ts_ns=status.ts_ns, day=today)
+        self._put_info(with_status(info, status))
+
+    def _put_info(self, info: SessionInfo) -> None:
+        if info.base_price is not None:
+            self._infos[info.symbol] = info
+        if self._on_info is not None:
+            self._on_info(info)
+
+    def _note(self, text: str) -> None:
+        """Tell of a failed question, each text once among the newest hundred."""
+        if text not in self._failures:
+            self._failures.append(text)
+            self._tell(text)
+
+    def _today(self) -> date:
+        return from_ns(self._clock.time_ns()).astimezone(KST).date()
+
+
+_NOTICES: Final = frozenset({NOTICES_LIVE, NOTICES_PAPER})
+
+
+def _shown(registration: Registration) -> str:
+    """Return the name of a registration for people; that of notices without the HTS ID."""
+    return f"{registration.name} {MASK if registration.name in _NOTICES else registration.key}"

@@ -1,0 +1,172 @@
+"""The live feed of KIS against the double: values, registrations, losses, and what it says of itself."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from qts.broker.kis.plan import Needs
+from qts.market.contracts import BookUpdate, Quote, Tick
+from qts.market.session_info import TradingStatus
+from tests.broker.kis.feed_rig import running
+from tests.doubles.kis import KisDouble
+
+FULL = [
+    ("H0STCNT0", "005930"),
+    ("H0STCNT0", "000660"),
+    ("H0STASP0", "005930"),
+    ("H0STASP0", "000660"),
+    ("H0STMKO0", "005930"),
+    ("H0STMKO0", "000660"),
+]
+
+
+async def no_answer(message: bytes | str = b"") -> None:
+    """Say nothing in the place of an answer to a ping."""
+
+
+async def test_trades_and_books_become_values() -> None:
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        await rig.until(lambda: rig.registered == FULL)
+
+        kis.market.trades("005930", [(70_100, 7, "1"), (70_200, 3, "5")])
+        kis.market.quote("000660", 199_500, 200_500)
+        await rig.until(lambda: len(rig.values) == 5)
+
+        first, second, quote, update, sides = rig.values
+        assert isinstance(first, Tick)
+        assert isinstance(second, Tick)
+        assert [(one.price, one.size, one.buyer_is_maker) for one in (first, second)] == [
+            (Decimal(70_100), Decimal(7), False),
+            (Decimal(70_200), Decimal(3), True),
+        ]
+        assert isinstance(quote, Quote)
+        assert (quote.last, quote.volume) == (Decimal(70_200), Decimal(10))
+        assert isinstance(update, BookUpdate)
+        assert len(update.bids) == len(update.asks) == 10
+        assert isinstance(sides, Quote)
+        assert (sides.symbol, sides.bid, sides.ask) == ("000660", Decimal(199_500), Decimal(200_500))
+        assert rig.feed.connected
+        assert not rig.gaps
+        assert not rig.feed.rows_refused
+
+
+async def test_a_lost_line_is_a_gap_and_is_made_again_without_a_new_key() -> None:
+    """given a connection that is cut, then a gap comes, all is registered for again, and the key is the same"""
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        await rig.until(lambda: rig.registered == FULL)
+
+        kis.sockets.sessions[0].cut()
+        await rig.until(lambda: kis.sockets.opened == 2 and rig.registered == FULL)
+        kis.market.trade("005930", 70_100)
+        await rig.until(lambda: rig.values)
+
+        assert [gap.symbols for gap in rig.gaps] == [()]
+        assert "KIS has cut the connection" in rig.gaps[0].reason
+        assert len(kis.made("Approval")) == 1
+        view = rig.feed.live_view()
+        assert (view.connections, view.gaps, view.connected) == (2, 1, True)
+
+
+async def test_a_half_open_line_is_found_by_its_silence() -> None:
+    """given a server that stops to answer anything, when the limit is 0.3 s, then the line counts as lost"""
+    async with KisDouble(seed=1) as kis, running(kis, silence_ms=300) as rig:
+        await rig.until(lambda: rig.registered == FULL)
+
+        kis.sockets.sessions[0].socket.pong = no_answer  # type: ignore[method-assign]
+        await rig.until(lambda: rig.gaps)
+
+        assert "nothing has come for" in rig.gaps[0].reason
+        await rig.until(lambda: kis.sockets.opened == 2 and rig.registered == FULL)
+
+
+async def test_a_status_is_told_with_base_and_band() -> None:
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        await rig.until(lambda: rig.registered == FULL and len(rig.infos) == 2)
+
+        assert {info.symbol for info in rig.infos} == {"005930", "000660"}
+        info = rig.infos[0]
+        assert (info.day, info.base_price) == (date(2026, 10, 20), Decimal(70_000))
+        assert (info.low, info.high) == (Decimal(49_000), Decimal(91_000))
+        assert info.status is TradingStatus.NORMAL
+        assert info.designations == frozenset()
+
+        kis.sockets.push("H0STMKO0", "005930", "0|H0STMKO0|001|005930^Y^news^^^^^58^N^N^1")
+        await rig.until(lambda: len(rig.infos) == 3)
+
+        assert rig.infos[2].status is TradingStatus.HALTED
+        assert rig.infos[2].base_price == Decimal(70_000)
+
+
+async def test_what_is_at_stake_comes_first_and_the_rest_is_asked_for() -> None:
+    """given room for four registrations, when 000660 is held, then all of it has a place and 005930 is asked for"""
+    async with KisDouble(seed=1) as kis, running(kis, registrations=4) as rig:
+        await rig.until(lambda: len(rig.registered) == 4)
+
+        rig.feed.needs = lambda: Needs(("000660",), ("005930", "000660"))
+        wanted = {("H0STCNT0", "000660"), ("H0STASP0", "000660"), ("H0STMKO0", "000660"), ("H0STCNT0", "005930")}
+        await rig.until(lambda: set(rig.registered) == wanted)
+
+        view = rig.feed.live_view()
+        await rig.until(lambda: rig.feed.live_view().asked == ("005930",))
+        assert "H0STASP0 005930" in view.left_out
+
+
+async def test_the_session_of_another_program_makes_no_loop() -> None:
+    """given a program that uses the same key, then one connection is made, and the next one waits for a minute"""
+    async with KisDouble(seed=1) as kis, running(kis) as first:
+        await first.until(lambda: first.registered == FULL)
+        async with running(kis) as second:
+            await second.until(lambda: any("another program uses" in text for text in second.told))
+
+            assert kis.sockets.opened == 2
+            assert not second.feed.connected
+            assert "next attempt in 60.0 s" in second.told[-1]
+
+
+async def test_a_key_that_has_ended_is_asked_for_once_more() -> None:
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        await rig.until(lambda: rig.registered == FULL)
+
+        kis.access.expire_approvals()
+        kis.sockets.sessions[0].cut()
+        await rig.until(lambda: len(kis.made("Approval")) == 2 and rig.registered == FULL)
+
+        assert kis.sockets.opened == 3
+
+
+async def test_a_hundred_cuts_make_no_storm() -> None:
+    """given a line that is cut as soon as it is up, then each attempt waits longer, and the key is asked for once"""
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        for _ in range(4):
+            await rig.until(lambda: rig.feed.connected)
+            kis.sockets.sessions[0].cut()
+            await rig.until(lambda: not rig.feed.connected)
+
+        pauses = [float(text.split()[-2]) for text in rig.told if "next attempt in" in text]
+        assert len(pauses) == 4
+        assert len(kis.made("Approval")) == 1
+        await rig.until(lambda: rig.registered == FULL)
+        assert len(rig.registered) == len(set(rig.registered))
+
+
+async def test_a_symbol_that_kis_does_not_know_is_told_and_left() -> None:
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        kis.settings.most_registrations = 3
+        await rig.until(lambda: any("OPSP0008" in text for text in rig.told))
+
+        kis.market.trade("005930", 70_100)
+        await rig.until(lambda: rig.values)
+        assert len(rig.registered) == 3
+        assert len(rig.feed.live_view().left_out) == 3
+
+
+async def test_finished_it_returns() -> None:
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        await rig.until(lambda: rig.feed.connected)
+
+        rig.feed.finish()
+        await rig.until(lambda: not kis.sockets.sessions)
+
+        assert not rig.feed.connected
+        assert not rig.gaps
