@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
@@ -20,7 +20,8 @@ from qts.cli.console import Screen
 from qts.cli.kill_signals import kill_by_signal
 from qts.cli.output import NO_ROOM, OUT_OF_FILES, closed_pipe_ignored, held_terminal_ignored
 from qts.cli.summary import print_summary
-from qts.clock import from_ns
+from qts.clock import Clock, from_ns
+from qts.config.tree import QtsConfig
 from qts.db.find_run import DEFAULT_ROOT
 from qts.errors import DefectError, HalfDoneError, InvariantBreach, QtsError
 from qts.market.contracts import Feed
@@ -29,9 +30,11 @@ from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.standard_output import redirected_output, say
 from qts.runtime.session.defect import defect_message
+from qts.runtime.session.live_source import LiveSource
 from qts.runtime.session.progress import Progress as Receiver
 from qts.runtime.session.session import run_session, session_facts
-from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.session.session_plan import AnyFeed, SessionPlan
+from qts.strategy.contracts import Strategy
 
 STOPPED = 130
 HALTED = 5
@@ -100,8 +103,10 @@ class _MarketClock:
 
     def __init__(self, plan: SessionPlan) -> None:
         self._plan = plan
-        self._feed: Feed | None = None
-        self.plan = msgspec.structs.replace(plan, open_feed=self._open_feed)
+        self._feed: AnyFeed | None = None
+        self.plan = msgspec.structs.replace(
+            plan, open_feed=self._open_feed, open_live=None if plan.open_live is None else self._open_live
+        )
         """The plan to run, from which the clock learns the feed."""
 
     def minute(self, ns: int) -> str:
@@ -112,8 +117,14 @@ class _MarketClock:
         return f"{moment:%Y-%m-%d %H:%M %Z}"
 
     def _open_feed(self) -> Feed:
-        self._feed = self._plan.open_feed()
-        return self._feed
+        self._feed = feed = self._plan.open_feed()
+        return feed
+
+    def _open_live(self, config: QtsConfig, strategies: Sequence[Strategy], machine: Clock) -> LiveSource:
+        assert self._plan.open_live is not None  # else this one is not asked for
+        live = self._plan.open_live(config, strategies, machine)
+        self._feed = live.feed
+        return live
 
 
 @contextmanager

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _EXAMPLES = {"cash": "10000000", "fees": "0.0015"}
+PACED_SPEED = 60.0
+"""How many times real time a paper session runs where nothing else is asked for."""
 FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet", "bars")
 
 
@@ -85,12 +87,33 @@ def add_parser(commands: Any) -> None:
 
     run = commands.add_parser(
         "run",
-        help="trade on paper, in real or accelerated time",
-        description="Trades on a simulated exchange in real time; the event loop, its lanes and its queues "
-        "are those of live trading.",
+        help="trade on paper, in real or accelerated time, or at a broker",
+        description="Trades on a simulated exchange in real time, with prices of a generator, a file or KIS; or, "
+        "with --mode live, at a broker. The event loop, its lanes and its queues are the same.",
     )
-    run.add_argument("--mode", choices=("paper",), default="paper", help="paper: a simulated exchange")
-    run.add_argument("--feed", default="synthetic", metavar="synthetic|FILE", help="where prices come from")
+    run.add_argument(
+        "--mode",
+        choices=("paper", "live"),
+        default="paper",
+        help="paper: a simulated exchange (the default); live: at --broker, with real money unless --paper-account",
+    )
+    run.add_argument(
+        "--feed",
+        metavar="synthetic|FILE|kis",
+        help="where prices come from: a generator (the default), a recording, or KIS as they happen",
+    )
+    run.add_argument(
+        "--broker", choices=("kis",), help="with --mode live: the broker, which sends the prices as well"
+    )
+    run.add_argument(
+        "--paper-account", action="store_true", help="with --mode live: trade with the broker's paper account"
+    )
+    run.add_argument(
+        "--confirm",
+        default="",
+        metavar="WORDS",
+        help="with --mode live and real money: the words of broker.kis.confirmation",
+    )
     add_history(run)
     add_reading(run)
     _common(run)
@@ -99,7 +122,12 @@ def add_parser(commands: Any) -> None:
         "--record", action="store_true", help="store the market values of the session on the server of --db"
     )
     _profile(run)
-    run.add_argument("--speed", type=_paced_speed, default=60.0, metavar="N", help="N times real time (default 60)")
+    run.add_argument(
+        "--speed",
+        type=_paced_speed,
+        metavar="N",
+        help=f"N times real time (default {PACED_SPEED:g}; KIS sends in real time)",
+    )
     run.set_defaults(func=_run)
 
 
@@ -319,9 +347,22 @@ def _backtest(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
-    from qts.runtime.wiring.plans import paper_plan
+    from qts.errors import InputError
+    from qts.runtime.wiring.plans import KIS, live_plan, paper_plan
 
-    return run_and_show(paper_plan(options_of(args), args.feed, args.format), args)
+    if args.mode == "live":
+        if args.broker is None:
+            raise InputError("--mode live needs the broker: give --broker kis")
+        if args.feed not in (None, args.broker):
+            raise InputError(f"--feed {args.feed}: with --mode live the prices are those of --broker {args.broker}")
+        plan = live_plan(options_of(args), args.broker, paper_account=args.paper_account, confirmation=args.confirm)
+        return run_and_show(plan, args)
+    if args.broker is not None or args.paper_account or args.confirm:
+        raise InputError("--broker, --paper-account and --confirm are for --mode live; give it, or leave them out")
+    feed = args.feed or "synthetic"
+    if args.speed is None and feed != KIS:
+        args.speed = PACED_SPEED
+    return run_and_show(paper_plan(options_of(args), feed, args.format), args)
 
 
 def declared_reading(args: argparse.Namespace) -> ReadAs:

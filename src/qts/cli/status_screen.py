@@ -15,6 +15,7 @@ from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
 from qts.db.config import DATABASE
+from qts.market.live_view import LiveView
 from qts.money import times
 from qts.notes import in_english
 from qts.runtime.caching.cache_view import CacheView
@@ -25,7 +26,7 @@ from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
-from qts.runtime.session.session_view import QueueView, SessionView, StateView
+from qts.runtime.session.session_view import MONEY, QueueView, SessionView, StateView
 from qts.safety.scoped_stops import ScopedStop
 from qts.state.reasons import sentence
 from qts.wording import counted
@@ -151,7 +152,8 @@ def status_lines(status: RunStatus, width: int) -> list[str]:
 def view_lines(view: SessionView, facts: Sequence[tuple[str, str]], width: int) -> list[str]:
     """Return the screen of a view in a terminal of ``width`` cells, behind ``facts`` about where it comes from."""
     time = MarketTime(view.time_zone)
-    lines = facts_lines([*facts, *_facts(view, time)], width)
+    money = [("trades", MONEY[view.mode])] if view.mode in MONEY else []
+    lines = facts_lines([*money, *facts, *_facts(view, time)], width)
     for title, part in (
         ("Pools", _pool_lines(view, width)),
         ("Positions", _position_lines(view, time, width)),
@@ -212,7 +214,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         *(("unknown", in_english(note_of(one, ended=bool(view.ended)))) for one in view.unknown_orders),
         ("fills", f"{counts.fills:,}"),
     ]
-    if (close := view.last_close) is not None and view.mode == "paper":
+    if (close := view.last_close) is not None and view.mode != "replay":
         worth = f"{amount(close.equity)} {view.currency}"
         facts.append(("last close", f"{close.day}, equity {worth}; its report is {DAYS}/{close.day}.en.txt"))
     if (kept := view.quarantine) is not None:
@@ -221,6 +223,8 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
     facts += [("server" if one.name == DATABASE else one.name, _server(one)) for one in view.servers]
     if view.recording is not None:
         facts.append(("recording", _recording(view.recording)))
+    if view.feed is not None:
+        facts.append(("feed", _feed(view.feed, time)))
     if view.cache is not None:
         facts.append(("cache", _cache(view.cache)))
     if counts.refusals:
@@ -249,6 +253,19 @@ def _limits(one: LimitsView) -> str:
     ranked = sorted(one.refused.items(), key=lambda item: -item[1])
     counts = ", ".join(f"{limit} {count:,}" for limit, count in ranked)
     return f"{counted(sum(one.refused.values()), 'order')} refused ({counts}); the last: {one.last}"
+
+
+def _feed(one: LiveView, time: MarketTime) -> str:
+    """Return the state of the line of a live feed, and what comes by it."""
+    since = f" since {time.second(one.since_ns)}" if one.since_ns else ""
+    parts = [f"{'connected' if one.connected else 'NOT CONNECTED'}{since}"]
+    parts += [f"{one.lag_ms:,} ms behind the exchange"] if one.lag_ms is not None else []
+    parts += [f"registered for {len(one.registered)}"]
+    parts += [f"no place for {len(one.left_out)}: {', '.join(one.left_out[:3])}"] if one.left_out else []
+    parts += [f"prices asked for: {', '.join(one.asked[:5])}"] if one.asked else []
+    parts += [counted(one.gaps, "gap")] if one.gaps else []
+    parts += [f"unknown layouts: {', '.join(one.unknown_layouts)}"] if one.unknown_layouts else []
+    return f"{one.name}; " + ", ".join(parts)
 
 
 def _server(one: ServerView) -> str:

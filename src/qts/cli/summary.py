@@ -18,6 +18,7 @@ from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
 from qts.runtime.session.result import ResultValues, SessionResult, failures_of, latency_cells
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
+from qts.runtime.session.session_view import LIVE, MONEY
 from qts.safety.contracts import SafetyState
 from qts.state.reasons import sentence
 from qts.wording import counted
@@ -36,6 +37,8 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     head = "finished" if result.finished else "stopped, continue with --resume"
     console.rule(f"qts {values.command} · {head}")
     plain = values.profile == Profile.PLAIN.value
+    if values.mode in MONEY:
+        console.print(MONEY[values.mode], style="bold red" if values.mode == LIVE else "bold", highlight=False)
     console.print(_account(values))
     if plain:
         console.print(f"profile {PLAIN_TEXT}", highlight=False)

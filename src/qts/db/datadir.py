@@ -14,10 +14,12 @@ from weakref import WeakSet
 
 from qts.clock import NS_PER_MS, PacedClock, SystemClock
 from qts.errors import InputError, StateError, StorageError
-from qts.files import in_place_opener, sync_directory
+from qts.files import PART, in_place_opener, sync_directory
 
 LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
+SENT_NAME: Final = "gateway.sent"
+"""The gateway's file of the orders that it has sent, of a session at a real broker."""
 _MAX_TRIES: Final = 1_000
 """Tries, a millisecond apart, in which another may be found just looking before that counts as in use."""
 _JOURNAL_FILES: Final = re.compile(r"p0-\d+\.journal|lock|dead-letters\.jsonl(\.new)?")
@@ -56,14 +58,15 @@ class DataDir:
         return self.path / DATABASE_NAME
 
     def clear(self, *directories: str) -> None:
-        """Remove the embedded store and the named journals, so that the same run can begin again.
+        """Remove the embedded store, the gateway's file and the named journals, so that the run can begin again.
 
         The store goes last: as long as it is there, the same is done again after a kill in between. Nothing else
         that lies there goes with them. Raises StorageError when a file cannot be removed.
         """
         store = [self.path / f"{DATABASE_NAME}{ending}" for ending in ("-wal", "-shm", "-journal", "")]
+        sent = [self.path / f"{SENT_NAME}{PART}", self.path / SENT_NAME]
         journals = [path for name in directories for path in (self.path / name).glob("*") if _is_of_journal(path)]
-        for paths in (journals, store):
+        for paths in (journals, sent, store):
             path = self.path
             try:
                 for path in paths:

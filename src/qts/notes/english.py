@@ -8,6 +8,9 @@ from typing import Final
 TEXTS: Final[Mapping[str, str]] = {
     # what another program has written as text
     "text": "{text}",
+    # what is traded with
+    "real-money": "LIVE: this session traded real money",
+    "paper-account": "PAPER ACCOUNT: this session traded at the broker without real money",
     # rules of the market
     "rule-before-first-row": "{subject}: no table before {since}; its first row was used for {day}",
     "rule-before-first-row-settled": (

@@ -8,6 +8,9 @@ from typing import Final
 TEXTS: Final[Mapping[str, str]] = {
     # what another program has written as text
     "text": "{text}",
+    # what is traded with
+    "real-money": "실전(LIVE): 이 세션은 실제 돈으로 거래했습니다",
+    "paper-account": "모의투자 계좌: 이 세션은 실제 돈 없이 증권사의 모의투자 계좌로 거래했습니다",
     # rules of the market
     "rule-before-first-row": "{subject}: {since} 이전의 기준이 없어 {day}에는 첫 기준을 적용했습니다.",
     "rule-before-first-row-settled": (

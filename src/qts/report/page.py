@@ -28,6 +28,7 @@ from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
 from qts.runtime.session.result import ResultValues
 from qts.runtime.session.session_plan import PLAIN_TEXT
+from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT
 from qts.wording import counted
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -83,7 +84,15 @@ def _header(data: ReportData) -> Html:
     )
     line = join((*(f"{part} · " for part in parts), taken))
     title = el("h1", *heading(f"qts {values.command}: session report", "세션 보고서"))
-    return el("header", el("div", el("div", title, el("p", line, cls="muted")), _switches(), cls="top"))
+    money = [el("p", el("strong", en_ko(*_MONEY[values.mode])))] if values.mode in _MONEY else []
+    return el("header", el("div", el("div", title, *money, el("p", line, cls="muted")), _switches(), cls="top"))
+
+
+_MONEY: Final = {
+    LIVE: (MONEY[LIVE], "실전(LIVE): 실제 돈으로 거래한 세션입니다"),
+    PAPER_ACCOUNT: (MONEY[PAPER_ACCOUNT], "모의투자 계좌: 실제 돈으로 거래하지 않은 세션입니다"),
+}
+"""What a session at a real broker has traded with, by its mode."""
 
 
 def _switches() -> Html:

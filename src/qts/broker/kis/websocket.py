@@ -138,9 +138,7 @@ class KisWebsocket:
                 failures = 0 if lasted else failures + 1
                 if pause_s is None:
                     pause_s = self._pause_after(max(failures, 1))
-                self._tell(
-                    f"the websocket of KIS is not connected: {reason}; next attempt in {pause_s:.1f} s"
-                )
+                self._tell(f"the websocket of KIS is not connected: {reason}; next attempt in {pause_s:.1f} s")
                 await self._pause(pause_s)
 
     def _pause_after(self, failures: int) -> float:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from qts.db.datadir import DATABASE_NAME, LOCK_NAME
+from qts.db.datadir import DATABASE_NAME, LOCK_NAME, SENT_NAME
 from qts.errors import InputError
 from qts.event.config import JournalConfig
-from qts.files import same_file
+from qts.files import PART, same_file
 from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
 from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.persistence.charts_file import FILE_NAME as CHARTS_NAME
@@ -22,7 +22,7 @@ from qts.runtime.persistence.charts_file import FILE_NAME as CHARTS_NAME
 VIEW_NAME: Final = "view.json"
 _FILES_OF_A_RUN: Final = re.compile(
     rf"{re.escape(DATABASE_NAME)}(-wal|-shm|-journal)?|{LOCK_NAME}|session\.log(\.\w+)?\.jsonl"
-    rf"|{re.escape(VIEW_NAME)}|{re.escape(HANG_NAME)}|{re.escape(CHARTS_NAME)}"
+    rf"|{re.escape(SENT_NAME)}({re.escape(PART)})?|{re.escape(VIEW_NAME)}|{re.escape(HANG_NAME)}|{re.escape(CHARTS_NAME)}"
 )
 _SETTINGS: Final = (".yaml", ".yml")
 

@@ -24,7 +24,7 @@ from qts.notes import Note, in_english
 from qts.performance import Performance
 from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.runtime.persistence.charts_file import Charts
-from qts.runtime.session.session_view import ExtremesView, PositionView, QueueView, SessionView
+from qts.runtime.session.session_view import MODES, ExtremesView, PositionView, QueueView, SessionView
 from qts.safety.scoped_stops import stop_row
 from qts.wording import counted
 
@@ -108,6 +108,11 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     settings_of_the_command: dict[str, str] = {}
     profile: str = "rules"
     performance: Performance | None = None
+
+    @property
+    def mode(self) -> str:
+        """Return LIVE or PAPER_ACCOUNT, the mode of a session at a real broker, as its notes say; "" for others."""
+        return next((MODES[one.code] for one in self.note_values if one.code in MODES), "")
 
 
 class SessionResult:

@@ -10,7 +10,7 @@ from qts.config.loader import LoadedConfig
 from qts.db.contracts import StrategyFile
 from qts.errors import InputError
 from qts.market.bars.opener import named_files
-from qts.market.contracts import Feed
+from qts.market.contracts import MarketSource
 from qts.runtime.session.outputs import Input
 from qts.runtime.session.session_plan import SessionPlan
 from qts.strategy.loading import StrategySpec, manifest_of_spec
@@ -69,7 +69,7 @@ def files_read(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
     return [*recordings, *settings, *programs]
 
 
-def check_currency(feed: Feed, config: LoadedConfig) -> None:
+def check_currency(feed: MarketSource, config: LoadedConfig) -> None:
     """Raise InputError when an instrument is in another currency than the account.
 
     Amounts are added without conversion, so an account has one currency.

@@ -7,14 +7,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qts.broker.contracts import BrokerQueries
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
 from qts.db.contracts import RunRow
-from qts.db.datadir import DATABASE_NAME, LOCK_NAME, DataDir
+from qts.db.datadir import DATABASE_NAME, LOCK_NAME, SENT_NAME, DataDir
 from qts.db.find_run import DEFAULT_ROOT
 from qts.db.session import SessionStore
 from qts.errors import DataError, HalfDoneError, InputError, QtsError
@@ -41,6 +42,7 @@ from qts.runtime.drivers.event_loop import (
 )
 from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.drivers.hang_report import HangReport, report_previous_hang
+from qts.runtime.drivers.live_driver import run_live
 from qts.runtime.drivers.paced_driver import run_paced
 from qts.runtime.drivers.replay_driver import run_replay
 from qts.runtime.drivers.standard_output import characters, dropped, say
@@ -68,6 +70,7 @@ from qts.runtime.session.cache_publishing import (
     started_publisher,
 )
 from qts.runtime.session.defect import record_defect
+from qts.runtime.session.live_source import LiveSource
 from qts.runtime.session.outputs import require_distinct_files
 from qts.runtime.session.progress import Progress
 from qts.runtime.session.result import SessionFacts, SessionResult, summarize
@@ -75,10 +78,10 @@ from qts.runtime.session.resume_check import check_resumes_something, previous_r
 from qts.runtime.session.run_inputs import check_currency, files_read, specs_of, strategy_files
 from qts.runtime.session.server_follower import begin, connected, drained
 from qts.runtime.session.server_history import with_server_history
-from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.session.session_plan import AnyFeed, OpenLive, SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
 from qts.runtime.session.tick_recording import close_recorder, end_recorder, recorded, started_recorder
-from qts.runtime.wiring.brokers import simulated_broker
+from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.runtime.wiring.moments import wanted_by
 from qts.runtime.wiring.stores import open_store, stored_run
@@ -93,7 +96,17 @@ if TYPE_CHECKING:  # without a server nothing of it is imported
     from qts.runtime.recording.tick_recorder import TickRecorder
 
 _RESERVED_NAMES: Final = frozenset(
-    {LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME, CHARTS_NAME, DAYS_NAME}
+    {
+        LOCK_NAME,
+        DATABASE_NAME,
+        SENT_NAME,
+        OPERATOR_DIRECTORY,
+        LOG_NAME,
+        VIEW_NAME,
+        HANG_NAME,
+        CHARTS_NAME,
+        DAYS_NAME,
+    }
 )
 
 
@@ -115,21 +128,28 @@ def run_session(
         return runner.run(_run_session(plan, progress, stop, machine or SystemClock(), watchdog))
 
 
+class _Opened(NamedTuple):
+    """The parts of a session before its directory is taken.
+
+    ``live`` None: its feed is pulled. ``strategies`` None: they are not loaded yet.
+    """
+
+    plan: SessionPlan
+    config: LoadedConfig
+    feed: AnyFeed
+    strategies: Sequence[Strategy] | None
+    source_id: str
+    directory: Path
+    live: LiveSource | None = None
+
+
 async def _run_session(
     plan: SessionPlan, progress: Progress, stop: StopFlag, machine: Clock, watchdog: Watchdog
 ) -> SessionResult:
     options = plan.options
-    feed = plan.open_feed()
-    config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
-    check_currency(feed, config)
-    run = _run_row(plan, config.hash, config, feed, machine)
-    strategies: Sequence[Strategy] | None = None
-    if plan.stored_rows is not None:  # the bars that strategies declare decide which rows are part of the input
-        strategies = _strategies(plan, config)
-        _require_same_files(plan, config, feed, run, machine)
-        plan, feed = with_server_history(plan, feed, strategies)
-        run = _run_row(plan, config.hash, config, feed, machine)
-    directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
+    opened = _open_pulled(plan, machine) if plan.open_live is None else _open_live(plan, plan.open_live, machine)
+    plan, config, directory = opened.plan, opened.config, opened.directory
+    run = _run_row(plan, config.hash, config, opened.source_id, machine)
     if options.resume and options.data_dir is None:
         check_resumes_something(directory, plan.command)
     require_distinct_files(
@@ -139,17 +159,19 @@ async def _run_session(
         config_dir=config.directory,
         journal=config.tree.event.journal.directory,
     )
-    if strategies is None:
-        strategies = _strategies(plan, config)
-    _require_same_files(plan, config, feed, run, machine)
+    strategies = _strategies(plan, config) if opened.strategies is None else opened.strategies
+    opened = opened._replace(strategies=strategies)
+    _require_same_files(plan, config, run, machine)
     followers = connected(plan, config.tree.store, run, directory, machine)
     recorder: TickRecorder | None = None
     publisher: CachePublisher | None = None
     try:
         publisher = started_publisher(plan, run, config.tree.cache, machine)
-        recorder = started_recorder(options, config.tree, feed, os.environ)
+        if opened.live is None:
+            assert isinstance(opened.feed, Feed)  # only a live one is none
+            recorder = started_recorder(options, config.tree, opened.feed, os.environ)
         with DataDir(directory) as place:
-            given = place, run, plan, config, feed, strategies, followers, recorder, publisher
+            given = place, run, opened, followers, recorder, publisher
             return await _run_in(*given, progress, stop, machine, watchdog)
     finally:
         end_publisher(publisher)
@@ -158,13 +180,38 @@ async def _run_session(
             follower.stop()
 
 
+def _open_pulled(plan: SessionPlan, machine: Clock) -> _Opened:
+    options = plan.options
+    feed = plan.open_feed()
+    config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
+    check_currency(feed, config)
+    run = _run_row(plan, config.hash, config, feed.source_id, machine)
+    strategies: Sequence[Strategy] | None = None
+    if plan.stored_rows is not None:  # the bars that strategies declare decide which rows are part of the input
+        strategies = _strategies(plan, config)
+        _require_same_files(plan, config, run, machine)
+        plan, feed = with_server_history(plan, feed, strategies)
+        run = _run_row(plan, config.hash, config, feed.source_id, machine)
+    directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
+    return _Opened(plan, config, feed, strategies, feed.source_id, directory)
+
+
+def _open_live(plan: SessionPlan, open_live: OpenLive, machine: Clock) -> _Opened:
+    options = plan.options
+    config = load_config(options.config_dir, options.overrides, os.environ)
+    strategies = _strategies(plan, config)
+    live = open_live(config.tree, strategies, machine)
+    check_currency(live.feed, config)
+    source_id = live.source_id(None if options.data_dir is None else options.data_dir / DATABASE_NAME)
+    run = _run_row(plan, config.hash, config, source_id, machine)
+    directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
+    return _Opened(plan, config, live.feed, strategies, source_id, directory, live)
+
+
 async def _run_in(
     place: DataDir,
     run: RunRow,
-    plan: SessionPlan,
-    config: LoadedConfig,
-    feed: Feed,
-    strategies: Sequence[Strategy],
+    opened: _Opened,
     followers: Sequence[Follower],
     recorder: TickRecorder | None,
     publisher: CachePublisher | None,
@@ -173,12 +220,13 @@ async def _run_in(
     machine: Clock,
     watchdog: Watchdog,
 ) -> SessionResult:
+    plan, config = opened.plan, opened.config
     previous = previous_run(
         place,
         run,
         plan,
         config,
-        begun_under=lambda config_hash: _run_row(plan, config_hash, config, feed, machine),
+        begun_under=lambda config_hash: _run_row(plan, config_hash, config, opened.source_id, machine),
         resume=plan.options.resume,
     )
     stored = None
@@ -192,7 +240,7 @@ async def _run_in(
             begin(followers, store)
             result = stored
         else:
-            given = plan, config, feed, strategies, previous or run, place, store
+            given = opened, previous or run, place, store
             session = Session(*given, watchdog, followers, recorder, publisher)
             result = await session.run(progress, stop, machine, resumed=previous is not None)
         for note in await drained(followers, place.path, config.tree.store.drain_s, stop):
@@ -209,10 +257,7 @@ class Session:
 
     def __init__(
         self,
-        plan: SessionPlan,
-        config: LoadedConfig,
-        feed: Feed,
-        strategies: Sequence[Strategy],
+        opened: _Opened,
         run: RunRow,
         place: DataDir,
         store: SessionStore,
@@ -221,11 +266,12 @@ class Session:
         recorder: TickRecorder | None = None,
         publisher: CachePublisher | None = None,
     ) -> None:
-        self._plan = plan
+        self._plan = opened.plan
         self._watchdog = watchdog
-        self._config = config
-        self._feed = feed
-        self._strategies = strategies
+        self._config = opened.config
+        self._feed = opened.feed
+        self._live = opened.live
+        self._strategies: Sequence[Strategy] = opened.strategies or ()
         self._run = run
         self._place = place
         self._store = store
@@ -274,6 +320,10 @@ class Session:
             if self._history_note:
                 log.record(LogWrite("WARNING", self._history_note, start_ns))
             tell = self._teller(log, clock)
+            if self._live is not None:
+                self._live.teller.to = tell
+                if self._live.money:
+                    log.record(LogWrite("WARNING", self._live.money, start_ns))
             servers = ServerCopies(
                 self._followers, self._config.tree.store, in_real_time=self._plan.paced, tell=tell
             )
@@ -309,7 +359,7 @@ class Session:
                     self._place.path,
                     kernel,
                     self._run,
-                    "paper" if self._plan.paced else "replay",
+                    self._mode,
                     machine,
                     self._plan.options.profile,
                     cache.show,
@@ -349,6 +399,12 @@ class Session:
             finally:
                 log.close()
 
+    @property
+    def _mode(self) -> str:
+        if self._live is not None and not self._live.is_simulated:
+            return self._live.mode
+        return "paper" if self._plan.paced else "replay"
+
     def _teller(self, log: SessionLog, clock: Clock) -> Callable[[str], None]:
         """Return what tells an operator of a server or a cache that is away."""
 
@@ -387,7 +443,7 @@ class Session:
 
     def _find_checkpoint(self) -> bytes | None:
         self._history_note = self._store.verify_history()
-        return resume_point(self._store, is_simulated=True)  # no other kind of broker is made here
+        return resume_point(self._store, is_simulated=self._live is None or self._live.is_simulated)
 
     def _log_end(self, checkpoint: bytes | None) -> LogPosition | None:
         """Return where the log of a resumed session is cut; None in real time, whose lines do not come again."""
@@ -397,6 +453,9 @@ class Session:
 
     def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, int]:
         """Return the values to come, the value that has left the feed already, and the session's time (ns)."""
+        if not isinstance(self._feed, Feed):
+            assert self._live is not None  # it has a feed of its own
+            return iter(()), None, self._live.clock.time_ns()
         if checkpoint is not None:
             shares = decode(checkpoint)["parts"]
             self._feed.resume(shares["feed"])
@@ -412,6 +471,8 @@ class Session:
         return values, first, to_ns(start)
 
     def _clock(self, start_ns: int) -> ManualClock | PacedClock:
+        if self._live is not None:
+            return self._live.clock
         if self._plan.paced:
             return PacedClock(from_ns(start_ns), self._plan.options.speed or 1.0)
         clock = ManualClock(from_ns(start_ns))
@@ -437,7 +498,7 @@ class Session:
 
         history = None
         wanted = [] if resumed else wanted_by(self._strategies)
-        if wanted:
+        if wanted and isinstance(self._feed, Feed):
             history = read_history(wanted, self._feed, self._plan.open_feed)
         components = make_components(
             run_id=self._run.run_id,
@@ -445,7 +506,7 @@ class Session:
             config=self._config.tree,
             config_hash=self._config.hash,
             feed=self._feed,
-            connection=simulated_broker(self._config.tree.broker.sim, self._feed, clock, self._run.seed),
+            connection=self._connection(clock),
             strategies=self._strategies,
             specs=specs_of(self._plan, self._config),
             store=self._store,
@@ -464,6 +525,12 @@ class Session:
         )
         return Kernel(components)
 
+    def _connection(self, clock: Clock) -> BrokerConnection:
+        tree, seed = self._config.tree, self._run.seed
+        if self._live is None:
+            return simulated_broker(tree.broker.sim, self._feed, clock, seed)
+        return self._live.connect(tree, self._place.path, self._run.run_id, seed)
+
     async def _drive(
         self,
         kernel: Kernel,
@@ -481,9 +548,12 @@ class Session:
             require_session_files()
             timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
             with closing(operators), self._watchdog.watching_loop(HangReport(kernel), timeout_s):
-                finished = await run_paced(
-                    kernel, values, progress, stop, clock, operators.run_commands, operators.begin_stops
-                )
+                given = progress, stop, clock, operators.run_commands, operators.begin_stops
+                if self._live is None:
+                    finished = await run_paced(kernel, values, *given)
+                else:
+                    self._live.follow(kernel)
+                    finished = await run_live(kernel, self._live.feed, *given)
             await close_recorder(self._recorder, self._config.tree.store.drain_s)
             return finished
         speed = self._plan.options.speed
@@ -522,7 +592,8 @@ class Session:
         opening, rows = kernel.shared.account.opening, (store.equity_curve(), store.ledger(), store.actions())
         books = Books(opening, *rows, levels, store.bookings())
         benchmark = self._plan.options.benchmark == "hold"
-        next_day = bool(getattr(source_of(self._feed), "is_known_next_day", False))
+        source = source_of(self._feed) if isinstance(self._feed, Feed) else self._feed
+        next_day = bool(getattr(source, "is_known_next_day", False))
         try:
             open_feed = self._open_again if again else None
             return assess(
@@ -541,6 +612,7 @@ class Session:
             return assess(books, calendar, risk_free=settings.risk_free, is_known_next_day=next_day)
 
     def _open_again(self) -> Feed:
+        assert isinstance(self._feed, Feed)  # what is live is not read again
         feed = reread(self._feed) or self._plan.open_feed()
         if feed.source_id != self._feed.source_id:
             raise DataError(f"{feed.name} has changed since the session read it")
@@ -624,20 +696,20 @@ def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
     return load_strategies(specs, resumed=plan.options.resume) if specs else plan.default_strategies()
 
 
-def _require_same_files(plan: SessionPlan, config: LoadedConfig, feed: Feed, run: RunRow, machine: Clock) -> None:
+def _require_same_files(plan: SessionPlan, config: LoadedConfig, run: RunRow, machine: Clock) -> None:
     """Raise InputError when a file of a strategy is another than that of ``run``."""
-    if _run_row(plan, config.hash, config, feed, machine).run_id != run.run_id:
+    if _run_row(plan, config.hash, config, run.source_id, machine).run_id != run.run_id:
         raise InputError("a file of a strategy changed while it was read; start again when it is saved")
 
 
-def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:
+def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, source_id: str, machine: Clock) -> RunRow:
     seed = plan.options.seed
     prints = [part for spec in specs_of(plan, config) for part in spec.identity] or plan.own_identity
     return RunRow(
-        run_id=run_id_of(plan.command, str(seed), feed.source_id, config_hash, *prints),
+        run_id=run_id_of(plan.command, str(seed), source_id, config_hash, *prints),
         command=plan.command,
         seed=seed,
-        source_id=feed.source_id,
+        source_id=source_id,
         config_hash=config_hash,
         started_at=machine.now().isoformat(),
         finished=False,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
+from qts.clock import Clock
 from qts.errors import InputError
-from qts.market.contracts import Feed
+from qts.market.contracts import Feed, LiveFeed
 from qts.market.files.feed_opener import AS_IT_IS
 from qts.market.files.reading import ReadAs
 from qts.market.series.wanted import WantedBars
@@ -20,9 +21,13 @@ from qts.runtime.strategies.observer import StrategyObserver
 from qts.strategy.contracts import Strategy
 
 if TYPE_CHECKING:
+    from qts.config.tree import QtsConfig
     from qts.db.follower import OpenAdapter
     from qts.runtime.caching.publisher import OpenCache
+    from qts.runtime.session.live_source import LiveSource
 
+OpenLive: TypeAlias = Callable[["QtsConfig", Sequence[Strategy], Clock], "LiveSource"]
+AnyFeed: TypeAlias = Feed | LiveFeed
 FindRows: TypeAlias = Callable[[Sequence[WantedBars], Feed], StoredRows | None]
 SEEDS: Final = (-(2**63), 2**63 - 1)
 """Smallest and largest seed: the range of a column of the store."""
@@ -108,13 +113,15 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``stored_rows`` finds the rows of a server from before the first value of a feed, which it uses up, for the bars
     that are wanted; it returns None, and has told why, where there are none. None: there is no such server.
     ``observer`` sees the calls of strategies and what they want; None: none does.
+    ``open_live`` opens a live feed, and what it trades at, in the place of ``open_feed``, for a configuration, the
+    strategies and the machine's clock; such a session is paced. None: the feed is pulled.
     """
 
     command: str
     options: Options
     open_feed: Callable[[], Feed]
     default_strategies: Callable[[], Sequence[Strategy]]
-    overrides_for: Callable[[Feed], Mapping[str, str]] = lambda feed: {}
+    overrides_for: Callable[[AnyFeed], Mapping[str, str]] = lambda feed: {}
     judged_by_index: bool = False
     paced: bool = False
     own_identity: Sequence[str] = ()
@@ -124,3 +131,4 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     servers: NamedServers = NamedServers()
     open_cache: OpenCache | None = None
     stored_rows: FindRows | None = None
+    open_live: OpenLive | None = None

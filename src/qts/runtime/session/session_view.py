@@ -19,6 +19,7 @@ from qts.broker.gateway.limits.view import LimitCountView, LimitsView
 from qts.broker.gateway.view import GatewayView
 from qts.errors import StorageError
 from qts.ledger.contracts import DEFAULT_ACCOUNT
+from qts.market.live_view import LiveView
 from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
 from qts.runtime.caching.cache_view import CacheView
@@ -28,6 +29,17 @@ from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.recording.recording_view import RecordingView
 from qts.safety.scoped_stops import ScopedStop
 
+LIVE: Final = "live"
+"""The mode of a session that trades real money."""
+PAPER_ACCOUNT: Final = "paper account"
+"""The mode of a session that trades with a broker's paper account."""
+MONEY: Final = {
+    LIVE: "LIVE: real money",
+    PAPER_ACCOUNT: "PAPER ACCOUNT at the broker: no real money",
+}
+"""The words for what a session at a real broker trades with, by its mode."""
+MODES: Final = {"real-money": LIVE, "paper-account": PAPER_ACCOUNT}
+"""The modes of sessions at real brokers, by the code of the note that says so."""
 VIEW_NAME: Final = "view.json"
 _MAX_BYTES: Final = 16 << 20
 
@@ -301,9 +313,9 @@ class ActionsView(msgspec.Struct, frozen=True):
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """A session at one moment.
 
-    ``mode``: paper or replay. ``ended``: "" while it runs, ``finished`` at the end of its input, ``stopped``
-    when it can be resumed. ``written_ns`` and ``started_at`` are the machine's time, ``clock_ns`` is the
-    session's own.
+    ``mode``: replay, paper, :data:`PAPER_ACCOUNT` or :data:`LIVE`. ``ended``: "" while it runs, ``finished`` at the
+    end of its input, ``stopped`` when it can be resumed. ``written_ns`` and ``started_at`` are the machine's
+    time, ``clock_ns`` is the session's own.
     """
 
     version: int = 1
@@ -376,6 +388,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """What stands of the limits that count, with the bound of each."""
     recording: RecordingView | None = None
     """The market values that are recorded on a server; None: none are."""
+    feed: LiveView | None = None
+    """The line of a live feed; None: the feed is pulled, or has no line."""
     cache: CacheView | None = None
     """The cache that the session is made known in; None: there is none."""
     notes: tuple[str, ...]

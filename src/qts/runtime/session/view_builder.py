@@ -20,6 +20,7 @@ from qts.ledger.contracts import PositionRow
 from qts.market.contracts import Calendar, MarketSource
 from qts.market.files.refusals import ALLOWED, RefusalExample
 from qts.market.files.remedies import sentence_of
+from qts.market.live_view import ShowsLine
 from qts.money import minus, times
 from qts.notes import Note, in_english
 from qts.runtime.caching.cache_view import CacheView
@@ -31,6 +32,7 @@ from qts.runtime.orders.unknown_view import notes_on_unknown
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import (
+    MODES,
     ActionsView,
     BookingsView,
     CauseView,
@@ -102,6 +104,7 @@ def view_of(
     recording, cache = shared.recording(), shared.cache.view()
     unknown = unknown_orders(shared, kernel.unresolved)
     notes = (
+        *_money(mode),
         *notes_of(kernel),
         *notes_on_unknown(unknown, ended=bool(ended)),
         *_recorded(recording),
@@ -190,6 +193,7 @@ def view_of(
         limits=None if kernel.limits is None else kernel.limits.view(),
         limit_counts=() if kernel.components.watch is None else tuple(kernel.components.watch.rows()),
         recording=recording,
+        feed=shared.feed.live_view() if isinstance(shared.feed, ShowsLine) else None,
         cache=cache,
         notes=tuple(map(in_english, notes)),
         note_values=notes,
@@ -384,6 +388,11 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
             last = Note.of("last-error", error=errors[-1]) if errors else ""
             notes.append(Note.of("dead-letters", count=count, priority=_SHORT[priority], last=last))
     return notes
+
+
+def _money(mode: str) -> list[Note]:
+    """Return what a session at a real broker trades with."""
+    return [Note.of(code) for code, one in MODES.items() if one == mode]
 
 
 def _recorded(recording: RecordingView | None) -> list[Note]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from qts.clock import Clock
 from qts.config.data_config import DataConfig
 from qts.config.loader import load_config
 from qts.config.tree import QtsConfig
-from qts.errors import InputError, StorageError
+from qts.errors import ContractError, InputError, StorageError
 from qts.market.contracts import Feed
 from qts.market.demo_feed import DemoFeed
 from qts.market.files.feed import FileFeed
@@ -25,9 +27,11 @@ from qts.market.synthetic import SyntheticFeed
 from qts.market.time_window import TimeWindow
 from qts.market.with_history import WithHistory
 from qts.runtime.drivers.standard_output import say
+from qts.runtime.session.live_source import LiveSource
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
-from qts.runtime.session.session_plan import Options, SessionPlan
+from qts.runtime.session.session_plan import AnyFeed, Options, SessionPlan
 from qts.runtime.wiring.cache import cache_of
+from qts.runtime.wiring.kis import open_kis_broker, open_kis_feed
 from qts.runtime.wiring.profiles import settings_of
 from qts.runtime.wiring.server import servers_of
 from qts.runtime.wiring.stored_values import finder_of, open_stored, require_recording_server
@@ -42,6 +46,8 @@ DEMO_OVERRIDES: Final = {
     "risk.symbol_weight_limit": "0.60",
 }
 OPENING_BY_CURRENCY: Final = {"USDT": "100000", "USDC": "100000", "BUSD": "100000", "USD": "100000"}
+KIS: Final = "kis"
+"""The feed and the broker of that name."""
 _DEFAULT_CURRENCY: Final = "KRW"
 
 
@@ -102,7 +108,9 @@ def check_plan(options: Options, paths: Sequence[Path], format: str | None) -> S
 
 
 def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
-    """Plan a paper session: the simulated exchange in real or accelerated time."""
+    """Plan a paper session: the simulated exchange in real or accelerated time, on a file, a generator or KIS."""
+    if feed == KIS:
+        return _live_plan(options, lambda: (TwoEma(),), open_kis_feed)
 
     def open_source() -> Feed:
         if feed == "synthetic":
@@ -121,6 +129,54 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         servers=servers_of(options, os.environ),
         open_cache=cache_of(options, os.environ),
         stored_rows=finder_of(options, os.environ),
+    )
+
+
+def live_plan(options: Options, broker: str, *, paper_account: bool, confirmation: str) -> SessionPlan:
+    """Plan a session at a real broker, with a paper account or with real money.
+
+    ``confirmation`` is what the command line says of real money; it has to be what the settings say.
+    """
+    if broker != KIS:
+        raise InputError(f"--broker {broker}: allowed is {KIS}")
+    opens = partial(open_kis_broker, paper_account=paper_account, confirmation=confirmation)
+    return _live_plan(options, _no_live_strategy, opens)
+
+
+def _live_plan(
+    options: Options,
+    default_strategies: Callable[[], Sequence[Strategy]],
+    open_live: Callable[[Options, QtsConfig, Sequence[Strategy], Clock], LiveSource],
+) -> SessionPlan:
+    if options.record:
+        raise InputError("--record stores the values of a file or of a generator; a session on KIS keeps its own")
+    if options.history:
+        raise InputError("--history is for sessions on a file or a generator; leave it out with KIS")
+    if options.speed not in (None, 1.0):
+        raise InputError(f"--speed {options.speed:g}: KIS sends in real time; leave it out")
+    settings = settings_of(options.profile)
+    options = msgspec.structs.replace(options, overrides={**settings, **options.overrides})
+    return SessionPlan(
+        command="run",
+        options=options,
+        open_feed=_not_pulled,
+        default_strategies=default_strategies,
+        overrides_for=lambda feed: settings,
+        paced=True,
+        servers=servers_of(options, os.environ),
+        open_cache=cache_of(options, os.environ),
+        open_live=partial(open_live, options),
+    )
+
+
+def _not_pulled() -> Feed:
+    raise ContractError("a live feed is not pulled")
+
+
+def _no_live_strategy() -> Sequence[Strategy]:
+    raise InputError(
+        "a session at a broker needs a strategy: name it by --strategy FILE.py:Class, for example "
+        "--strategy examples/sma_cross.py:SmaCross"
     )
 
 
@@ -228,7 +284,7 @@ def _say_not_kept(reason: str) -> None:
     say(f"no prepared capture is kept ({reason}); the replay reads the file itself")
 
 
-def _account_in(feed: Feed) -> dict[str, str]:
+def _account_in(feed: AnyFeed) -> dict[str, str]:
     """Return the settings of an account in the currency of the feed's market: 100,000 for dollars."""
     currency = next(iter(feed.instruments.values())).currency
     opening = OPENING_BY_CURRENCY.get(currency)

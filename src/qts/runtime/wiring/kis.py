@@ -1,0 +1,197 @@
+"""Opens KIS for a session: its live feed, and its broker. Nothing of it is imported before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qts.broker.contracts import NotSimulated
+from qts.broker.gateway.sent_file import SentFile
+from qts.broker.kis.config import REAL_MONEY, KisConfig
+from qts.broker.kis.opening import KisParts, parts_of, require_client
+from qts.clock import Clock, PacedClock
+from qts.config.tree import QtsConfig
+from qts.db.datadir import SENT_NAME
+from qts.errors import InputError
+from qts.ids import seeded
+from qts.market.contracts import Instrument
+from qts.market.krx import KrxCalendar, krx_instrument
+from qts.market.last_values import LastValues
+from qts.runtime.kernel import Kernel
+from qts.runtime.orders.report_relay import ReportRelay
+from qts.runtime.session.live_source import LiveSource, Teller
+from qts.runtime.session.session_plan import Options, Profile
+from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT
+from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
+from qts.strategy.contracts import Strategy
+
+if TYPE_CHECKING:  # it needs libraries of its own
+    from qts.broker.kis.feed import KisFeed, NoticeTaker
+    from qts.broker.kis.plan import Needs
+
+_POLLS_OF_TOKENS: Final = 4
+"""At most every so many-th request of a second goes to prices that have no place on the websocket."""
+
+
+def open_kis_feed(
+    options: Options, config: QtsConfig, strategies: Sequence[Strategy], machine: Clock
+) -> LiveSource:
+    """Open the live feed of KIS with simulated fills.
+
+    The keys are those of the account that ``broker.kis.account`` names; nothing is ordered with them. Raises
+    InputError where they are missing, MissingExtraError without the extra ``kis``.
+    """
+    clock, teller = PacedClock(machine.now()), Teller()
+    parts = parts_of(config.broker.kis, os.environ, clock, live=config.broker.kis.account == "live", tell=teller)
+    feed = _feed(parts, config, strategies, options.seed)
+
+    def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
+        return simulated_broker(config.broker.sim, feed, clock, seed)
+
+    return LiveSource(
+        feed,
+        clock,
+        teller,
+        broker="sim",
+        account=config.runtime.account,
+        mode="paper",
+        is_simulated=True,
+        connect=connect,
+        follow=lambda kernel: _follow(feed, kernel, strategies),
+    )
+
+
+def open_kis_broker(
+    options: Options,
+    config: QtsConfig,
+    strategies: Sequence[Strategy],
+    machine: Clock,
+    *,
+    paper_account: bool,
+    confirmation: str,
+) -> LiveSource:
+    """Open KIS as feed and broker, with real money unless ``paper_account``.
+
+    Real money needs the same words in ``broker.kis.confirmation`` and in ``confirmation``, and all rules. Raises
+    InputError without them, and as :func:`open_kis_feed`.
+    """
+    kis = config.broker.kis
+    if not paper_account:
+        _require_real_money(kis, options, confirmation)
+    clock, teller = PacedClock(machine.now()), Teller()
+    parts = parts_of(kis, os.environ, clock, live=not paper_account, tell=teller)
+    report_relay = ReportRelay()
+    notices = _notices(parts, clock, report_relay, teller)
+    feed = _feed(parts, config, strategies, options.seed, notices)
+    broker = parts.broker()
+
+    def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
+        file = SentFile(directory / SENT_NAME, run_id, most_bytes=config.broker.gateway.file_kb << 10)
+        return BrokerConnection(broker, NotSimulated(), LastValues(), report_relay, file)
+
+    number, product = parts.access.number.reveal()
+    return LiveSource(
+        feed,
+        clock,
+        teller,
+        broker=broker.name,
+        account=f"{number}-{product}",
+        mode=LIVE if parts.access.is_live else PAPER_ACCOUNT,
+        is_simulated=False,
+        connect=connect,
+        follow=lambda kernel: _follow(feed, kernel, strategies),
+        money=MONEY[LIVE if parts.access.is_live else PAPER_ACCOUNT],
+    )
+
+
+def _require_real_money(kis: KisConfig, options: Options, confirmation: str) -> None:
+    """Raise InputError unless real money is confirmed in both places, and under all rules."""
+    if kis.account != "live":
+        raise InputError(
+            "--mode live trades real money, and broker.kis.account is paper: set it to live in config/broker.yaml, "
+            "or give --paper-account"
+        )
+    if kis.confirmation != REAL_MONEY or confirmation != REAL_MONEY:
+        raise InputError(
+            f"--mode live trades real money: write broker.kis.confirmation: {REAL_MONEY!r} in config/broker.yaml, "
+            f"and give --confirm {REAL_MONEY!r} as well; or give --paper-account"
+        )
+    if options.profile is Profile.PLAIN:
+        raise InputError("--plain trades without limits, and --mode live trades real money: leave --plain out")
+
+
+def _feed(
+    parts: KisParts,
+    config: QtsConfig,
+    strategies: Sequence[Strategy],
+    seed: int,
+    notices: NoticeTaker | None = None,
+) -> KisFeed:
+    rest = parts.rest()
+    from qts.broker.kis.feed import KisFeed
+    from qts.broker.kis.quotations import RestQuotations
+
+    stream = config.broker.kis.stream
+    return KisFeed(
+        parts.access,
+        instruments_for(config, strategies),
+        approval=rest.approval_key,
+        quotations=RestQuotations(rest, stream.venue),
+        config=stream,
+        clock=parts.clock,
+        pause=parts.pause,
+        chance=seeded(seed, "kis"),
+        tell=parts.tell,
+        poll_s=_POLLS_OF_TOKENS / parts.requests_per_s,
+        notices=notices,
+        close=rest.close,
+    )
+
+
+def _notices(parts: KisParts, clock: Clock, publish: ReportRelay, teller: Teller) -> NoticeTaker:
+    require_client()
+    from qts.broker.kis.feed import NoticeTaker
+
+    return NoticeTaker()
+
+
+def instruments_for(config: QtsConfig, strategies: Sequence[Strategy]) -> Mapping[str, Instrument]:
+    """Return the instruments that the strategies name, and those of ``instruments.yaml`` where one names none.
+
+    Raises InputError for a symbol that is none of the KRX.
+    """
+    own = {
+        symbol: instrument
+        for symbol, instrument in config.instruments.build().items()
+        if isinstance(instrument.calendar, KrxCalendar)
+    }
+    symbols = [symbol for strategy in strategies for symbol in strategy.symbols]
+    if not symbols or any(not strategy.symbols for strategy in strategies):
+        symbols += own
+    if not symbols:
+        raise InputError(
+            "no symbol is known: name those that are traded in the strategy (symbols), or in instruments.yaml with "
+            "a market of the KRX"
+        )
+    return {symbol: own.get(symbol) or krx_instrument(symbol) for symbol in dict.fromkeys(symbols)}
+
+
+def _follow(feed: KisFeed, kernel: Kernel, strategies: Sequence[Strategy]) -> None:
+    """Let the feed register for what the session holds and trades."""
+    feed.needs = _needs_of(kernel, strategies, tuple(feed.instruments))
+
+
+def _needs_of(kernel: Kernel, strategies: Sequence[Strategy], known: Sequence[str]) -> Callable[[], Needs]:
+    from qts.broker.kis.plan import Needs
+
+    def needs() -> Needs:
+        account, orders = kernel.shared.account, kernel.shared.orders
+        held = [row.symbol for row in account.position_rows() if row.qty]
+        wanted = [symbol for strategy in strategies for symbol in strategy.symbols or known]
+        return Needs(
+            tuple(dict.fromkeys([*held, *(order.symbol for order in orders)])), tuple(dict.fromkeys(wanted))
+        )
+
+    return needs
