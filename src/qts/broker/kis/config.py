@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from qts.broker.kis.stream_config import StreamConfig
+
 RELOADABLE: Final[frozenset[str]] = frozenset()
 _DISPLAY: Final = {"display": True}
 Account: TypeAlias = Literal["paper", "live"]
@@ -18,6 +20,8 @@ Account: TypeAlias = Literal["paper", "live"]
 Exchange: TypeAlias = Literal["KRX", "NXT", "SOR"]
 """The exchanges that an order can be sent to; SOR leaves the choice to KIS."""
 
+REAL_MONEY: Final = "I trade real money"
+"""The words that are written where real money is traded."""
 LIVE_REST: Final = "https://openapi.koreainvestment.com:9443"
 PAPER_REST: Final = "https://openapivts.koreainvestment.com:29443"
 LIVE_WEBSOCKET: Final = "ws://ops.koreainvestment.com:21000"
@@ -84,6 +88,17 @@ class KisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         float,
         Meta(gt=0, le=60, description="how long, in seconds, KIS has for the answer to one call", extra=_DISPLAY),
     ] = 5.0
+    confirmation: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            description=f"to trade real money, the words {REAL_MONEY!r}, which --confirm has to repeat; empty: no",
+            extra=_DISPLAY,
+        ),
+    ] = ""
+    stream: Annotated[StreamConfig, Meta(description="the websocket: what comes by it, when it counts as lost")] = (
+        StreamConfig()
+    )
     visibility_lag_s: Annotated[
         int,
         Meta(
