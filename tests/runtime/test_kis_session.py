@@ -15,7 +15,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.session.session_view import read_view
-from qts.runtime.wiring.plans import paper_plan
+from qts.runtime.wiring.plans import live_plan, paper_plan
 from tests.doubles.kis import KisDouble
 
 BUYER = """
@@ -71,6 +71,8 @@ def settings_for(kis: KisDouble, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
         monkeypatch.setenv(f"QTS_KIS_{kind.upper()}_{name}", text)
     return {
         "broker.kis.account": kind,
+        "state.enabled": "false",
+        "runtime.equity_start": "50000000",
         f"broker.kis.{kind}_rest": kis.rest_url,
         f"broker.kis.{kind}_websocket": kis.ws_url,
         "broker.kis.stream.command_ms": "1",
@@ -93,7 +95,7 @@ def test_simulated_fills_on_live_quotes(tmp_path: Path, monkeypatch: pytest.Monk
     directory = tmp_path / "run"
     stop = StopFlag()
     with on_thread(quotes, seed=3) as kis:
-        settings = settings_for(kis, monkeypatch) | {"state.enabled": "false"}
+        settings = settings_for(kis, monkeypatch)
         options = Options(strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings)
 
         def stop_when_filled(share: float | None, moment_ns: int) -> None:
@@ -111,3 +113,38 @@ def test_simulated_fills_on_live_quotes(tmp_path: Path, monkeypatch: pytest.Monk
     assert view is not None
     assert view.mode == "paper"
     assert result.values.source.startswith("live broker=sim ")
+
+
+@pytest.mark.parametrize("paper", [True, False])
+def test_orders_at_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper: bool) -> None:
+    """given an account at KIS, when a strategy buys 10 shares, then KIS fills them and its notice is booked"""
+    strategy = tmp_path / "buyer.py"
+    strategy.write_text(BUYER)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    directory = tmp_path / "run"
+    stop = StopFlag()
+    with on_thread(quotes, seed=3, paper=paper) as kis:
+        settings = settings_for(kis, monkeypatch)
+        settings["broker.kis.confirmation"] = "I trade real money"
+        options = Options(strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings)
+
+        def stop_when_filled(share: float | None, moment_ns: int) -> None:
+            view = read_view(directory)
+            if view is not None and view.counts.fills:
+                stop.request()
+
+        plan = live_plan(options, "kis", paper_account=paper, confirmation="" if paper else "I trade real money")
+        result = run_session(plan, progress=stop_when_filled, stop=stop, machine=kis.clock)
+        bought = [order for order in kis.books.today() if order.side == "02"]
+
+    assert [(order.qty, order.filled) for order in bought] == [(10, 10)]
+    assert result.values.positions == {"005930": "10"}
+    view = read_view(directory)
+    assert view is not None
+    assert view.mode == ("paper account" if paper else "live")
+    assert result.values.mode == view.mode
+    log = (directory / "session.log.jsonl").read_text()
+    assert ("PAPER ACCOUNT" if paper else "LIVE: real money") in log
+    for secret in (kis.keys.appkey, kis.keys.appsecret, kis.keys.account, kis.keys.hts_id):
+        assert secret not in log
+        assert secret not in result.to_json()

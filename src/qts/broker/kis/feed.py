@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
-from typing import Final
+from typing import Final, Protocol
 
 from qts.broker.kis.control import Registration
 from qts.broker.kis.credentials import MASK, KisAccess, Secret
@@ -35,26 +35,31 @@ _PLAN_S: Final = 1.0
 """How often is looked at what is needed."""
 _INFO_S: Final = 60.0
 """How long after a question about a symbol that was not answered it is asked again."""
-_MOST_NOTICES: Final = 10_000
 
 
-class NoticeTaker:
-    """Takes frames of notices of fills; this one takes none. The broker's own takes its place."""
+class NoticeTaker(Protocol):
+    """Takes what the websocket says of notices of fills. Called on its loop; nothing waits or raises."""
 
-    registration: Registration | None = None
-    """What to register for; None: no notices."""
+    @property
+    def registration(self) -> Registration | None:
+        """Return what to register for; None: no notices."""
+        ...
 
     def on_frame(self, text: str, ts_ns: int) -> None:
-        """Take a frame of notices as it came. Never waits, never raises."""
+        """Take a frame of notices as it came at ``ts_ns``."""
+        ...
 
     def on_cipher(self, registration: Registration, key: str, iv: str) -> None:
         """Take key and iv of the notices of this connection."""
+        ...
 
     def on_connected(self) -> None:
-        """Take note that a connection is up; what was told in between has to be asked for."""
+        """Take note that a connection is up."""
+        ...
 
     def on_lost(self, reason: str) -> None:
         """Take note that the connection is gone."""
+        ...
 
 
 class KisFeed:
@@ -95,7 +100,7 @@ class KisFeed:
         self._tell = tell
         self._quotations = quotations
         self._poll_s = poll_s
-        self._notices = notices or NoticeTaker()
+        self._notices = notices
         self._close = close
         self._decoder = FrameDecoder(
             instruments, late_ns=config.late_s * NS_PER_S, tell=tell, on_status=self._on_status
@@ -183,7 +188,8 @@ class KisFeed:
         """Take a data frame."""
         self.on_frame_received(text, ts_ns)
         if text[2:10] in _NOTICES:
-            self._notices.on_frame(text, ts_ns)
+            if self._notices is not None:
+                self._notices.on_frame(text, ts_ns)
             return
         ts_ns = self._newest_ns = max(ts_ns, self._newest_ns)
         on_value = self._on_value
@@ -192,20 +198,22 @@ class KisFeed:
 
     def on_cipher(self, registration: Registration, key: str, iv: str) -> None:
         """Take key and iv of encrypted frames."""
-        if registration.name in _NOTICES:
+        if self._notices is not None and registration.name in _NOTICES:
             self._notices.on_cipher(registration, key, iv)
 
     def on_connected(self) -> None:
         """Take note that values can come."""
         self._since_ns = self._clock.time_ns()
-        self._notices.on_connected()
+        if self._notices is not None:
+            self._notices.on_connected()
 
     def on_lost(self, reason: str) -> None:
         """Report a gap: what happens from now on until the line is up again is missing."""
         now_ns = self._since_ns = self._clock.time_ns()
         self._gaps += 1
         self._on_gap(FeedGap(now_ns, f"the websocket of KIS was lost: {reason}"))
-        self._notices.on_lost(reason)
+        if self._notices is not None:
+            self._notices.on_lost(reason)
 
     # -- what is registered for, and what is asked for -----------------------------------------------------------
 
@@ -216,7 +224,8 @@ class KisFeed:
             tuple(symbol for symbol in needs.at_stake if symbol in known),
             tuple(symbol for symbol in needs.wanted if symbol in known),
         )
-        plan = planned(needs, self._config.venue, self._notices.registration)
+        notices = None if self._notices is None else self._notices.registration
+        plan = planned(needs, self._config.venue, notices)
         registrations = self._websocket.registrations
         if plan != registrations.wanted:
             self._websocket.want(plan)

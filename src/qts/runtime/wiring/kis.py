@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from qts.broker.contracts import NotSimulated
 from qts.broker.gateway.sent_file import SentFile
 from qts.broker.kis.config import REAL_MONEY, KisConfig
-from qts.broker.kis.opening import KisParts, parts_of, require_client
+from qts.broker.kis.opening import KisParts, parts_of
 from qts.clock import Clock, PacedClock
 from qts.config.tree import QtsConfig
 from qts.db.datadir import SENT_NAME
@@ -29,7 +29,10 @@ from qts.strategy.contracts import Strategy
 
 if TYPE_CHECKING:  # it needs libraries of its own
     from qts.broker.kis.feed import KisFeed, NoticeTaker
+    from qts.broker.kis.known import KnownOrders
+    from qts.broker.kis.notices import KisNotices
     from qts.broker.kis.plan import Needs
+    from qts.broker.kis.rest import KisRest
 
 _POLLS_OF_TOKENS: Final = 4
 """At most every so many-th request of a second goes to prices that have no place on the websocket."""
@@ -45,7 +48,7 @@ def open_kis_feed(
     """
     clock, teller = PacedClock(machine.now()), Teller()
     parts = parts_of(config.broker.kis, os.environ, clock, live=config.broker.kis.account == "live", tell=teller)
-    feed = _feed(parts, config, strategies, options.seed)
+    feed = _feed(parts, config, instruments_for(config, strategies), options.seed)
 
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
         return simulated_broker(config.broker.sim, feed, clock, seed)
@@ -82,14 +85,25 @@ def open_kis_broker(
         _require_real_money(kis, options, confirmation)
     clock, teller = PacedClock(machine.now()), Teller()
     parts = parts_of(kis, os.environ, clock, live=not paper_account, tell=teller)
-    report_relay = ReportRelay()
-    notices = _notices(parts, clock, report_relay, teller)
-    feed = _feed(parts, config, strategies, options.seed, notices)
-    broker = parts.broker()
+    report_relay, instruments = ReportRelay(), instruments_for(config, strategies)
+    made: list[KisNotices] = []
+
+    def make_notices(rest: KisRest, known: KnownOrders) -> KisNotices:
+        from qts.broker.kis.notices import KisNotices
+
+        made.append(KisNotices(parts.access, instruments, known, clock, report_relay, teller))
+        return made[0]
+
+    broker = parts.broker(make_notices)
+    feed = _feed(parts, config, instruments, options.seed, made[0])
 
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
         file = SentFile(directory / SENT_NAME, run_id, most_bytes=config.broker.gateway.file_kb << 10)
         return BrokerConnection(broker, NotSimulated(), LastValues(), report_relay, file)
+
+    def follow(kernel: Kernel) -> None:
+        made[0].ask_books = kernel.due.resolve_soon
+        _follow(feed, kernel, strategies)
 
     number, product = parts.access.number.reveal()
     return LiveSource(
@@ -101,7 +115,7 @@ def open_kis_broker(
         mode=LIVE if parts.access.is_live else PAPER_ACCOUNT,
         is_simulated=False,
         connect=connect,
-        follow=lambda kernel: _follow(feed, kernel, strategies),
+        follow=follow,
         money=MONEY[LIVE if parts.access.is_live else PAPER_ACCOUNT],
     )
 
@@ -125,7 +139,7 @@ def _require_real_money(kis: KisConfig, options: Options, confirmation: str) -> 
 def _feed(
     parts: KisParts,
     config: QtsConfig,
-    strategies: Sequence[Strategy],
+    instruments: Mapping[str, Instrument],
     seed: int,
     notices: NoticeTaker | None = None,
 ) -> KisFeed:
@@ -136,7 +150,7 @@ def _feed(
     stream = config.broker.kis.stream
     return KisFeed(
         parts.access,
-        instruments_for(config, strategies),
+        instruments,
         approval=rest.approval_key,
         quotations=RestQuotations(rest, stream.venue),
         config=stream,
@@ -148,13 +162,6 @@ def _feed(
         notices=notices,
         close=rest.close,
     )
-
-
-def _notices(parts: KisParts, clock: Clock, publish: ReportRelay, teller: Teller) -> NoticeTaker:
-    require_client()
-    from qts.broker.kis.feed import NoticeTaker
-
-    return NoticeTaker()
 
 
 def instruments_for(config: QtsConfig, strategies: Sequence[Strategy]) -> Mapping[str, Instrument]:
