@@ -381,7 +381,7 @@ def test_a_strategy_that_cannot_be_had(
         ("replay", "tape.csv", "--seed", "seven"),
         ("replay", "tape.csv", "--data-dir", ""),
         ("replay", "tape.csv", "--config", ""),
-        ("run", "--mode", "live"),
+        ("run", "--mode", "real"),
         ("demo", "extra"),
         ("dance",),
     ],

@@ -16,7 +16,7 @@ from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.session.session_view import read_view
 from qts.runtime.wiring.plans import live_plan, paper_plan
-from tests.doubles.kis import KisDouble
+from tests.doubles.kis import KisDouble, Settings
 
 BUYER = """
 from qts.kit import Intent, Side, Strategy
@@ -30,13 +30,16 @@ class Buyer(Strategy):
             return ()
         self.done = True
         return [Intent(quote.symbol, Side.BUY, 1.0, qty=10, reason="to hold some")]
+    def on_order(self, ctx, news):
+        if not news.sent:
+            self.done = False
 """
 
 
 @contextmanager
 def on_thread(script: Callable[[KisDouble], Coroutine[Any, Any, object]], **given: Any) -> Iterator[KisDouble]:
     """Serve a double on a thread of its own and run ``script`` there until the block ends."""
-    kis = KisDouble(**given)
+    kis = KisDouble(settings=Settings(paper_per_s=18), **given)
     ready, over = threading.Event(), threading.Event()
 
     async def serve() -> None:
@@ -75,6 +78,7 @@ def settings_for(kis: KisDouble, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
         "runtime.equity_start": "50000000",
         f"broker.kis.{kind}_rest": kis.rest_url,
         f"broker.kis.{kind}_websocket": kis.ws_url,
+        "broker.kis.paper_requests_per_s": "15",
         "broker.kis.stream.command_ms": "1",
     }
 

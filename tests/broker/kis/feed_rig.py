@@ -11,7 +11,7 @@ import msgspec
 
 from qts.broker.kis.credentials import AccountNumber, KisAccess, Secret
 from qts.broker.kis.feed import KisFeed, NoticeTaker
-from qts.broker.kis.pauses import pause_on
+from qts.broker.kis.pauses import Pace, pause_on
 from qts.broker.kis.quotations import RestQuotations
 from qts.broker.kis.rest import KisRest
 from qts.broker.kis.stream_config import StreamConfig
@@ -82,7 +82,7 @@ def feed_on(
     """Return a feed that has not begun; ``settings`` are those of the websocket."""
     access = access_to(kis)
     pause = pause_on(kis.clock)
-    rest = KisRest(access, kis.clock, pause, TokenFile(None), per_s=15, answer_s=5.0, tell=told.append)
+    rest = KisRest(access, kis.clock, pause, TokenFile(None), pace=Pace(15, kis.clock, pause), answer_s=5.0, tell=told.append)
     return KisFeed(
         access,
         {symbol: krx_instrument(symbol) for symbol in symbols},

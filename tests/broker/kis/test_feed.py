@@ -136,7 +136,7 @@ async def test_a_key_that_has_ended_is_asked_for_once_more() -> None:
 
 
 async def test_a_hundred_cuts_make_no_storm() -> None:
-    """given a line that is cut as soon as it is up, then each attempt waits longer, and the key is asked for once"""
+    """given a line that is cut as soon as it is up, then attempts are few, and the key is asked for once"""
     async with KisDouble(seed=1) as kis, running(kis) as rig:
         for _ in range(4):
             await rig.until(lambda: rig.feed.connected)

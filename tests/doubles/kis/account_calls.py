@@ -135,11 +135,11 @@ class AccountCalls:
         """Return how much can be bought at a price: an order at the market is counted at the upper limit."""
         account = self._books.accounts[keys.account]
         code, kind = fields["PDNO"], fields["ORD_DVSN"]
-        if code not in self._market.listings:
+        if code and code not in self._market.listings:
             raise self._rules.refusal("unknown_code")
-        price = self._rules.counted_price(code, kind, int(fields["ORD_UNPR"] or 0))
+        price = self._rules.counted_price(code, kind, int(fields["ORD_UNPR"] or 0)) if code else 0
         cash = max(0, self._rules.orderable_cash(account))
-        qty = cash // price
+        qty = cash // price if price else 0  # without a name only the cash is asked for
         while qty and self._rules.needed(Wanted(BUYING, code, "00", "KRX", qty, price)) > cash:
             qty -= 1
         output = {

@@ -238,7 +238,7 @@ class KisFeed:
             self._plan()
 
     async def _ask_infos(self) -> None:
-        """Ask for base price, band and flags of every instrument, each day anew."""
+        """Ask for base price, band and flags of every instrument, again on each day."""
         while True:
             today = self._today()
             missing = [

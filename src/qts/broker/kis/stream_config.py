@@ -36,7 +36,7 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Meta(
             ge=100,
             le=600_000,
-            description="ms without any answer after which the connection counts as lost, and is made anew",
+            description="ms without any answer after which the connection counts as lost, and is made again",
             extra=_DISPLAY,
         ),
     ] = 3_000

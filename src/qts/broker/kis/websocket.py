@@ -1,4 +1,4 @@
-"""The websocket session of one application key at KIS: made anew when it is lost, quiet about secrets.
+"""The websocket session of one application key at KIS: made again when it is lost, quiet about secrets.
 
 KIS takes one session for each application key. It tells a living connection by PINGPONG texts, which are answered;
 a connection that says nothing counts as lost, because the books have to be asked then. A new connection has none of
@@ -288,7 +288,7 @@ class KisWebsocket:
         pinged_ns = self._clock.time_ns()
         await _ping(socket)
         while True:
-            await asyncio.sleep(step_s)
+            await self._pause(step_s)
             now_ns = self._clock.time_ns()
             if self._answers_pings is None and self._heard_ns > pinged_ns and now_ns - pinged_ns >= silence_ns:
                 self._answers_pings = False
