@@ -82,7 +82,9 @@ def feed_on(
     """Return a feed that has not begun; ``settings`` are those of the websocket."""
     access = access_to(kis)
     pause = pause_on(kis.clock)
-    rest = KisRest(access, kis.clock, pause, TokenFile(None), pace=Pace(15, kis.clock, pause), answer_s=5.0, tell=told.append)
+    rest = KisRest(
+        access, kis.clock, pause, TokenFile(None), pace=Pace(15, kis.clock, pause), answer_s=5.0, tell=told.append
+    )
     return KisFeed(
         access,
         {symbol: krx_instrument(symbol) for symbol in symbols},

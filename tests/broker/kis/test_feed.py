@@ -124,7 +124,7 @@ async def test_the_session_of_another_program_makes_no_loop() -> None:
             assert "next attempt in 60.0 s" in second.told[-1]
 
 
-async def test_a_key_that_has_ended_is_asked_for_once_more() -> None:
+async def test_a_key_that_has_ended_is_asked_for_again() -> None:
     async with KisDouble(seed=1) as kis, running(kis) as rig:
         await rig.until(lambda: rig.registered == FULL)
 

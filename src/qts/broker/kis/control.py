@@ -24,7 +24,7 @@ IN_USE: Final = "OPSP8996"
 
 
 class Registration(NamedTuple):
-    """What can be registered for: ``name`` is the id of its frames, ``key`` a symbol, or the HTS ID of notices."""
+    """The name of a stream: ``name`` is the id of its frames, ``key`` a symbol, or the HTS ID of notices."""
 
     name: str
     key: str

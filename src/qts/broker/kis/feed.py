@@ -290,7 +290,7 @@ class KisFeed:
             self._on_info(info)
 
     def _note(self, text: str) -> None:
-        """Tell of a failed question, each text once among the newest hundred."""
+        """Report a failed question, each text once among the newest hundred."""
         if text not in self._failures:
             self._failures.append(text)
             self._tell(text)

@@ -191,9 +191,7 @@ class KisNotices:
         executed = plus(order.executed, qty) if qty > 0 else order.executed
         if order.ordered is not None and executed > order.ordered:
             self.repeated += 1
-            self._tell_once(
-                f"a notice of order {record.number} would fill {executed:f} of {order.ordered:f}"
-            )
+            self._tell_once(f"a notice of order {record.number} would fill {executed:f} of {order.ordered:f}")
             self.ask_books()
             return
         order.executed = executed

@@ -59,7 +59,7 @@ class PriceRow(msgspec.Struct, frozen=True):
 
 
 class Quotations(Protocol):
-    """What KIS answers about symbols. On the loop of who asks."""
+    """The answers of KIS about symbols. On the loop of who asks."""
 
     async def price(self, symbol: str) -> PriceRow:
         """Return price, base, band and flags of ``symbol``. Raises BrokerUnavailable."""

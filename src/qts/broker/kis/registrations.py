@@ -33,7 +33,7 @@ class Command(NamedTuple):
 
 
 class Registrations:
-    """What a session is registered for, and what it should be. For one thread; no call waits.
+    """The registrations that a session has, and those that it should have. For one thread; no call waits.
 
     ``most``: how many KIS takes. :meth:`want` may be called at any time; :meth:`begin` with each connection, which
     has none of the former one's registrations.

@@ -41,7 +41,7 @@ _MOST_REFUSALS: Final = 2
 
 
 class Listener(Protocol):
-    """What a websocket session is made for. Every method is called on its loop, and neither waits nor raises."""
+    """The user of a websocket session. Every method is called on its loop, and neither waits nor raises."""
 
     def on_frame(self, text: str, ts_ns: int) -> None:
         """Take a data frame as it came, at ``ts_ns``."""

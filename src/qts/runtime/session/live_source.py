@@ -30,7 +30,7 @@ class Teller:
         self.to: Callable[[str], None] = say
 
     def __call__(self, text: str) -> None:
-        """Tell one sentence."""
+        """Pass on one sentence."""
         self.to(text)
 
 
