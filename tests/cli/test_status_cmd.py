@@ -224,6 +224,24 @@ def test_the_server_that_follows_has_a_line(
     assert "sheets FOLLOWING, 1,007 of 1,007 batches; t_ledger, row 7" in said
 
 
+def test_what_limits_have_refused_has_a_line(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a run whose limits have refused three orders
+    place = tmp_path / "run"
+    DataDir(place).close()
+    (place / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
+    last = "order o7: limit price_collar: 52,600 KRW, at most 52,500 (0.05 from the last price 50,000)"
+    limits = {"refused": {"price_collar": 1, "max_order_qty": 2}, "last": last}
+    view = json.loads((finished / "view.json").read_text()) | {"limits": limits}
+    (place / "view.json").write_text(json.dumps(view))
+    # When its status is asked for
+    code, out, _ = run_qts(capsys, "status", "--data-dir", str(place))
+    # Then a line says which, and the last of them
+    assert code == 0
+    assert f"limits 3 orders refused (max_order_qty 2, price_collar 1); the last: {last}" in " ".join(out.split())
+
+
 def test_a_view_of_another_run_is_not_shown(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,8 +7,10 @@ from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from qts.broker.gateway.limits.view import LimitsView
 from qts.capital.contracts import Pool
 from qts.config.loader import load_config
 from qts.execution.contracts import OrderState
@@ -16,13 +18,14 @@ from qts.market.contracts import Bar, Phase, Quote, Tick
 from qts.market.session_info import SessionInfo, TradingStatus
 from qts.notes import in_english, in_korean
 from qts.runtime.orders.limit_facts import SessionFacts
-from qts.runtime.session.view_builder import notes_of
+from qts.runtime.session.view_builder import notes_of, view_of
 from qts.runtime.session_events import SessionInfoInput
 from qts.runtime.wiring.profiles import PLAIN_SETTINGS
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import STEADY, SYMBOL, THURSDAY, Rig, ScriptedStrategy, defensive, kst, with_ten
+from tests.runtime.test_session_metrics import MACHINE, RUN, reader
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -55,6 +58,20 @@ def test_a_refused_entry_holds_back_no_money_and_is_told_logged_counted_and_show
     (note,) = [note for note in notes_of(rig.kernel) if note.code == "limit-refused"]
     assert in_english(note) == "limits: 1 order was refused by the limit max_order_qty, and never left"
     assert in_korean(note) == "주문 한도: 주문 1건이 한도 max_order_qty에 걸려 나가지 않았습니다."
+
+
+def test_what_limits_refused_is_there_for_prometheus(rig_of: MakeRig) -> None:
+    view = view_of(rig_of(ScriptedStrategy()).kernel, RUN, "paper", "", MACHINE)
+    limits = LimitsView({"max_order_qty": 2, "price_collar": 1}, "", exits_beyond=3, without_volume=4)
+
+    read = reader(msgspec.structs.replace(view, limits=limits))
+
+    assert read("qts_limit_refusals_total", {"limit": "max_order_qty"}) == 2
+    assert read("qts_limit_refusals_total", {"limit": "price_collar"}) == 1
+    assert (read("qts_limit_exits_beyond_total"), read("qts_limit_without_volume_total")) == (3, 4)
+    assert read("qts_session_info_told") == 0
+    off = reader(msgspec.structs.replace(view, limits=None))
+    assert (off("qts_limit_exits_beyond_total"), off("qts_session_info_told")) == (None, None)
 
 
 def test_the_next_entry_may_leave(rig_of: MakeRig) -> None:

@@ -81,10 +81,22 @@ class SessionMetrics:
         yield from self._server(view)
         yield from self._cache(view)
         yield from self._gateway(view)
-        if view.limits is not None:
-            text = "Orders that a limit refused."
-            yield self._counts("qts_limit_refusals", text, "limit", view.limits.refused.items())
+        yield from self._refused_by_limits(view)
         yield from self._limits(view)
+
+    def _refused_by_limits(self, view: SessionView) -> Iterator[Any]:
+        """Yield what the limits of orders did; nothing where they are off."""
+        one = view.limits
+        if one is None:
+            return
+        yield self._counts("qts_limit_refusals", "Orders that a limit refused.", "limit", one.refused.items())
+        for name, text, value in (
+            ("qts_limit_exits_beyond", "Exits that left though larger than an entry may be.", one.exits_beyond),
+            ("qts_limit_without_volume", "Entries whose average volume was not known.", one.without_volume),
+        ):
+            yield self._core.CounterMetricFamily(name, text, value=value)
+        text = "1 where the broker tells which instruments may be entered."
+        yield self._gauge("qts_session_info_told", text, float(one.session_info))
 
     def _limits(self, view: SessionView) -> Iterator[Any]:
         """Yield what stands of the limits that count, and their bounds; nothing where limits are off."""
