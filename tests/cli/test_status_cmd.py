@@ -242,6 +242,32 @@ def test_what_limits_have_refused_has_a_line(
     assert f"limits 3 orders refused (max_order_qty 2, price_collar 1); the last: {last}" in " ".join(out.split())
 
 
+def test_orders_of_unknown_fate_are_named_with_what_they_hold_back(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a run whose view has an order of which nothing is known
+    place = tmp_path / "run"
+    DataDir(place).close()
+    (place / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
+    order = {"order_id": "o-9", "strategy": "one", "symbol": "005930", "side": "BUY", "qty": "10", "filled": "0"}
+    order |= {"limit": "150000", "since_ns": 1, "asked": 3, "next_s": 0.8, "cash": "1500225", "shares": "0"}
+    order |= {"currency": "KRW"}
+    view = json.loads((finished / "view.json").read_text()) | {"unknown_orders": [order], "ended": ""}
+    (place / "view.json").write_text(json.dumps(view))
+    said = (
+        "the fate of order o-9 (BUY 10 005930 at 150,000) is unknown: the broker was asked 3 times, the next "
+        "question in 0.8 s; 1,500,225 KRW held back, and no other BUY of 005930 leaves meanwhile"
+    )
+    # When orders and status are asked for
+    for command in ("orders", "status"):
+        code, out, _ = run_qts(capsys, command, "--data-dir", str(place))
+        # Then both say it
+        assert code == 0
+        assert said in " ".join(out.split())
+    out = run_qts(capsys, "orders", "--json", "--data-dir", str(place))[1]
+    assert json.loads(out)["unknown_orders"] == [order]
+
+
 def test_a_view_of_another_run_is_not_shown(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,7 +36,7 @@ class Finding(str, Enum):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """What a check found: ``said`` in sentences, and ``remedy``, what to do; "" when nothing has to be done.
+    """The result of a check: ``said`` in sentences, and ``remedy``, what to do; "" when nothing has to be done.
 
     ``measured``: its numbers by name, with the unit at the end of the name; empty where nothing was measured.
     """
