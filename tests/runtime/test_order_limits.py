@@ -214,6 +214,21 @@ def test_the_rules_cancel_the_entry_that_their_exit_would_meet_and_sell_when_it_
     assert sells[1].ts_intent_ns - sells[0].ts_intent_ns <= 1 * S  # not only at the next attempt, 10 s later
 
 
+def test_where_everything_is_sold_no_exit_waits_for_the_next_attempt(rig_of: MakeRig) -> None:
+    """given two strategies that hold ten each, one of which bids for more, when all is stopped, both are flat"""
+    scalp, swing = ScriptedStrategy("scalp"), ScriptedStrategy("swing", Pool.SWING)
+    rig = rig_of(scalp, swing, settings=APART)
+    now = with_ten(rig, scalp, swing)
+    swing.wants(Side.BUY, qty=5, limit=150_000)
+    now = rig.quotes(now + 1 * S, 1)
+
+    rig.stop()
+    rig.quotes(now + 1 * S, 3)
+
+    assert (rig.held("scalp"), rig.held("swing")) == (0, 0)
+    assert len(rig.shared.orders) == 0
+
+
 def test_a_strategy_that_leaves_asks_again_when_the_entry_that_it_would_meet_has_ended(rig_of: MakeRig) -> None:
     scalp, swing = ScriptedStrategy("scalp"), ScriptedStrategy("swing", Pool.SWING)
     rig = rig_of(scalp, swing, settings=APART)

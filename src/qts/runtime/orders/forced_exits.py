@@ -190,11 +190,15 @@ class ForcedExits:
         that fills after the exit has ended reopens it, unless the rules have accepted an entry since: then the fill
         joins the holding.
         """
-        key = order.strategy, order.symbol
-        if order.state in FINAL_STATES and order.client_order_id in self._in_the_way:
+        is_out_of_the_way = order.state in FINAL_STATES and order.client_order_id in self._in_the_way
+        if is_out_of_the_way:
             self._in_the_way.discard(order.client_order_id)
             self.due_ns = min(self.due_ns, order.ts_update_ns)
-            return True
+        return self._continues_its_own(order) or is_out_of_the_way
+
+    def _continues_its_own(self, order: Order) -> bool:
+        """Take an update of ``order``; return whether an exit of its own strategy goes on now."""
+        key = order.strategy, order.symbol
         if order.state is OrderState.FILLED_LATE and key in self._ended:
             reason, ended_ns = self._ended[key]
             if order.ts_intent_ns <= ended_ns:
