@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -140,9 +140,6 @@ class SessionInfos:
             for symbol, info in self._newest.items()
             if info.day == day and info.base_price is not None
         }
-
-    def __iter__(self) -> Iterator[SessionInfo]:
-        return iter(tuple(self._newest.values()))
 
     def __len__(self) -> int:
         return len(self._newest)
