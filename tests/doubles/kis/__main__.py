@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -32,13 +32,20 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ws-port", type=int, default=0, help="port of the websocket")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--paper", action="store_true", help="be the paper host")
-    parser.add_argument("--start", type=datetime.fromisoformat, default=OPEN_DAY, help="when its clock begins")
+    parser.add_argument(
+        "--start", type=moment, default=OPEN_DAY, help="when its clock begins, with an offset; now: the real time"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of its clock in a real second")
     parser.add_argument("--cash", type=int, default=100_000_000)
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=JSON", help="a setting, such as matching='\"told\"'"
     )
     return parser.parse_args(arguments)
+
+
+def moment(text: str) -> datetime:
+    """Read when the clock begins."""
+    return datetime.now(UTC) if text == "now" else datetime.fromisoformat(text)
 
 
 def settings_of(pairs: list[str]) -> Settings:

@@ -12,6 +12,8 @@ from tests.doubles.kis.sockets import Sockets
 
 OWN = {KRX: "H0ST", NXT: "H0NX"}
 BOTH = "H0UN"
+REGULAR = ("20", "2")
+"""NEW_MKOP_CLS_CODE and MARKET_CLS_CODE of the regular session."""
 
 
 class Broadcast:
@@ -37,6 +39,8 @@ class Broadcast:
 
     def _trade(self, listing: Listing, venue: str, printed: Print) -> list[str]:
         record = frames.trade(listing, venue, printed, self._clock)[: self._settings.trade_width]
+        if self._settings.always_open:
+            record[34:35], record[46:] = [REGULAR[0]], [REGULAR[1]] * len(record[46:])
         if not self._settings.signed_changes:
             record[4] = record[4].lstrip("-")
         return ["" if place in self._settings.empty_fields else text for place, text in enumerate(record)]
@@ -45,6 +49,8 @@ class Broadcast:
         """Send the ten levels of a name."""
         if venue == KRX and self._sockets.wants("H0STASP0", listing.code):
             record = frames.book(listing, venue, self._clock, self._settings.book_width)
+            if self._settings.always_open:
+                record[62:] = [REGULAR[1]] * len(record[62:])
             self._sockets.push("H0STASP0", listing.code, frames.data("H0STASP0", [record]))
         for tr_id in (*(["H0NXASP0"] if venue == NXT else []), f"{BOTH}ASP0"):
             if self._sockets.wants(tr_id, listing.code):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from tests.doubles.kis.settings import Settings
+
 CLOSED_DAYS = {
     "20260101", "20260216", "20260217", "20260218", "20260302", "20260501", "20260505", "20260525", "20260603",
     "20260717", "20260817", "20260924", "20260925", "20261005", "20261009", "20261225", "20261231", "20270101",
@@ -31,12 +33,15 @@ _NXT = (
 class Days:
     """Business days: weekdays without holidays; a test may close and open more."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
         self.closed = set(CLOSED_DAYS)
         self.late = set(LATE_DAYS)
 
     def is_business(self, day: str) -> bool:
         """Return whether the exchange is open on a day (YYYYMMDD)."""
+        if self._settings.always_open:
+            return True
         return date_of(day).weekday() < SATURDAY and day not in self.closed
 
     def after(self, day: str, days: int = 1) -> str:
@@ -60,6 +65,8 @@ class Days:
         return self._phase(_NXT, day, hms)
 
     def _phase(self, table: tuple[tuple[str, str], ...], day: str, hms: str) -> str:
+        if self._settings.always_open:
+            return CONTINUOUS
         if not self.is_business(day):
             return CLOSED
         if day in self.late and hms < "163000":

@@ -70,7 +70,7 @@ class KisDouble:
         self.clock = clock if isinstance(clock, DoubleClock) else DoubleClock(start, speed, follow=clock)
         self.keys = Keys.made(self.chance, is_paper=paper)
         self.other_keys = Keys.made(self.chance, is_paper=not paper)
-        self.days = Days()
+        self.days = Days(self.settings)
         self.faults = Faults(self.chance)
         self.rest_url = ""
         self.ws_url = ""

@@ -52,7 +52,8 @@ class Schedule:
         raise AssertionError("a day follows")
 
     def _moments_of(self, midnight_ns: int, day: str) -> list[tuple[int, str]]:
-        names = MOMENTS if self._days.is_business(day) else (NEW_DAY,)
+        is_open = self._days.is_business(day) and not self._settings.always_open
+        names = MOMENTS if is_open else (NEW_DAY,)
         late = 3_600 if day in self._days.late else 0
         found = []
         for name in names:

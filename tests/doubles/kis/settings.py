@@ -32,6 +32,10 @@ class Settings:
     not_paper_tr: str = "EGW02006"
     """Code for a live TR on the paper host; EGW00213 in older lists."""
 
+    # -- days
+    always_open: bool = False
+    """Whether continuous trading goes on at every hour of every day: for sessions on the machine's own clock."""
+
     # -- orders
     matching: str = "market"
     """``market``: orders fill against the scripted book and tape; ``told``: by :meth:`KisDouble.fill` alone."""

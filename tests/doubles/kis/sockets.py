@@ -62,6 +62,11 @@ class Session:
         if self._transport is not None:
             self._transport.abort()
 
+    def forget(self) -> None:
+        """Drop what it has registered, and let its application key be used by another session."""
+        self.registered.clear()
+        self.keys = None
+
     async def write(self) -> None:
         """Write what was put on its way, in order."""
         while (text := await self._out.get()) is not None:
@@ -126,7 +131,10 @@ class Sockets:
         while True:
             await self._clock.sleep(self._settings.ping_s)
             if session.unanswered >= self._settings.unanswered:
-                session.cut()
+                if session.is_frozen:
+                    session.forget()  # the client does not learn of it
+                else:
+                    session.cut()
                 return
             session.unanswered += 1
             moment = self._clock.kst.strftime("%Y%m%d%H%M%S")

@@ -342,6 +342,26 @@ async def test_each_session_takes_its_own_kinds(moment: datetime, changes: dict[
         assert (await client.order(**changes)).code == code
 
 
+async def test_the_market_can_be_open_always() -> None:
+    night = datetime(2026, 10, 24, 3, 0, tzinfo=KST)
+    async with (
+        KisDouble(seed=1, start=night, speed=0, settings=Settings(always_open=True)) as kis,
+        RawClient(kis) as client,
+    ):
+        await client.sign_in()
+        socket = await client.connect()
+        await socket.register("H0STCNT0", "005930")
+        number = (await client.order(ORD_UNPR="70000")).number
+        assert kis.books.order(number).filled == 10
+        record = await socket.fields()
+        assert (record[1], record[34], record[46]) == ("030000", "20", "2")
+        waiting = (await client.order(ORD_UNPR="69000")).number
+        kis.clock.jump(timedelta(hours=18))
+        kis.schedule.catch_up()
+        assert kis.books.order(waiting).rest == 10
+        await socket.close()
+
+
 @pytest.mark.parametrize(
     ("moment", "code", "text"),
     [

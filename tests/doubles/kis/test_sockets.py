@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -169,6 +170,23 @@ async def test_a_muted_session_gets_pingpong_alone_and_a_frozen_one_nothing() ->
             await socket.socket.receive(timeout=0.05)
         kis.sockets.cut()
         assert await socket.ended() == ABNORMAL
+
+
+async def test_a_dead_connection_holds_the_key_until_it_is_missed() -> None:
+    async with KisDouble(seed=1, speed=0) as kis, RawClient(kis) as client:
+        dead = await client.connect()
+        await dead.register("H0STCNT0", "005930")
+        kis.sockets.freeze()
+        second = await client.connect()
+        assert (await second.register("H0STCNT0", "005930"))["body"]["msg_cd"] == "OPSP8996"
+        await second.ended()
+        for _ in range(4):
+            kis.clock.jump(10 * SECOND)
+            await asyncio.sleep(0.01)
+        third = await client.connect()
+        assert (await third.register("H0STCNT0", "005930"))["body"]["msg_cd"] == "OPSP0000"
+        await third.close()
+        await dead.close()
 
 
 async def test_registrations_may_have_to_wait_for_each_other() -> None:
