@@ -200,6 +200,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
             for cause in view.safety_causes
         ),
         ("next", view.safety_next),
+        *_broker_clock(view),
         *(("stopped", stop_text(stop, time)) for stop in view.stops),
         *(("no entry", why) for why in view.no_entries),
         *_rules(view, time),
@@ -246,6 +247,13 @@ def _near(one: LimitCountView) -> str:
     whose = f" of {one.of}" if one.of else ""
     value = "not known" if one.value is None else f"{one.value:,f}"
     return f"{one.limit}{whose}: {value}, bound {one.bound:,f}"
+
+
+def _broker_clock(view: SessionView) -> Iterator[tuple[str, str]]:
+    """Yield how far our clock is from that of a broker that is not simulated."""
+    if (one := view.broker_clock) is not None:
+        is_known = one.apart_ms is not None
+        yield "time", f"at least {one.apart_ms:,.0f} ms from the broker's" if is_known else "the broker tells none"
 
 
 def _limits(one: LimitsView) -> str:

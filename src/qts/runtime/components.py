@@ -14,6 +14,7 @@ from qts.event.journal import Journal
 from qts.ids import CounterIds
 from qts.market.series.history import RowHistory
 from qts.runtime.checks.auditor import Auditor
+from qts.runtime.checks.clock_check import ClockWatch
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.risk_monitor import RiskMonitor
 from qts.runtime.control.flattens import Flattens
@@ -79,6 +80,8 @@ class Components:
     venue: MarketDriven
     report_relay: ReportRelay
     sender: OrderSender
+    clock_watch: ClockWatch | None
+    """Compares our clock with the broker's; None at a simulated venue, which has ours."""
     limits: OrderLimits | None
     """The limits of orders; None: they are off."""
     intake: Intake

@@ -303,6 +303,8 @@ class Kernel:
         if not self.venue.is_simulated or self.unresolved.any():
             self.due.resolve_soon()
         self.components.targets.check()
+        if self.components.clock_watch is not None:
+            self.components.clock_watch.check()
         if not self._inline:  # a checkpoint a minute in real time; a replay counts rows
             self.due.checkpoint_soon()
         if self.due.is_sample_due(now_ns):

@@ -115,7 +115,7 @@ _ENTRIES: Final = (
         "the day's loss is beyond its limit (5 % of the opening equity)",
         recovery="review, recover next day",
     ),
-    _fail("FS060", "cycle time exceeded"),
+    _fail("FS060", "cycle time exceeded, or our clock is seconds from the broker's"),
     _fail(
         "FS061",
         "the session's event loop made no progress",
@@ -206,7 +206,7 @@ _ENTRIES: Final = (
     _anomaly("AN010", "data missing", "the row is refused and counted"),
     _anomaly("AN020", "jump of profit and loss", "warn"),
     _anomaly("AN030", "ledger inconsistency", "warn; reconciliation is due"),
-    _anomaly("AN040", "cycle time jumped (3 times the expected)", "warn"),
+    _anomaly("AN040", "cycle time jumped (3 times the expected), or our clock differs from the broker's", "warn"),
     _anomaly("AN050", "slow broker, or the connection to it is down", "warn"),
     # strategies
     _anomaly(

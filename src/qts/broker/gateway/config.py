@@ -45,6 +45,24 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             extra=_DISPLAY,
         ),
     ] = 64
+    clock_warning_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=60_000,
+            description="ms that our clock may differ from the broker's as far as its answers prove; more is AN040",
+            extra=_DISPLAY,
+        ),
+    ] = 500
+    clock_fail_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=60_000,
+            description="ms from which on such a difference is FS060: no new orders",
+            extra=_DISPLAY,
+        ),
+    ] = 2_000
     file_kb: Annotated[
         int,
         Meta(

@@ -137,7 +137,10 @@ class SessionMetrics:
 
     def _gateway(self, view: SessionView) -> Iterator[Any]:
         """Yield the lanes to a broker that is not simulated; nothing without one."""
-        one = view.gateway
+        one, clock = view.gateway, view.broker_clock
+        if clock is not None and clock.apart_ms is not None:
+            text = "By how much our clock differs from the broker's at least."
+            yield self._gauge("qts_broker_clock_apart_seconds", text, clock.apart_ms / 1_000)
         if one is None:
             return
         waiting = ((lane.lane, float(lane.waiting)) for lane in one.lanes)

@@ -23,6 +23,7 @@ from qts.market.live_view import LiveView
 from qts.money import ZERO, negated, sum_of
 from qts.notes import Note
 from qts.runtime.caching.cache_view import CacheView
+from qts.runtime.checks.clock_check import ClockView
 from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.runtime.orders.unknown_view import UnknownOrderView
 from qts.runtime.persistence.server_copy import ServerView
@@ -382,6 +383,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """The copies of the book on servers."""
     gateway: GatewayView | None = None
     """The way to a broker that is not simulated; None: there is none, every request leaves at once."""
+    broker_clock: ClockView | None = None
+    """Our clock beside the broker's; None: the venue is simulated and has ours."""
     limits: LimitsView | None = None
     """The limits of orders; None: they are off."""
     limit_counts: tuple[LimitCountView, ...] = ()

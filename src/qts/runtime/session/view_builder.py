@@ -190,6 +190,7 @@ def view_of(
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
         servers=shared.servers.views(),
         gateway=kernel.sender.view(),
+        broker_clock=None if (watch := kernel.components.clock_watch) is None else watch.view(),
         limits=None if kernel.limits is None else kernel.limits.view(),
         limit_counts=() if kernel.components.watch is None else tuple(kernel.components.watch.rows()),
         recording=recording,

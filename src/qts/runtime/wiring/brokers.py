@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from qts.broker.broker_clock import BrokerClock
 from qts.broker.contracts import Broker, MarketDriven
 from qts.broker.gateway.gateway import Gateway
 from qts.broker.gateway.limits.order_limits import OrderLimits
@@ -28,7 +29,8 @@ class BrokerConnection(NamedTuple):
 
     A simulated ``venue`` matches against ``last_values``, which the session updates. The broker publishes its
     reports to ``report_relay``. ``sent_file``: where the gateway writes down what it sends; None where a kill takes
-    nothing away that a simulated venue does not go back to.
+    nothing away that a simulated venue does not go back to. ``clock``: the times that the broker tells with its
+    answers; None where its adapter reads none.
     """
 
     broker: Broker
@@ -36,6 +38,7 @@ class BrokerConnection(NamedTuple):
     last_values: LastValues
     report_relay: ReportRelay
     sent_file: SentFile | None = None
+    clock: BrokerClock | None = None
 
 
 def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: int) -> BrokerConnection:

@@ -31,6 +31,7 @@ from qts.market.series.intervals import DAY
 from qts.risk.contracts import OrderRequest
 from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.checks.auditor import Auditor
+from qts.runtime.checks.clock_check import ClockWatch
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.risk_monitor import RiskMonitor
 from qts.runtime.components import Components
@@ -471,6 +472,11 @@ def _make_components(
         listeners=listeners,
         broker=broker,
         venue=venue,
+        clock_watch=(
+            None
+            if venue.is_simulated
+            else ClockWatch(connection.clock, lambda: p.config.broker.gateway, base.codes.report)
+        ),
         report_relay=report_relay,
         sender=sender,
         limits=limits,
