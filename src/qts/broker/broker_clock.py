@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from typing import Final, NamedTuple
 
 from qts.clock import NS_PER_S
@@ -31,15 +29,16 @@ class _Reading(NamedTuple):
 
 
 class BrokerClock:
-    """The times that a broker has told with its answers, beside ours. Any thread.
+    """The times that a broker has told with its answers, beside ours.
 
-    An adapter makes one and calls :meth:`note` for each answer that carries a time. One answer that tells whole
+    An adapter makes one and calls :meth:`note` for each answer that carries a time, always on one thread;
+    :meth:`offset` is for any. One answer that tells whole
     seconds bounds the difference to a second and the time that it was under way; several bound it more closely.
     """
 
     def __init__(self) -> None:
-        self._readings: deque[_Reading] = deque(maxlen=_READINGS)
-        self._lock = threading.Lock()
+        self._readings: tuple[_Reading, ...] = ()
+        """Replaced, never changed."""
 
     def note(self, shown_ns: int, sent_ns: int, received_ns: int, resolution_ns: int = NS_PER_S) -> None:
         """Note that the broker showed ``shown_ns``, cut to ``resolution_ns``, between two moments of our clock.
@@ -47,8 +46,7 @@ class BrokerClock:
         All in ns since 1970 (UTC).
         """
         offset = Offset(sent_ns - shown_ns - resolution_ns, received_ns - shown_ns)
-        with self._lock:
-            self._readings.append(_Reading(received_ns, offset))
+        self._readings = (*self._readings[1 - _READINGS :], _Reading(received_ns, offset))
 
     def offset(self) -> Offset | None:
         """Return what the newest answers prove together; None while none has told a time.
@@ -56,8 +54,7 @@ class BrokerClock:
         An answer that contradicts younger ones is from before a clock was set, and does not count, nor do those
         before it.
         """
-        with self._lock:
-            readings = tuple(self._readings)
+        readings = self._readings
         if not readings:
             return None
         newest, found = readings[-1], readings[-1].offset
