@@ -51,6 +51,14 @@ def sold(capsys: pytest.CaptureFixture[str]) -> int:
     return sum(int(one["qty"]) for one in json.loads(out)["trades"] if one["side"] == "SELL")
 
 
+def wait_until_sold(capsys: pytest.CaptureFixture[str], qty: int) -> None:
+    """Wait until the store, which a running session writes a moment later, shows that much as sold."""
+    until = time.monotonic() + 60
+    while sold(capsys) < qty:
+        assert time.monotonic() < until, f"{sold(capsys)} sold"
+        time.sleep(0.05)
+
+
 def test_what_is_held_is_sold_and_the_session_goes_on(capsys: pytest.CaptureFixture[str], started: Any) -> None:
     # Given a running paper session that holds 40 shares
     tape_of(500)
@@ -71,7 +79,7 @@ def test_what_is_held_is_sold_and_the_session_goes_on(capsys: pytest.CaptureFixt
     assert lines[0] == f"session in run, pid {process.process.pid}"
     assert lines[1] == "1 holding of pool SCALP to be sold: holder 40 005930"
     assert lines[-2:] == ["holder 005930: 40 of 40 sold", "done"]
-    assert sold(capsys) == 40
+    wait_until_sold(capsys, 40)
     assert json.loads(run_qts(capsys, "safety", "show", "--json", *HERE)[1])["snapshot"]["state"] == "NORMAL"
     # And the books agree with those of the exchange
     code, out, _ = run_qts(capsys, "reconcile", *HERE, *WHO)
@@ -105,10 +113,7 @@ def test_a_killed_session_goes_on_selling_when_it_is_resumed(
     assert sold(capsys) < 40
     # Then the resumed session sells the rest, and never more
     resumed = started(*PAPER, "--resume")
-    until = time.monotonic() + 60
-    while sold(capsys) < 40:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until_sold(capsys, 40)
     resumed.process.send_signal(signal.SIGTERM)
     assert resumed.ended()[0] == 130
     assert sold(capsys) == 40
