@@ -80,3 +80,36 @@ async def test_of_ten_thousand_orders_asked_for_in_a_second_ten_leave_at_most_an
         for second in range(1, 5):
             await rig.show(quote(SYMBOLS[0], kst(10, 0, second)))
         assert len([one for one in broker.placed if not one.request.reduce_only]) == left
+
+
+ROGUE_FILE = """
+from qts.capital.contracts import Pool
+from qts.strategy.contracts import Intent, Side
+
+class Apart:
+    name, pool, symbols = "apart", Pool.SCALP, ()
+    def on_start(self, ctx): pass
+    def on_quote(self, ctx, quote): return [Intent(quote.symbol, Side.BUY, 1.0, qty=1)] * 6
+    def on_bar(self, ctx, bar): return ()
+    def on_fill(self, ctx, fill): pass
+"""
+
+
+async def test_one_in_a_process_of_its_own_is_halted_as_well(tmp_path: Path) -> None:
+    # Given a limit of ten, and a strategy in a worker process that asks for six at each quote
+    file, broker = tmp_path / "apart.py", ScriptedBroker()
+    file.write_text(ROGUE_FILE, "utf-8")
+    settings = {**CALM, "broker.limits.asked_per_second": "10"}
+    async with live(tmp_path, f"{file}:Apart", settings=settings, broker=broker, feed=Universe()) as rig:
+        await rig.show(quote(SYMBOLS[0], kst(10)))
+        (context,) = rig.kernel.host.contexts
+        assert not context.halted
+
+        # When the second quote makes it twelve in a second
+        await rig.show(quote(SYMBOLS[0], kst(10) + 500 * MS))
+
+        # Then it is halted, and safety is in LOCKDOWN
+        assert context.halted
+        assert rig.kernel.shared.safety.current_state is SafetyState.LOCKDOWN
+        await rig.show(quote(SYMBOLS[0], kst(10, 0, 2)))
+        assert len(broker.placed) <= 1
