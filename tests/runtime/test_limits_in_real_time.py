@@ -10,6 +10,7 @@ from qts.market.contracts import Quote
 from qts.strategy.contracts import Side
 from tests.broker.books import Books
 from tests.broker.scripted import ScriptedBroker
+from tests.event.support import until
 from tests.runtime.live_rig import CALM, LiveRig, live
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, ScriptFeed, kst
 
@@ -77,3 +78,21 @@ async def test_a_strategy_that_was_stopped_stays_so_after_a_kill(tmp_path: Path)
         await rig.show(quote(kst(10, 1)))
         assert [one.operator for one in rig.kernel.shared.stops] == ["limit repeated_executions"]
         assert not await sessions.buys(rig, kst(10, 1, 2))
+
+
+async def test_executions_that_no_checkpoint_has_count_after_a_kill(tmp_path: Path) -> None:
+    # Given one execution in the checkpoint, and a second right before the kill
+    sessions = Sessions(tmp_path, repeated_executions=2, duplicate_window_ms=0)
+    async with sessions.next() as rig:
+        assert await sessions.buys(rig, kst(10))
+        sessions.strategy.wants(Side.BUY, qty=1)
+        await rig.show(quote(kst(10, 0, 2)))
+        key = sessions.broker.placed[-1].request.client_order_id
+        sessions.broker.fill(key, 1, 150_100, kst(10, 0, 3))
+        await until(lambda: rig.kernel.counters.fills == 2)
+
+    # When the session goes on, then the strategy is stopped
+    async with sessions.next() as rig:
+        await rig.show(quote(kst(10, 1)))
+        assert rig.kernel.shared.account.holding("scripted", SYMBOL) == 2
+        assert [one.operator for one in rig.kernel.shared.stops] == ["limit repeated_executions"]
