@@ -10,13 +10,14 @@ import pytest
 
 from qts.broker.gateway.limits.view import LimitCountView
 from qts.cli.status_screen import view_lines
+from qts.config.loader import load_config
 from qts.db.contracts import RunRow
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.session.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 from qts.strategy.levels import Levels
-from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, command, kst
+from tests.runtime.rig import STEADY, SYMBOL, Rig, ScriptedStrategy, command, kst
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -336,3 +337,25 @@ def test_the_status_shows_a_limit_of_which_half_is_used_up(rig_of: MakeRig) -> N
     assert buys(rig, alpha, kst(10, 0, 5))
     (line,) = shown()
     assert line.split("near a limit")[-1].strip() == "repeated_executions of alpha: 2, bound 4"
+
+
+def test_a_soft_limit_of_a_reload_is_in_force_for_the_next_decision(rig_of: MakeRig) -> None:
+    # Given a session whose limits are reached neither by a stop-out nor by a repetition
+    alpha = ScriptedStrategy("alpha")
+    rig = rig_with(rig_of, alpha, stop_outs_per_day=5)
+    assert [buys(rig, alpha, kst(10, 0, 5 * number)) for number in range(2)] == [True, True]
+
+    # When tighter ones are loaded
+    tighter = {"stop_outs_per_day": "1", "duplicate_window_ms": "60000"}
+    named = {f"broker.limits.{name}": value for name, value in tighter.items()}
+    loaded = load_config(None, {**STEADY, **LOOSE, **named}, {})
+    rig.kernel.reconfigure(loaded.tree, loaded.hash)
+
+    # Then they hold: the same order may not follow within a minute, and one stop-out is enough
+    assert buys(rig, alpha, kst(10, 1))
+    assert not buys(rig, alpha, kst(10, 1, 10))
+    assert "limit duplicate_window_ms" in rig.orders()[-1].note
+    alpha.wants(Side.SELL)
+    rig.quotes(kst(10, 5), 3)
+    stop_out(rig, alpha, kst(10, 10))
+    assert [by for _, by, _ in stopped(rig)] == ["limit stop_outs_per_day"]
