@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal as D
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from tests.broker.scripted import NAMED
 from tests.effort import examples
 from tests.runtime.rig import SYMBOL, kst
 from tests.runtime.test_recovery import RunningSession, Session
+from tests.sim.broker_agreement import assert_agreed
 from tests.sim.broker_faults import Faults, FaultyBroker
 
 BY_NUMBER = replace(NAMED, client_order_ids=False)
@@ -107,23 +107,9 @@ def lives(session: Session, faults: Faults) -> RunningSession:
     return running
 
 
-def assert_agreed(running: RunningSession, faults: Faults, where: object) -> None:
-    """Our ledger, the broker's books and the recount say the same."""
-    books, account, recount = faults.broker.books, running.shared.account, faults.recount
+def assert_as_at_the_broker(running: RunningSession, faults: Faults, where: object) -> None:
     sent = [approved.request.client_order_id for approved in faults.broker.placed]
-    assert len(set(sent)) == len(sent), where
-    assert recount.calls == Counter(sent), where
-    assert recount.held == books.held.get(SYMBOL, D(0)) == account.position(SYMBOL), where
-    assert recount.cash == books.cash == account.cash + account.external.cash, where
-    run_to_completion(running.shared.record.checkpoint())
-    orders = {order.client_order_id: order for order in running.store.orders()}
-    assert set(recount.ordered) <= set(orders), where
-    for key, order in orders.items():
-        assert order.filled == recount.filled[key], (where, order)
-        assert order.state.value in recount.fates(key), (where, order)
-    bought = sum(int(row.side.sign * row.qty) for row in running.store.ledger())
-    assert bought + sum(int(row.qty) for row in running.store.bookings()) == recount.held, where
-    assert not account.open_reservations, where
+    assert_agreed(running.shared, running.store, faults.broker.books, sent, faults.recount, where)
 
 
 @pytest.mark.parametrize("able", BROKERS.values(), ids=BROKERS)
@@ -135,7 +121,7 @@ def test_nothing_is_sent_or_booked_twice_and_nothing_is_missed(tmp_path: Path, a
         with lived(tmp_path / str(seed), able, seed) as (session, faults):
             running = lives(session, faults)
             assert [one for one in running.shared.orders if one.state not in FINAL_STATES] == [], seed
-            assert_agreed(running, faults, seed)
+            assert_as_at_the_broker(running, faults, seed)
         unsure += faults.unsure
         untold += faults.untold
     print(f"unsure: {sum(unsure.values())}, {dict(unsure)}; untold: {dict(untold)}")
@@ -175,7 +161,7 @@ def test_of_two_that_are_alike_neither_is_taken_for_ours_until_the_answer_comes(
             faults.ends_the_day()
             for step in range(STEPS, STEPS + 5):
                 asks(running, step)
-            assert_agreed(running, faults, seed)
+            assert_as_at_the_broker(running, faults, seed)
 
 
 def is_unanswered_beside_others(running: RunningSession, faults: Faults, *, arrives: bool, early: bool) -> str:
