@@ -22,7 +22,7 @@ def assert_agreed(
     recount: Recount,
     where: object,
 ) -> None:
-    """``sent``: ids of the orders that came to the broker's door, one for each call."""
+    """``sent``: ids of the orders that the broker was called with, one for each call."""
     account: Account = shared.account
     assert len(set(sent)) == len(sent), where
     assert recount.calls == Counter(sent), where
