@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
+from decimal import Decimal
 from typing import Final, Protocol
 
 import msgspec
@@ -22,6 +24,7 @@ from qts.broker.kis.order_terms import (
     revise_fields,
     why_not,
 )
+from qts.broker.kis.pauses import Pause
 from qts.broker.kis.rest import KisRest
 from qts.broker.kis.texts import Meaning, is_of_gateway, refusal_of
 from qts.clock import NS_PER_S, Clock
@@ -41,6 +44,9 @@ _TR_IDS: Final = {
     (Side.SELL, False): "VTTC0011U",
 }
 _CHANGE_TR_IDS: Final = {True: "TTTC0013U", False: "VTTC0013U"}
+_LOOK_S: Final = 0.3
+_MOST_LOOKS: Final = 10
+"""How often, and how many times, is looked whether a part was taken out of an order."""
 _MOST_ANSWERS: Final = 20_000
 """Answers to orders that are remembered, for one that comes twice."""
 
@@ -94,9 +100,10 @@ class KisBroker:
         visibility_lag_s: int,
         known: KnownOrders,
         notices: Notices,
+        pause: Pause,
         tell: Callable[[str], object],
     ) -> None:
-        self._rest, self._clock = rest, clock
+        self._rest, self._pause = rest, pause
         self._is_live = rest.access.is_live
         self._exchange: Exchange = exchange if self._is_live else "KRX"
         self._known, self._notices, self._tell = known, notices, tell
@@ -183,8 +190,7 @@ class KisBroker:
         assert order is not None  # it is open
         too_many = minus(order.qty, request.qty)
         if too_many:
-            fields = cancel_fields(ref.number, terms, too_many)
-            ack = await self._change(key, fields, terms, f"take {too_many} out of order {client_order_id}")
+            ack = await self._take_out(key, ref, terms, too_many, request.qty)
             if ack.status is not AckStatus.ACCEPTED:
                 return ack
         fields = revise_fields(ref.number, terms, request, is_live=self._is_live)
@@ -193,6 +199,26 @@ class KisBroker:
             ack = msgspec.structs.replace(ack, reason=f"{ack.reason}; {too_many} were taken out of it before")
         self._remember(ack)
         return ack
+
+    async def _take_out(self, key: str, ref: VenueRef, terms: Terms, qty: Decimal, left: Decimal) -> OrderAck:
+        """Take ``qty`` shares out of an order, and wait until the list shows that ``left`` are ordered.
+
+        A change moves all that is left, so it may not overtake this.
+        """
+        fields = cancel_fields(ref.number, terms, qty)
+        ack = await self._change(key, fields, terms, f"take {qty} out of order {ref.number}")
+        if ack.status is not AckStatus.ACCEPTED:
+            return ack
+        for _ in range(_MOST_LOOKS):
+            with suppress(BrokerUnavailable):
+                order = next((one for one in await self._account.orders() if one.ref == ref), None)
+                if order is not None and not order.is_open:
+                    return OrderAck(AckStatus.REJECTED, key, reason=f"order {ref.number} has ended meanwhile")
+                if order is not None and order.qty <= left:
+                    return ack
+            await self._pause(_LOOK_S)
+        why = f"{qty} were asked to be taken out of order {ref.number}, which the list does not show yet"
+        return OrderAck(AckStatus.REJECTED, key, reason=f"its price was not changed: {why}")
 
     # -- books ---------------------------------------------------------------------------------------------------
 

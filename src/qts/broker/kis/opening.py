@@ -76,6 +76,7 @@ class KisParts(msgspec.Struct, frozen=True):
             visibility_lag_s=self.config.visibility_lag_s,
             known=known,
             notices=NoNotices() if make_notices is None else make_notices(rest, known),
+            pause=self.pause,
             tell=self.tell,
         )
 
