@@ -284,9 +284,7 @@ class OrderTests:
         world.tells_backwards()
 
         assert [fill.qty for fill in world.fills] == [D(6), D(4)]
-        assert sum(fill.last for fill in world.fills) == 1, (
-            "that which completes it"
-        )
+        assert sum(fill.last for fill in world.fills) == 1, "that which completes it"
 
     async def test_an_execution_that_is_taken_back_is_named_and_not_listed(self, world: BrokerWorld) -> None:
         placed = await world.broker.place(world.approved("o", BUY, 10))

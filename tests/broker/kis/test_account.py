@@ -279,7 +279,7 @@ async def test_a_paper_account_does_not_tell_costs(tmp_path: Path) -> None:
 async def test_connecting_asks_for_the_account(tmp_path: Path) -> None:
     async with served(tmp_path) as rig:
         await rig.broker.connect()
-        assert [came.name for came in rig.kis.requests] == ["tokenP", "inquire-balance"]
+        assert [came.name for came in rig.kis.requests] == ["tokenP", "inquire-daily-ccld", "inquire-psbl-rvsecncl"]
 
 
 async def test_keys_that_are_refused_do_not_connect(tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ _MOST_ANSWERS: Final = 20_000
 class Notices(Protocol):
     """The notices of fills and ends, beside the answers to requests. Called on the gateway's loop."""
 
-    async def open(self) -> None:
-        """Connect and subscribe; from then on notices are published. Raises BrokerUnavailable."""
+    async def open(self, orders: Sequence[BrokerOrder]) -> None:
+        """Begin; ``orders`` are those of today, of which other notices have told. Raises BrokerUnavailable."""
         ...
 
     async def close(self) -> None:
@@ -66,7 +66,7 @@ class Notices(Protocol):
 class NoNotices:
     """Stands in the place of :class:`Notices` where none are wanted: the lists of orders tell everything later."""
 
-    async def open(self) -> None:
+    async def open(self, orders: Sequence[BrokerOrder]) -> None:
         """Do nothing."""
 
     async def close(self) -> None:
@@ -127,8 +127,7 @@ class KisBroker:
     async def connect(self) -> None:
         """Get a token, ask for the account, and let notices come. Raises BrokerUnavailable."""
         await self._rest.tokens.token()
-        await self._account.positions()
-        await self._notices.open()
+        await self._notices.open(await self._account.orders())
 
     async def close(self) -> None:
         """Close all connections; open orders stay as they are. Never raises."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from qts.broker.contracts import BrokerOrder
 from qts.broker.kis.control import Registration
 from qts.broker.kis.credentials import KisAccess
 from qts.broker.kis.known import KnownOrders, ref_of
@@ -84,9 +85,16 @@ class KisNotices:
 
     # -- at the broker, on the gateway's loop --------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Take note of the broker's loop; the websocket brings notices by itself."""
+    async def open(self, orders: Sequence[BrokerOrder]) -> None:
+        """Take note of the broker's loop, and of what was executed of ``orders`` before any notice came here.
+
+        The websocket brings notices by itself, once the session has its feed.
+        """
         self._loop = asyncio.get_running_loop()
+        for order in orders:
+            if order.is_open and order.ref not in self._orders:
+                known = self._order(order.ref)
+                known.ordered, known.executed = order.qty, order.filled
 
     async def close(self) -> None:
         """Forget the broker's loop."""

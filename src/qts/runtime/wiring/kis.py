@@ -105,13 +105,12 @@ def open_kis_broker(
         made[0].ask_books = kernel.due.resolve_soon
         _follow(feed, kernel, strategies)
 
-    number, product = parts.access.number.reveal()
     return LiveSource(
         feed,
         clock,
         teller,
         broker=broker.name,
-        account=f"{number}-{product}",
+        account=str(parts.access.number),  # its ends alone: a hash of eight digits can be undone
         mode=LIVE if parts.access.is_live else PAPER_ACCOUNT,
         is_simulated=False,
         connect=connect,
