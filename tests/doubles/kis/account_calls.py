@@ -252,7 +252,12 @@ class AccountCalls:
         venue = shown[self._settings.sor_rows] if order.venue == "SOR" else order.venue
         filled, amount = self._books.shown(order)
         average = f"{amount / filled:.0f}" if filled else "0"
-        moved = order.moved if self._settings.revise_counts_as_cancel else 0
+        gone = order.moved if self._settings.revise_counts_as_cancel else 0
+        rest = order.rest + order.filled - filled
+        if self._settings.expired_rest_stays:
+            rest += order.expired
+        else:
+            gone += order.expired
         return {
             "ord_dt": order.day,
             "ord_gno_brno": order.branch,
@@ -273,8 +278,8 @@ class AccountCalls:
             "loan_dt": "",
             "ordr_empno": "OpnAPI",
             "ord_dvsn_cd": order.kind,
-            "cnc_cfrm_qty": str(order.cancelled + moved),
-            "rmn_qty": str(order.rest + order.filled - filled),
+            "cnc_cfrm_qty": str(order.cancelled + gone),
+            "rmn_qty": str(rest),
             "rjct_qty": str(order.rejected),
             "ccld_cndt_name": "없음",
             "infm_tmd": order.time,

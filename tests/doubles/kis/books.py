@@ -46,6 +46,8 @@ class Order:
     """Quantity that a revise has taken over into a number of its own."""
     cancelled: int = 0
     rejected: int = 0
+    expired: int = 0
+    """What was left at the end of the day."""
     triggered: bool = False
     visible_ns: int = 0
     """When lists begin to show it."""
@@ -55,7 +57,7 @@ class Order:
         """What can still be filled."""
         if self.action == CANCEL:
             return 0
-        return self.qty - self.filled - self.moved - self.cancelled - self.rejected
+        return self.qty - self.filled - self.moved - self.cancelled - self.rejected - self.expired
 
     @property
     def is_open(self) -> bool:
@@ -249,10 +251,16 @@ class Books:
         if order.is_open:
             self._open[order.day, order.number] = order
 
-    def end_rest(self, order: Order, kind: str) -> None:
-        """Take out what is left of an order: a cancel, the end of IOC and FOK, the end of the day."""
+    def end_rest(self, order: Order) -> None:
+        """Take out what IOC and FOK have left."""
         order.cancelled += order.rest
-        self.tell(kind, order)
+        self.tell("ended", order)
+
+    def expire(self, order: Order) -> None:
+        """End an order with its day."""
+        order.expired += order.rest
+        if self._settings.expiry_is_told:
+            self.tell("expired", order)
 
     def settle(self) -> None:
         """Pay what is due by today, and forget holdings that have been empty since before that."""

@@ -51,7 +51,7 @@ class Matching:
             if order.kind != STOP_KIND or order.triggered:
                 self._take(order, listing)
         if order.kind in IMMEDIATE and order.is_open:
-            self._books.end_rest(order, "ended")
+            self._books.end_rest(order)
 
     def _give_price(self, order: Order, listing: Listing) -> None:
         """Give a price to the kinds that take it from the book."""

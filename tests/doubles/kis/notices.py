@@ -167,6 +167,8 @@ def _quantity(kind: str, order: Order) -> int:
         return order.cancelled
     if kind == "rejected":
         return order.rejected
+    if kind == "expired":
+        return order.expired
     return order.cancelled if kind == "cancelled" else order.qty
 
 

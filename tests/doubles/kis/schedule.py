@@ -108,14 +108,14 @@ class Schedule:
     def _expire(self, kinds: set[str] | None, venue: str) -> None:
         for order in self._books.open_orders():
             if order.routed == venue and (kinds is None or order.kind in kinds):
-                self._books.end_rest(order, "expired")
+                self._books.expire(order)
 
     def _begin_day(self) -> None:
         """Begin a day: bars are kept, prices become bases, what is due is paid."""
         day = self._clock.day
         for order in self._books.open_orders():
             if order.day < day:
-                self._books.end_rest(order, "expired")
+                self._books.expire(order)
         if self._days.is_business(self._last_day):
             for listing in self._market.listings.values():
                 self._charts.end_day(listing.code, self._last_day)

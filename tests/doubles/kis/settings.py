@@ -82,6 +82,8 @@ class Settings:
     """Row that a cancel marks with ``cncl_yn`` Y: ``original``, ``cancel``, or ``both``."""
     revise_counts_as_cancel: bool = False
     """Whether the row of a revised order has what was revised in ``cnc_cfrm_qty``."""
+    expired_rest_stays: bool = True
+    """Whether the row of an order that ended with the day still has its rest in ``rmn_qty``; else as cancelled."""
     cancel_rows: bool = True
     """Whether a cancel has a row of its own."""
 
@@ -94,6 +96,8 @@ class Settings:
     """Whether a notice that is no fill has the order's quantity in CNTG_QTY and none in ODER_QTY."""
     fill_acceptance: str = "2"
     """ACPT_YN of a fill."""
+    expiry_is_told: bool = False
+    """Whether there is a notice for an order that ends with the day."""
     cancel_notices: str = "both"
     """Notices of a cancel: ``both`` the acceptance and the confirmation, or ``confirmation`` alone."""
 

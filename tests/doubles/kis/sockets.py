@@ -114,7 +114,8 @@ class Sockets:
                 if message.type is WSMsgType.TEXT:
                     await self._receive(session, message.data)
                 elif message.type is WSMsgType.PING:
-                    await socket.pong(message.data)
+                    with suppress(ConnectionError):  # it was cut in this moment
+                        await socket.pong(message.data)
                 elif message.type is WSMsgType.PONG:
                     session.unanswered = 0
         finally:

@@ -359,7 +359,13 @@ async def test_a_day_opens_closes_and_begins_again() -> None:
         await client.price()
         assert [(one.order.number, one.price) for one in kis.books.fills][1:] == [(conditional, 71_000)]
         order = kis.books.order(waiting)
-        assert (order.rest, order.cancelled) == (0, 10)
+        assert (order.rest, order.expired, order.cancelled) == (0, 10, 0)
+        # And its row still has what was left, or has it as cancelled
+        row = (await client.daily(ODNO=waiting)).body["output1"][0]
+        assert (row["rmn_qty"], row["cnc_cfrm_qty"], row["cncl_yn"]) == ("10", "0", "N")
+        kis.settings.expired_rest_stays = False
+        row = (await client.daily(ODNO=waiting)).body["output1"][0]
+        assert (row["rmn_qty"], row["cnc_cfrm_qty"]) == ("0", "10")
         # Then the close is the base of Monday, and of the days between
         kis.clock.jump_to(kis.clock.at("09:30", days=3))
         kis.access.expire()

@@ -178,3 +178,20 @@ async def test_orders_from_elsewhere_are_told_too() -> None:
         assert (await socket.fields())[2] == order.number
         assert kis.requests[-1].name != "order-cash"
         await socket.close()
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_the_end_of_an_order_with_its_day_may_be_told(told: bool) -> None:
+    settings = Settings(encrypted=False, expiry_is_told=told)
+    async with KisDouble(seed=1, speed=0, settings=settings) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        socket = await listening(client)
+        number = (await client.order(ORD_DVSN="00")).number
+        await socket.fields()
+        kis.clock.jump_to(kis.clock.at("15:30"))
+        kis.schedule.catch_up()
+        # Then it is, or the next text is the last notice again
+        kis.notices.repeat()
+        record = await socket.fields()
+        assert (record[2], record[13], record[14]) == (number, "1", "2" if told else "1")
+        await socket.close()
