@@ -332,7 +332,8 @@ class FeedGap(msgspec.Struct, frozen=True):
 class LiveFeed(MarketSource, Protocol):
     """A source that pushes market values as they happen, such as a websocket; what is over cannot be read again.
 
-    It has no position and no hash of its content: a session on it is named by what it trades on and since when
+    One that is told of halts, bands and the like has :class:`~qts.market.session_info.TellsSessionInfo` as well. It
+    has no position and no hash of its content: a session on it is named by what it trades on and since when
     (:func:`qts.runtime.session.run_identity.live_source_id`). Every method is called on the loop's thread.
     """
 
