@@ -311,7 +311,7 @@ class ForcedExits:
             self._flattenings.end(strategy, symbol)
 
     def _note_rejection(self, order: Order) -> None:
-        """Have the books compared before the next attempt where the broker has rejected the sale of an exit."""
+        """Request a comparison of the books before the next attempt, where the broker has rejected a sale."""
         key = order.strategy, order.symbol
         if not order.forced or not self._is_leaving(key):
             return
