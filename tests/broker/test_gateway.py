@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import os
+import pkgutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +351,55 @@ async def test_a_thread_that_ends_by_an_error_ends_the_session(tmp_path: Path) -
         assert rig.failed == ["the gateway's thread: dictionary changed size during iteration"]
         await rig.gateway.close(0)
         assert (told(ticket)[0], broker.placed) == (UNKNOWN, [])
+
+
+PLACES = {
+    "the approval is used": "qts.broker.gateway.admission.Admission.use",
+    "the order is written down": "qts.broker.gateway.sent_file.SentFile.append",
+    "the disk is waited for": "qts.broker.gateway.sent_file.SentFile.sync",
+    "it is looked at again": "qts.broker.gateway.admission.Admission.why_late",
+    "the broker is called": "tests.broker.scripted.ScriptedBroker.place",
+    "the answer is checked": "qts.broker.gateway.worker.checked",
+    "the answer is returned": "qts.broker.gateway.gateway.Gateway.on_answer",
+}
+"""Where memory runs out on the way of an order, by what happens there."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kth", [1, 2])
+async def test_where_memory_runs_out_no_order_stays_without_an_answer_and_none_is_called_unsent_that_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, kth: int
+) -> None:
+    """At the first or second time that a place is passed: the answer says what is known, or the session ends."""
+    broker, calls = ScriptedBroker(), [0]
+    module, _, name = PLACES[place].rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    original = getattr(owner, name)
+
+    def fails(*args: Any, **more: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == kth:
+            raise MemoryError
+        return original(*args, **more)
+
+    async with on_thread(broker, tmp_path) as rig:
+        monkeypatch.setattr(owner, name, fails)
+        tickets = []
+        for key in ("o", "p"):
+            with suppress(StorageError):  # the gateway's thread has ended, and this one was not begun
+                tickets.append(rig.gateway.submit(approved(key)))
+            await until(lambda: rig.failed or (tickets and tickets[-1].ack))
+        monkeypatch.undo()
+        await rig.gateway.close(0)
+
+        assert calls[0] >= kth, "memory did run out"
+        for ticket in tickets:
+            status = told(ticket)[0]
+            if status is NOT_SENT:
+                assert ticket.client_order_id not in placed(broker)
+            assert status in (ACCEPTED, UNKNOWN, NOT_SENT)
+        assert len(set(placed(broker))) == len(placed(broker))
+        assert rig.failed or all(told(ticket)[0] in (ACCEPTED, UNKNOWN) for ticket in tickets)
 
 
 async def test_without_an_event_loop_for_its_thread_an_order_is_refused_at_once(

@@ -119,7 +119,11 @@ class Gateway:
         else:
             self._loop = asyncio.get_running_loop()
             self._orders[order.client_order_id] = order
-            worker.put(order, order.lane)
+            try:
+                worker.put(order, order.lane)
+            except StorageError:  # it has not left
+                del self._orders[order.client_order_id]
+                raise
         return order.ticket
 
     def cancel(self, client_order_id: str) -> Ticket:

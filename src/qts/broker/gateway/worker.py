@@ -108,7 +108,11 @@ class Worker:
                 request.waiting = waiting
             if isinstance(request, Place):
                 request.expires_ns = self._admission.expires_ns(request.approved)
-        self._thread.call(self._look)
+        try:
+            self._thread.call(self._look)
+        except StorageError:  # else the thread took it before it ended, and no one knows what became of it
+            if isinstance(request, Cancel) or self.take_back(request):
+                raise
 
     def take_back(self, request: Place | Question) -> bool:
         """Take out a request that has not left; return whether it had not."""
@@ -398,8 +402,15 @@ class Worker:
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_ended)
         return task
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        """End the session when a task has failed, such as for lack of memory: no one answers what it has sent."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._answers.on_failure("a request to the broker", error)
 
 
 def _sent(order: Place, at_ns: int) -> Sent:
