@@ -109,7 +109,7 @@ class KisDouble:
         )
         self.schedule = Schedule(self.books, self.market, self.matching, self.charts, self.days, clock_, settings_)
         pager = Pager(self.faults)
-        self.rest = Rest(self.access, clock_, settings_, self.faults, is_paper=paper)
+        self.rest = Rest(self.access, clock_, settings_, self.faults, self._spawn, is_paper=paper)
         self.rest.add(self.trading.calls())
         self.rest.add(
             AccountCalls(
@@ -125,9 +125,9 @@ class KisDouble:
     # -- its life ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        self.ws_url = f"ws://127.0.0.1:{await self._listen(self._ports[1], self.sockets.serve, [])}"
         rest = await self._listen(self._ports[0], self.rest.serve, self.routes)
         self.rest_url = f"http://127.0.0.1:{rest}"
-        self.ws_url = f"ws://127.0.0.1:{await self._listen(self._ports[1], self.sockets.serve, [])}"
         self._spawn(self.schedule.run())
         return self
 
@@ -169,6 +169,8 @@ class KisDouble:
         async def watched(request: web.Request) -> web.StreamResponse:
             try:
                 return await handler(request)
+            except ConnectionError:  # the client has gone
+                raise
             except Exception as error:
                 self.errors.append(error)
                 raise
@@ -221,6 +223,12 @@ class KisDouble:
         call has to have. ``times``: how often, None without end. ``after``: how many occasions it lets pass first.
         """
         return self.faults.add(Fault(name, on, where or {}, times, after, options))
+
+    def down(self, *, on: bool = True) -> None:
+        """Cut off all calls and all connections, and every new one, until it is up again."""
+        self.rest.is_down = self.sockets.is_down = on
+        if on:
+            self.sockets.cut()
 
     def during(
         self, name: str, work: Callable[[], object], *, when: str = "before", times: int = 1, after: int = 0

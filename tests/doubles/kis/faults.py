@@ -11,6 +11,7 @@ class Way(NamedTuple):
     """How a call goes wrong: whether it is done, and what is answered.
 
     ``ends``: ``answer``, ``cut`` the connection is closed without an answer, ``silent`` it stays open without one.
+    Others are how an answer is spoiled or delayed.
     """
 
     is_done: bool
@@ -25,6 +26,7 @@ HTML = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center>
 CALLS = {
     "cut_before": Way(False, "cut"),
     "ack_lost": Way(True, "cut"),
+    "taken_late": Way(False, "later"),
     "timeout_before": Way(False, "silent"),
     "timeout_after": Way(True, "silent"),
     "http_504_before": Way(False, "answer", 504, body=HTML.format("504 Gateway Time-out"), kind="text/html"),
@@ -49,8 +51,9 @@ CALLS = {
     "late": Way(True, "late"),
     "answer": Way(False, "custom"),
 }
-"""Faults of calls. ``slow`` waits ``seconds`` before the call is done, ``late`` behind it; ``answer`` gives the
-``status``, ``body`` and ``content_type`` of its options, and does the call where ``is_done`` is true."""
+"""Faults of calls. ``taken_late`` cuts the connection and does the call ``seconds`` later; ``slow`` waits
+``seconds`` before the call is done, ``late`` behind it; ``answer`` gives the ``status``, ``body`` and
+``content_type`` of its options, and does the call where ``is_done`` is true."""
 LISTS = {"page_fails", "page_repeats", "one_row", "row_missing", "row_doubled", "row_shrinks"}
 """Faults of lists. ``page_fails`` and ``page_repeats``: the page of option ``page`` (2). ``row_missing``,
 ``row_doubled``, ``row_shrinks`` (to the quantity ``qty``): the order of option ``number``, or all."""

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import format_datetime
@@ -91,20 +91,29 @@ class Rest:
     """All calls of this host."""
 
     def __init__(
-        self, access: Access, clock: DoubleClock, settings: Settings, faults: Faults, *, is_paper: bool
+        self,
+        access: Access,
+        clock: DoubleClock,
+        settings: Settings,
+        faults: Faults,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        *,
+        is_paper: bool,
     ) -> None:
         self.requests: deque[Request] = deque(maxlen=KEPT)
         self.count = 0
         """How many calls there have been."""
         self.calls: dict[tuple[str, str], Call] = {}
         self.hooks: list[Hook] = []
+        self.is_down = False
+        """Whether all calls are cut off."""
         self.before_call: Callable[[], None] = lambda: None
         self.while_in_call: Callable[[bool], None] = lambda _: None
         """Told True before a call is done and False behind it."""
         self.before_answer: Callable[[], Awaitable[None]] | None = None
         self.after_answer: Callable[[], None] = lambda: None
         self._access, self._clock, self._settings, self._faults = access, clock, settings, faults
-        self._is_paper = is_paper
+        self._is_paper, self.spawn = is_paper, spawn
         self._per_second = PerSecond(clock, "EGW00201")
         self._ledger = PerSecond(clock, "EGW00215")
         self._released = asyncio.Event()
@@ -153,7 +162,9 @@ class Rest:
             await self.before_answer()
         if way.ends == "late":
             await self._clock.sleep(_seconds(fault))
-        if way.ends in ("cut", "silent"):
+        if way.ends == "later":
+            self.spawn(self._later(came, raw, _seconds(fault)))
+        if way.ends in ("cut", "silent", "later"):
             response = await self._without_answer(request, way.ends)
         else:
             response = self._answer(came, status, body, tr_cont, way)
@@ -163,11 +174,17 @@ class Rest:
         self.after_answer()
         return response
 
+    async def _later(self, came: Request, raw: bytes, seconds: float) -> None:
+        """Do a call whose client has long been cut off."""
+        await self._clock.sleep(seconds)
+        self._done(came, raw)
+        self.after_answer()
+
     def _is_away(self, headers: dict[str, str]) -> bool:
         """Return whether the call is cut off before it is looked at."""
         weekend = self._clock.kst.weekday() >= SATURDAY
         is_down = self._is_paper and weekend and self._settings.down_at_weekends
-        return is_down or (self._settings.needs_user_agent and "user-agent" not in headers)
+        return self.is_down or is_down or (self._settings.needs_user_agent and "user-agent" not in headers)
 
     def _run_hooks(self, name: str, when: str) -> None:
         for hook in list(self.hooks):

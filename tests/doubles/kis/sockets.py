@@ -87,6 +87,8 @@ class Sockets:
         self, access: Access, clock: DoubleClock, settings: Settings, text: Callable[[int], str], *, is_paper: bool
     ) -> None:
         self.sessions: list[Session] = []
+        self.is_down = False
+        """Whether all new connections are cut off."""
         self.opened = 0
         """How many connections there have been."""
         self.registrations: deque[tuple[str, str, str, str]] = deque(maxlen=KEPT)
@@ -99,6 +101,9 @@ class Sockets:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until it, or a fault, ends the connection."""
+        if self.is_down and request.transport is not None:
+            request.transport.abort()
+            return web.Response()
         if not any(fnmatch(request.path, path) for path in self._settings.paths):
             return web.Response(status=404)
         socket = web.WebSocketResponse(autoping=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import aiohttp
 import pytest
@@ -82,6 +83,33 @@ async def test_an_answer_can_take_its_time(name: str) -> None:
             kis.clock.jump(kis.clock.at("10:00:05") - kis.clock.at("10:00"))
             await asyncio.sleep(0.01)
         assert (await answer).code == "APBK0013"
+
+
+async def test_an_order_may_be_taken_long_after_its_connection_was_cut() -> None:
+    async with KisDouble(seed=1, speed=0) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        kis.fault("taken_late", on="order-cash", seconds=8)
+        assert await outcome(client) == (GONE, "")
+        kis.clock.jump(timedelta(seconds=7))
+        assert (await client.daily()).body["output1"] == []
+        kis.clock.jump(timedelta(seconds=1))
+        await client.price()
+        assert [row["ord_tmd"] for row in (await client.daily()).body["output1"]] == ["100008"]
+
+
+async def test_the_host_can_be_down_and_up_again() -> None:
+    async with KisDouble(seed=1) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        socket = await client.connect()
+        kis.down()
+        with pytest.raises(aiohttp.ClientError):
+            await client.price()
+        assert await socket.ended() == 1006
+        with pytest.raises(aiohttp.ClientError):
+            await client.session.ws_connect(kis.ws_url)
+        kis.down(on=False)
+        assert (await client.price()).status == 200
+        await (await client.connect()).close()
 
 
 async def test_an_answer_can_be_any() -> None:
