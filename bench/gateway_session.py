@@ -91,8 +91,6 @@ async def _times(directory: Path, *, answers: bool, count: int) -> Round:
 def _terms(number: int) -> dict[str, str]:
     return {} if number % 20 else {"state": "DEFENSIVE"}
 
-    return Intent(OTHER, Side.BUY, 1.0, qty=1)
-
 
 def show_slow(figures: dict[str, Any]) -> str:
     """The times while the broker is silent."""
