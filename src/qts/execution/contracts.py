@@ -183,8 +183,9 @@ class Order(msgspec.Struct, frozen=True):
 
     ``venue_refs``: every number under which venues know it. The last is the one by which it goes; before it are
     those that replacements have ended, and those of cancels.
-    ``filled``: all that was executed, also what the broker has taken back since: that makes no order fill again; the
-    book alone says what is held of it. ``ts_update_ns``: of the newest report. ``note``: what was odd about it, "" for nothing.
+    ``filled``: all that was executed, also what the broker has taken back since, which makes no order fill again;
+    what is held of it the book says. ``ts_update_ns``: of the newest report. ``note``: what was odd about it, ""
+    for nothing.
     """
 
     request: OrderRequest
