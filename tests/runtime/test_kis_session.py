@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 
 from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
-from qts.runtime.session.session_view import read_view
+from qts.runtime.session.session_view import SessionView, read_view
 from qts.runtime.wiring.plans import live_plan, paper_plan
 from tests.doubles.kis import KisDouble, Settings
 
@@ -121,28 +123,42 @@ def test_simulated_fills_on_live_quotes(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("paper", [True, False])
 def test_orders_at_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper: bool) -> None:
-    """given an account at KIS, when a strategy buys 10 shares, then KIS fills them and its notice is booked"""
+    """given an account at KIS, when a strategy buys 10 shares, then KIS fills them and its notice is booked
+
+    And when the session is resumed, then it holds them and buys no others.
+    """
     strategy = tmp_path / "buyer.py"
     strategy.write_text(BUYER)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     directory = tmp_path / "run"
-    stop = StopFlag()
     with on_thread(quotes, seed=3, paper=paper) as kis:
         settings = settings_for(kis, monkeypatch)
         settings["broker.kis.confirmation"] = "I trade real money"
-        options = Options(strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings)
 
-        def stop_when_filled(share: float | None, moment_ns: int) -> None:
-            view = read_view(directory)
-            if view is not None and view.counts.fills:
-                stop.request()
+        def session(*, resume: bool, until: Callable[[SessionView], bool]) -> SessionResult:
+            stop = StopFlag()
 
-        plan = live_plan(options, "kis", paper_account=paper, confirmation="" if paper else "I trade real money")
-        result = run_session(plan, progress=stop_when_filled, stop=stop, machine=kis.clock)
+            def stop_when_done(share: float | None, moment_ns: int) -> None:
+                view = read_view(directory)
+                if view is not None and view.pid == os.getpid() and until(view):
+                    stop.request()
+
+            options = Options(
+                strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings, resume=resume
+            )
+            words = "" if paper else "I trade real money"
+            plan = live_plan(options, "kis", paper_account=paper, confirmation=words)
+            return run_session(plan, progress=stop_when_done, stop=stop, machine=kis.clock)
+
+        result = session(resume=False, until=lambda view: view.counts.fills > 0)
+        rows = read_view(directory).counts.rows  # type: ignore[union-attr]
+        resumed = session(resume=True, until=lambda view: view.counts.rows > rows + 10)
         bought = [order for order in kis.books.today() if order.side == "02"]
 
     assert [(order.qty, order.filled) for order in bought] == [(10, 10)]
-    assert result.values.positions == {"005930": "10"}
+    assert result.values.positions == resumed.values.positions == {"005930": "10"}
+    assert resumed.values.run_id == result.values.run_id
+    assert resumed.values.safety_state == "NORMAL"
     view = read_view(directory)
     assert view is not None
     assert view.mode == ("paper account" if paper else "live")

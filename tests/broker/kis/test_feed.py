@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from decimal import Decimal
 
+import pytest
+
+from qts.broker.kis.feed import KisFeed
 from qts.broker.kis.plan import Needs
-from qts.market.contracts import BookUpdate, Quote, Tick
+from qts.market.contracts import BookUpdate, LiveFeed, MarketValue, Quote, Tick
 from qts.market.session_info import TradingStatus
-from tests.broker.kis.feed_rig import running
+from tests.broker.kis.feed_rig import feed_on, running
+from tests.broker.kis.frames_text import frame, trade_record
+from tests.conformance.feed import LiveFeedTests, MakeLive
 from tests.doubles.kis import KisDouble
 
 FULL = [
@@ -170,3 +177,68 @@ async def test_finished_it_returns() -> None:
 
         assert not rig.feed.connected
         assert not rig.gaps
+
+
+class TestKisFeed(LiveFeedTests):
+    """The feed keeps what its port promises. The clock stands still, so that values are the same each time."""
+
+    @pytest.fixture
+    async def kis(self) -> AsyncIterator[KisDouble]:
+        async with KisDouble(seed=1, speed=0) as kis:
+            yield kis
+
+    @pytest.fixture
+    def sent(self, kis: KisDouble) -> Sequence[MarketValue]:
+        return [
+            Quote(
+                "005930",
+                kis.clock.time_ns(),
+                bid=Decimal(70_000),
+                ask=Decimal(70_100),
+                bid_size=Decimal(40),
+                ask_size=Decimal(30),
+                last=Decimal(70_000),
+                volume=Decimal(volume),
+            )
+            for volume in (1_000, 1_001, 1_002)
+        ]
+
+    @pytest.fixture
+    async def make(self, kis: KisDouble) -> AsyncIterator[MakeLive]:
+        playing: list[asyncio.Task[None]] = []
+
+        def make(script: Sequence[MarketValue | None]) -> LiveFeed:
+            feed = feed_on(kis, [])
+            received: list[str] = []
+            feed.on_frame_received = lambda text, ts_ns: received.append(text)
+            playing.append(asyncio.create_task(self.play(kis, feed, script, received)))
+            return feed
+
+        yield make
+        for task in playing:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
+
+    async def play(
+        self, kis: KisDouble, feed: KisFeed, script: Sequence[MarketValue | None], received: list[str]
+    ) -> None:
+        """Send a frame for each value, lose the line at None, and end the feed behind the last."""
+
+        def ready() -> bool:
+            return bool(kis.sockets.sessions) and ("H0STCNT0", "005930") in kis.sockets.sessions[-1].registered
+
+        for count, value in enumerate(script):
+            while not (ready() and feed.connected):
+                await asyncio.sleep(0.002)
+            if value is None:
+                kis.sockets.sessions[-1].cut()
+                while feed.connected:
+                    await asyncio.sleep(0.002)
+                received.append("")
+                continue
+            assert isinstance(value, Quote)
+            record = trade_record(f12="0", f13=str(value.volume), f33=kis.clock.day, f1=kis.clock.hms)
+            kis.sockets.push("H0STCNT0", "005930", frame("H0STCNT0", record))
+            while len(received) <= count:
+                await asyncio.sleep(0.002)
+        feed.finish()
