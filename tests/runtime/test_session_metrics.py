@@ -15,6 +15,7 @@ from qts.broker.gateway.view import GatewayView, LaneView
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
 from qts.errors import MissingExtraError
+from qts.market.live_view import LiveView
 from qts.runtime.caching.cache_view import BREAKER_STATES, CacheView
 from qts.runtime.persistence.server_copy import SERVER_STATES, ServerView
 from qts.runtime.session.prometheus import SessionMetrics
@@ -199,3 +200,26 @@ def test_a_loss_that_is_not_known_has_a_bound_and_no_value(rig_of: MakeRig) -> N
 
     of = {"limit": "strategy_day_loss", "of": "scripted"}
     assert (read("qts_limit_value", of), read("qts_limit_bound", of)) == (None, 5)
+
+
+def test_the_line_of_a_live_feed_is_there_when_there_is_one(rig_of: MakeRig) -> None:
+    view = view_of(rig_of(ScriptedStrategy()).kernel, RUN, "paper", "", MACHINE)
+    assert reader(view)("qts_feed_up") is None
+    line = LiveView(
+        name="KIS",
+        connected=True,
+        since_ns=1,
+        connections=3,
+        gaps=2,
+        registered=("H0STCNT0 005930", "H0STASP0 005930"),
+        left_out=("H0STMKO0 005930",),
+        asked=(),
+        lag_ms=250,
+        unknown_layouts={"H0STCNT0 48": 4},
+    )
+
+    read = reader(msgspec.structs.replace(view, feed=line))
+
+    names = ("up", "registered", "left_out", "lag_seconds", "connections_total", "gaps_total")
+    assert [read(f"qts_feed_{name}") for name in names] == [1, 2, 1, 0.25, 3, 2]
+    assert read("qts_feed_unknown_layouts_total") == 4

@@ -81,6 +81,7 @@ class SessionMetrics:
         yield from self._server(view)
         yield from self._cache(view)
         yield from self._gateway(view)
+        yield from self._feed(view)
         yield from self._refused_by_limits(view)
         yield from self._limits(view)
 
@@ -156,6 +157,25 @@ class SessionMetrics:
         for name, text, value in (
             ("qts_gateway_not_sent", "Orders that never left.", one.not_sent),
             ("qts_gateway_too_old", "Entries among them that waited too long.", one.too_old),
+        ):
+            yield self._core.CounterMetricFamily(name, text, value=value)
+
+    def _feed(self, view: SessionView) -> Iterator[Any]:
+        one = view.feed
+        if one is None:
+            return
+        yield self._gauge("qts_feed_up", "1 while values of the live feed can come.", float(one.connected))
+        yield self._gauge("qts_feed_registered", "Streams that it is registered for.", len(one.registered))
+        text = "Streams that are needed and have no place; prices of them are asked for."
+        yield self._gauge("qts_feed_left_out", text, len(one.left_out))
+        if one.lag_ms is not None:
+            text = "How long after the exchange's time, in whole seconds, the newest value came."
+            yield self._gauge("qts_feed_lag_seconds", text, one.lag_ms / 1_000)
+        unknown = sum(one.unknown_layouts.values())
+        for name, text, value in (
+            ("qts_feed_connections", "Connections of the live feed that were made.", one.connections),
+            ("qts_feed_gaps", "Gaps in the values of the live feed.", one.gaps),
+            ("qts_feed_unknown_layouts", "Messages of a layout that is not known.", unknown),
         ):
             yield self._core.CounterMetricFamily(name, text, value=value)
 
