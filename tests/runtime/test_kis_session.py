@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from qts.db.datadir import DATABASE_NAME
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.session.session_view import SessionView, read_view
-from qts.runtime.wiring.plans import live_plan, paper_plan
+from qts.runtime.wiring.plans import live_plan, paper_plan, replay_plan
+from qts.runtime.wiring.stores import stored_run
 from tests.doubles.kis import KisDouble, Settings
 
 BUYER = """
@@ -168,3 +170,42 @@ def test_orders_at_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     for secret in (kis.keys.appkey, kis.keys.appsecret, kis.keys.account, kis.keys.hts_id):
         assert secret not in log
         assert secret not in result.to_json()
+
+
+def test_what_was_sent_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """given a session on KIS, when its record is replayed twice, then both replays buy the same, byte for byte"""
+    strategy = tmp_path / "buyer.py"
+    strategy.write_text(BUYER)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    directory = tmp_path / "run"
+    stop = StopFlag()
+    with on_thread(quotes, seed=3) as kis:
+        settings = settings_for(kis, monkeypatch)
+        options = Options(strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings)
+
+        def stop_when_filled(share: float | None, moment_ns: int) -> None:
+            view = read_view(directory)
+            if view is not None and view.counts.fills:
+                stop.request()
+
+        run_session(paper_plan(options, "kis", None), progress=stop_when_filled, stop=stop, machine=kis.clock)
+
+    def replayed(name: str) -> SessionResult:
+        options = Options(
+            strategies=(f"{strategy}:Buyer",), data_dir=tmp_path / name, overrides={"state.enabled": "false"}
+        )
+        plan = replay_plan(options, [directory], None)
+        return run_session(plan, progress=lambda share, moment_ns: None, stop=StopFlag())
+
+    one, other = replayed("one"), replayed("other")
+
+    assert one.values.positions == {"005930": "10"}
+    assert one.values.rows > 10
+    with (
+        stored_run(tmp_path / "one" / DATABASE_NAME) as first,
+        stored_run(tmp_path / "other" / DATABASE_NAME) as second,
+    ):
+        assert list(first.ledger()) == list(second.ledger())
+        assert list(first.orders()) == list(second.orders())
+        assert len(first.orders()) == 1
+    assert one.values.run_id == other.values.run_id

@@ -54,6 +54,9 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="without FILE: the recording, where several overlap",
     )
+    replay.add_argument(
+        "--day", type=day_of, metavar="DATE", help="FILE is the directory of a session on KIS: the day to replay"
+    )
     add_history(replay)
     add_reading(replay)
     _common(replay)
@@ -402,6 +405,7 @@ def options_of(args: argparse.Namespace) -> Any:
         record=getattr(args, "record", False),
         recording=getattr(args, "recording", None),
         cache=getattr(args, "cache", ""),
+        day=getattr(args, "day", None),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

@@ -20,6 +20,8 @@ LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
 SENT_NAME: Final = "gateway.sent"
 """The gateway's file of the orders that it has sent, of a session at a real broker."""
+RECORD_NAME: Final = "feed"
+"""The directory with the record of what a live feed has sent."""
 _MAX_TRIES: Final = 1_000
 """Tries, a millisecond apart, in which another may be found just looking before that counts as in use."""
 _JOURNAL_FILES: Final = re.compile(r"p0-\d+\.journal|lock|dead-letters\.jsonl(\.new)?")

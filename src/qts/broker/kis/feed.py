@@ -12,13 +12,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from typing import Final, Protocol
 
+import msgspec
+
 from qts.broker.kis.control import Registration
 from qts.broker.kis.credentials import MASK, KisAccess, Secret
+from qts.broker.kis.frame_record import BOOK, FRAME, GAP, PRICE
 from qts.broker.kis.frames import FrameDecoder
 from qts.broker.kis.layouts import NOTICES_LIVE, NOTICES_PAPER
 from qts.broker.kis.pauses import Pause
 from qts.broker.kis.plan import Needs, planned, polled
-from qts.broker.kis.quotations import Quotations, session_info_of, values_of, with_status
+from qts.broker.kis.quotation_values import values_of
+from qts.broker.kis.quotations import Quotations, session_info_of, with_status
 from qts.broker.kis.records import MarketStatus
 from qts.broker.kis.stream_config import StreamConfig
 from qts.broker.kis.websocket import KisWebsocket
@@ -92,8 +96,10 @@ class KisFeed:
         self.instruments = instruments
         self.needs: Callable[[], Needs] = lambda: Needs((), tuple(instruments))
         """Returns what is needed; until the session has said what it holds: every instrument."""
-        self.on_frame_received: Callable[[str, int], object] = lambda text, ts_ns: None
-        """Called with every data frame and when it came, before it is decoded; a recording takes them from here."""
+        self.on_received: Callable[[int, str, str], object] = lambda ts_ns, kind, text: None
+        """Called with all that comes, before it is read: when it came, its kind in the record, and its text."""
+        self.on_closed: Callable[[], Awaitable[object]] | None = None
+        """Called when nothing comes any more."""
         self._config = config
         self._clock = clock
         self._pause = pause
@@ -179,18 +185,19 @@ class KisFeed:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self._close is not None:
-                await self._close()
+            for close in (self._close, self.on_closed):
+                if close is not None:
+                    await close()
 
     # -- what the websocket says ---------------------------------------------------------------------------------
 
     def on_frame(self, text: str, ts_ns: int) -> None:
         """Take a data frame."""
-        self.on_frame_received(text, ts_ns)
         if text[2:10] in _NOTICES:
             if self._notices is not None:
                 self._notices.on_frame(text, ts_ns)
             return
+        self.on_received(ts_ns, FRAME, text)
         ts_ns = self._newest_ns = max(ts_ns, self._newest_ns)
         on_value = self._on_value
         for value in self._decoder.decode(text, ts_ns):
@@ -211,6 +218,7 @@ class KisFeed:
         """Report a gap: what happens from now on until the line is up again is missing."""
         now_ns = self._since_ns = self._clock.time_ns()
         self._gaps += 1
+        self.on_received(now_ns, GAP, reason)
         self._on_gap(FeedGap(now_ns, f"the websocket of KIS was lost: {reason}"))
         if self._notices is not None:
             self._notices.on_lost(reason)
@@ -249,8 +257,9 @@ class KisFeed:
             failed = False
             for symbol in missing:
                 try:
-                    row = await self._quotations.price(symbol)
-                    self._put_info(session_info_of(symbol, row, self._clock.time_ns(), self._today()))
+                    row, now_ns = await self._quotations.price(symbol), self._clock.time_ns()
+                    self.on_received(now_ns, PRICE, f"{symbol} {msgspec.json.encode(row).decode()}")
+                    self._put_info(session_info_of(symbol, row, now_ns, self._today()))
                 except BrokerUnavailable as error:
                     self._note(str(error))
                     failed = True
@@ -268,6 +277,7 @@ class KisFeed:
             try:
                 fields = await self._quotations.book(symbol)
                 ts_ns = self._newest_ns = max(self._clock.time_ns(), self._newest_ns)
+                self.on_received(ts_ns, BOOK, f"{symbol} {msgspec.json.encode(fields).decode()}")
                 values = values_of(symbol, fields, ts_ns)
             except BrokerUnavailable as error:
                 self._note(str(error))

@@ -16,6 +16,7 @@ from typing import Final
 from qts.broker.contracts import BrokerOrder
 from qts.broker.kis.control import Registration
 from qts.broker.kis.credentials import KisAccess
+from qts.broker.kis.frame_record import NOTICE
 from qts.broker.kis.known import KnownOrders, ref_of
 from qts.broker.kis.layouts import NOTICES_LIVE, NOTICES_PAPER
 from qts.broker.kis.notice_cipher import NoticeCipher
@@ -30,6 +31,8 @@ from qts.strategy.contracts import Side
 _MOST: Final = 50_000
 """Notices and orders that are remembered: more than an account has in a day."""
 _MOST_CHARACTERS: Final = 65_536
+_PERSONAL: Final = frozenset({0, 1, 17})
+"""The places of customer, account and name."""
 
 
 class _Order:
@@ -61,6 +64,8 @@ class KisNotices:
         self.registration: Registration | None = None
         """What to register for; None where no HTS ID was given."""
         self.ask_books: Callable[[], object] = lambda: None
+        self.on_received: Callable[[int, str, str], object] = lambda ts_ns, kind, text: None
+        """Called with each notice: when it came, its kind in the record, and its text without what is personal."""
         self.refused: dict[str, int] = {}
         """How many notices could not be used, by reason."""
         self.repeated = 0
@@ -137,6 +142,9 @@ class KisNotices:
             if record.account != self._account:
                 self._refuse("account", "it is about another account")
                 continue
+            self.on_received(
+                ts_ns, NOTICE, "^".join("" if at in _PERSONAL else field for at, field in enumerate(fields))
+            )
             self._take(record, day)
 
     def _records(self, text: str) -> list[list[str]]:

@@ -10,12 +10,11 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from qts.broker.kis.answers import decoded
+from qts.broker.kis.quotation_values import positive_number
 from qts.broker.kis.records import MarketStatus
 from qts.broker.kis.rest import KisRest, Query
 from qts.broker.kis.stream_config import Venue
 from qts.errors import BrokerUnavailable
-from qts.market.contracts import BookUpdate, MarketValue, Quote
-from qts.market.files.numbers import number_of
 from qts.market.files.refusals import RowRefused
 from qts.market.session_info import Designation, SessionInfo, TradingStatus
 
@@ -23,7 +22,6 @@ _AT: Final = "/uapi/domestic-stock/v1/quotations/"
 PRICE: Final = Query(f"{_AT}inquire-price", "FHKST01010100", "FHKST01010100", None)
 BOOK: Final = Query(f"{_AT}inquire-asking-price-exp-ccn", "FHKST01010200", "FHKST01010200", None)
 _DIVISIONS: Final[Mapping[Venue, str]] = {"KRX": "J", "NXT": "NX", "unified": "UN"}
-_LEVELS: Final = 10
 _HALTED: Final = "58"
 _OF_STOCK: Final = {
     "51": Designation.ADMINISTRATIVE,
@@ -124,42 +122,9 @@ def with_status(info: SessionInfo, status: MarketStatus) -> SessionInfo:
     return msgspec.structs.replace(info, ts_ns=status.ts_ns, status=found)
 
 
-def values_of(symbol: str, fields: Mapping[str, str], ts_ns: int) -> list[MarketValue]:
-    """Return a book and its best prices from the answer to a question. Raises BrokerUnavailable for no numbers."""
-    try:
-        sides = {side: _levels(fields, side) for side in ("bid", "ask")}
-        last = _number(fields.get("stck_prpr", ""))
-    except RowRefused as refused:
-        raise BrokerUnavailable(f"KIS: the book of {symbol} has {refused.value!a} where a number stands") from None
-    bid, ask = (sides[side][0] if sides[side] else (None, None) for side in ("bid", "ask"))
-    if bid[0] is not None and ask[0] is not None and bid[0] > ask[0]:
-        raise BrokerUnavailable(f"KIS: the book of {symbol} is crossed")
-    return [
-        BookUpdate(symbol, ts_ns, sides["bid"], sides["ask"], snapshot=True),
-        Quote(symbol, ts_ns, bid[0], ask[0], bid[1], ask[1], last),
-    ]
-
-
-def _levels(fields: Mapping[str, str], side: str) -> tuple[tuple[Decimal, Decimal], ...]:
-    found = []
-    for number in range(1, _LEVELS + 1):
-        price = _number(fields.get(f"{side}p{number}", ""))
-        if price is not None:
-            found.append((price, _number(fields.get(f"{side}p_rsqn{number}", "")) or Decimal(0)))
-    return tuple(found)
-
-
-def _number(text: str) -> Decimal | None:
-    """Return a number above 0; None for an empty text and for 0. Raises RowRefused."""
-    number = number_of(text.strip()) if text.strip() else None
-    if number is not None and number < 0:
-        raise RowRefused("negative_size", text)
-    return number or None
-
-
 def _price(text: str, symbol: str) -> Decimal | None:
     try:
-        return _number(text)
+        return positive_number(text)
     except RowRefused:
         raise BrokerUnavailable(f"KIS: the price of {symbol} has {text!a} where a number stands") from None
 

@@ -58,6 +58,13 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             extra=_DISPLAY,
         ),
     ] = 5
+    record: Annotated[
+        bool,
+        Meta(
+            description="whether the session keeps in its directory what KIS sends, to replay it",
+            extra=_DISPLAY,
+        ),
+    ] = True
     first_pause_ms: Annotated[
         int,
         Meta(ge=1, le=60_000, description="ms before the first new connection; doubled each time", extra=_DISPLAY),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from qts.db.datadir import DATABASE_NAME, LOCK_NAME, SENT_NAME
+from qts.db.datadir import DATABASE_NAME, LOCK_NAME, RECORD_NAME, SENT_NAME
 from qts.errors import InputError
 from qts.event.config import JournalConfig
 from qts.files import PART, same_file
@@ -69,7 +69,7 @@ def is_file_of_run(directory: Path, path: Path, journal: str = JournalConfig().d
         return False
     if len(inside.parts) == 1 and _FILES_OF_A_RUN.fullmatch(inside.name):
         return True
-    return inside.parts[0] in (OPERATOR_DIRECTORY, journal)
+    return inside.parts[0] in (OPERATOR_DIRECTORY, RECORD_NAME, journal)
 
 
 def _refuse_settings(what: str, path: Path, config_dir: Path | None) -> None:

@@ -15,7 +15,7 @@ from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stop
 from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
 from qts.db.contracts import RunRow
-from qts.db.datadir import DATABASE_NAME, LOCK_NAME, SENT_NAME, DataDir
+from qts.db.datadir import DATABASE_NAME, LOCK_NAME, RECORD_NAME, SENT_NAME, DataDir
 from qts.db.find_run import DEFAULT_ROOT
 from qts.db.session import SessionStore
 from qts.errors import DataError, HalfDoneError, InputError, QtsError
@@ -100,6 +100,7 @@ _RESERVED_NAMES: Final = frozenset(
         LOCK_NAME,
         DATABASE_NAME,
         SENT_NAME,
+        RECORD_NAME,
         OPERATOR_DIRECTORY,
         LOG_NAME,
         VIEW_NAME,

@@ -56,7 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     book, ``sheets``: the spreadsheet; "" for those of the environment, or none. ``record`` stores the market values
     of the session in the database; ``recording`` is the number of the one that is replayed from there, None where
     there is only one. ``cache``: the URL of the cache that the session is made known in; "" for that of the
-    environment, or none.
+    environment, or none. ``day``: the day of the record of a session that is replayed; None: the only one.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -82,6 +82,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     record: bool = False
     recording: int | None = None
     cache: str = ""
+    day: date | None = None
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

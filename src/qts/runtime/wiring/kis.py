@@ -11,12 +11,14 @@ from qts.broker.contracts import NotSimulated
 from qts.broker.gateway.sent_file import SentFile
 from qts.broker.kis.config import REAL_MONEY, KisConfig
 from qts.broker.kis.opening import KisParts, parts_of
-from qts.clock import Clock, PacedClock
+from qts.broker.kis.stream_config import StreamConfig
+from qts.clock import NS_PER_S, Clock, PacedClock
+from qts.config.loader import load_config
 from qts.config.tree import QtsConfig
-from qts.db.datadir import SENT_NAME
+from qts.db.datadir import RECORD_NAME, SENT_NAME
 from qts.errors import InputError
 from qts.ids import seeded
-from qts.market.contracts import Instrument
+from qts.market.contracts import Feed, Instrument
 from qts.market.krx import KrxCalendar, krx_instrument
 from qts.market.last_values import LastValues
 from qts.runtime.kernel import Kernel
@@ -26,6 +28,7 @@ from qts.runtime.session.session_plan import Options, Profile
 from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.strategy.contracts import Strategy
+from qts.threads import off_loop
 
 if TYPE_CHECKING:  # it needs libraries of its own
     from qts.broker.kis.feed import KisFeed, NoticeTaker
@@ -51,6 +54,7 @@ def open_kis_feed(
     feed = _feed(parts, config, instruments_for(config, strategies), options.seed)
 
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
+        _record(feed, None, directory, config.broker.kis.stream, teller)
         return simulated_broker(config.broker.sim, feed, clock, seed)
 
     return LiveSource(
@@ -98,6 +102,7 @@ def open_kis_broker(
     feed = _feed(parts, config, instruments, options.seed, made[0])
 
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
+        _record(feed, made[0], directory, kis.stream, teller)
         file = SentFile(directory / SENT_NAME, run_id, most_bytes=config.broker.gateway.file_kb << 10)
         return BrokerConnection(broker, NotSimulated(), LastValues(), report_relay, file)
 
@@ -117,6 +122,22 @@ def open_kis_broker(
         follow=follow,
         money=MONEY[LIVE if parts.access.is_live else PAPER_ACCOUNT],
     )
+
+
+def _record(
+    feed: KisFeed, notices: KisNotices | None, directory: Path, config: StreamConfig, teller: Teller
+) -> None:
+    """Record what KIS sends in the directory of the session, until the feed is closed."""
+    if not config.record:
+        return
+    from qts.broker.kis.frame_record import FrameRecord
+
+    record = FrameRecord(directory / RECORD_NAME, feed.instruments, late_ns=config.late_s * NS_PER_S, tell=teller)
+    record.begin()
+    feed.on_received = record.add
+    feed.on_closed = lambda: off_loop(record.close)
+    if notices is not None:
+        notices.on_received = record.add
 
 
 def _require_real_money(kis: KisConfig, options: Options, confirmation: str) -> None:
@@ -201,3 +222,20 @@ def _needs_of(kernel: Kernel, strategies: Sequence[Strategy], known: Sequence[st
         )
 
     return needs
+
+
+def is_kis_record(path: Path) -> bool:
+    """Return whether ``path`` is the directory of a session that has recorded what KIS sent."""
+    if not path.is_dir():
+        return False
+    from qts.broker.kis.recorded_feed import is_record
+
+    return is_record(path / RECORD_NAME)
+
+
+def open_kis_record(path: Path, options: Options) -> Feed:
+    """Open what a session has recorded of KIS on a day as a feed. Raises DataError."""
+    from qts.broker.kis.recorded_feed import RecordedFeed
+
+    tree = load_config(options.config_dir, options.overrides, os.environ).tree
+    return RecordedFeed(path / RECORD_NAME, options.day, tree.instruments.build())

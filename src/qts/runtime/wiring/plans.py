@@ -31,7 +31,7 @@ from qts.runtime.session.live_source import LiveSource
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import AnyFeed, Options, SessionPlan
 from qts.runtime.wiring.cache import cache_of
-from qts.runtime.wiring.kis import open_kis_broker, open_kis_feed
+from qts.runtime.wiring.kis import is_kis_record, open_kis_broker, open_kis_feed, open_kis_record
 from qts.runtime.wiring.profiles import settings_of
 from qts.runtime.wiring.server import servers_of
 from qts.runtime.wiring.stored_values import finder_of, open_stored, require_recording_server
@@ -70,14 +70,23 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
     """Plan the replay of a recorded file, of files of bars, or of values on a server, on the virtual clock."""
     if paths and options.recording is not None:
         raise InputError(f"--recording is for values on a server, and {paths[0]} is a file")
+    of_session = paths[0] if len(paths) == 1 and is_kis_record(paths[0]) else None
+    if of_session is None and options.day is not None:
+        raise InputError("--day is for the record of a session on KIS: name its directory, as qts-data/run-…")
+
+    def open_source() -> Feed:
+        if of_session is not None:
+            return open_kis_record(of_session, options)
+        return _recording(paths, format, options, prepares=True) if paths else _stored(options)
+
     return SessionPlan(
         command="replay",
         options=options,
-        open_feed=lambda: _recording(paths, format, options, prepares=True) if paths else _stored(options),
+        open_feed=open_source,
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         reads_again=bool(options.outputs),
-        recordings=(*paths, *options.history),
+        recordings=(*(() if of_session is not None else paths), *options.history),
         servers=servers_of(options, os.environ),
         open_cache=cache_of(options, os.environ),
         stored_rows=finder_of(options, os.environ),
