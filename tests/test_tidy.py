@@ -31,11 +31,11 @@ MAY_THREAD = {"clock.py", "event/"}
 MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapter.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_FOLLOW = {
-    "broker/gateway/",
+    "broker/gateway/", "broker/kis/frame_record.py",
     "db/follower.py", "db/ages.py", "db/sheets/call_thread.py", "db/ticks/on_thread.py", "runtime/recording/",
     "runtime/caching/publisher.py",
 }  # fmt: skip
-"""What waits for a server or a broker must not wait on the loop: it has a thread, and a loop, of its own."""
+"""What waits for a server, a broker or the disk of a record must not wait on the loop: it has a thread of its own."""
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
 MONEY = ("money.py", "ledger/", "capital/", "market/depth_book.py", "execution/")

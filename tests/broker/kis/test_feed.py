@@ -180,7 +180,7 @@ async def test_finished_it_returns() -> None:
 
 
 class TestKisFeed(LiveFeedTests):
-    """The feed keeps what its port promises. The clock stands still, so that values are the same each time."""
+    """The feed keeps what its port promises. Its clock does not move, so that values are the same each time."""
 
     @pytest.fixture
     async def kis(self) -> AsyncIterator[KisDouble]:
