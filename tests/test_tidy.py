@@ -35,7 +35,7 @@ MAY_FOLLOW = {
     "db/follower.py", "db/ages.py", "db/sheets/call_thread.py", "db/ticks/on_thread.py", "runtime/recording/",
     "runtime/caching/publisher.py",
 }  # fmt: skip
-"""What waits for a server, a broker or the disk of a record must not wait on the loop: it has a thread of its own."""
+"""What waits for a server, a broker or the disk of a record must not wait on the loop: it has its own thread."""
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
 MONEY = ("money.py", "ledger/", "capital/", "market/depth_book.py", "execution/")
