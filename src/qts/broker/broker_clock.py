@@ -1,4 +1,4 @@
-"""How far our clock is from a broker's, as far as its answers prove it."""
+"""The difference between our clock and a broker's, as far as its answers prove it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _AGE_NS: Final = 300 * NS_PER_S
 
 
 class Offset(NamedTuple):
-    """Our clock less the broker's: at least ``low_ns``, at most ``high_ns``."""
+    """The difference of our clock less the broker's: at least ``low_ns``, at most ``high_ns``."""
 
     low_ns: int
     high_ns: int

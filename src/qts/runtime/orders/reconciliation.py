@@ -19,7 +19,7 @@ was requested: then it says nothing of that order.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from qts.broker.contracts import BrokerOrder, BrokerOrderState, BrokerQueries
 from qts.clock import NS_PER_S
@@ -35,7 +35,6 @@ from qts.execution.contracts import (
     OrderState,
     VenueRef,
 )
-from qts.execution.fit import unreadable
 from qts.execution.lifecycle import apply_absent, apply_ack, renumbered, with_number
 from qts.execution.texts import kept_ack, kept_ref
 from qts.execution.working import FINAL_STATES, WorkingOrders
@@ -44,10 +43,12 @@ from qts.ledger.contracts import BookingRow
 from qts.money import plus, sum_of
 from qts.pipeline.act import withdraw
 from qts.runtime.due_work import GUARD_INTERVAL_NS
+from qts.runtime.orders.broker_answers import AnswerReader, BrokerAnswer
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.cumulative_fills import CumulativeFills
 from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
-from qts.runtime.orders.order_matching import claimable, known, of_executions, sole_match
+from qts.runtime.orders.order_matching import claimable, sole_match
+from qts.runtime.orders.order_warnings import OrderWarnings
 from qts.runtime.persistence.store_writer import StoreWriter
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
@@ -56,26 +57,10 @@ _ENDS: Final[Mapping[BrokerOrderState, type[OrderCancelled | OrderRejected]]] = 
     BrokerOrderState.REJECTED: OrderRejected,
 }
 _MAY_BE_SENT = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
-_MOST_WARNED: Final = 1_000
 _FAST: Final = 4
 """Requests in a second from which on a broker is asked often."""
 _INTERVALS_NS: Final = (3 * NS_PER_S, NS_PER_S)
 _SLOW_INTERVALS_NS: Final = (30 * NS_PER_S, 3 * NS_PER_S)
-
-
-class _Answer(NamedTuple):
-    """An answer of the broker: executions that are not booked, our orders by id, and all others.
-
-    ``asked_ns``: when it was requested. ``executed``: the orders that have executions there. ``is_settled``: no
-    report waited to be handled when it came.
-    """
-
-    asked_ns: int
-    fills: Sequence[Fill]
-    executed: Container[str]
-    ours: Mapping[str, BrokerOrder]
-    others: Sequence[BrokerOrder]
-    is_settled: bool
 
 
 class LookAgain(Protocol):
@@ -122,7 +107,6 @@ class OrderReconciler:
         self._on_absent = on_absent
         self._say = warn
         self._on_code = on_code
-        self._is_settled = is_settled
         self._numbers = numbers
         self._look_again = look_again
         self._is_simulated = is_simulated
@@ -131,10 +115,6 @@ class OrderReconciler:
         self._absent_since: dict[str, int] = {}
         self._doubted: dict[str, None] = {}
         """Orders that are open here and that the broker does not show, or of which it shows too little."""
-        self._differs_since: dict[str, int] = {}
-        """Since when an order differs from the broker's books in a way that nothing explains."""
-        self._warned: dict[str, str] = {}
-        """What was said last of an order that a person has to look at."""
         self._ended: list[Order] = []
         """Orders that a restart found ended in the gateway's file, and that no one was told of."""
         self._is_asking = False
@@ -147,10 +127,9 @@ class OrderReconciler:
         """How often something has happened since which the broker's books may show what ours lack."""
         self.not_compared = ""
         """Why the books have to be compared before an entry, in words; "" when they were."""
-        self._told: set[str] = set()
-        """Fills that were found in the broker's books, given on and not booked when it was asked last."""
-        self._foreign: set[VenueRef] = set()
-        """Open orders of others at the broker that were reported."""
+        self._answers = AnswerReader(account, orders, numbers, is_settled=is_settled, lag_ns=self._lag_ns)
+        patience_ns = max(BETWEEN_ANSWERS_NS, self._lag_ns)
+        self._warnings = OrderWarnings(broker.name, patience_ns, say=warn, on_code=on_code)
 
     def settle_intents(self, fate_of: Callable[[str], OrderAck], now_ns: int) -> bool:
         """Answer every order whose intent was stored before a restart by what ``fate_of`` knows of it.
@@ -270,15 +249,15 @@ class OrderReconciler:
         asked = self._resolving if self.any() or self.not_compared else self._broker
         fills = await answered(asked.fills_since(0))  # by the broker's clock, which may be behind ours
         theirs = await answered(asked.orders())
-        answer = self._read(fills, theirs, now_ns)
+        answer = self._answers.read(fills, theirs, now_ns)
         if doubts == self._doubts:
             self.not_compared = ""
         open_here = {order.client_order_id: order for order in self._orders}
-        self._differs_since = {key: ns for key, ns in self._differs_since.items() if key in answer.ours}
+        self._warnings.keep(answer.ours)
         self._doubted = {key: None for key in self._doubted if key in open_here}
         self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in open_here}
         if self._numbers:
-            self._look_again(foreign=self._of_others(answer.others))
+            self._look_again(foreign=self._answers.foreign(answer))
         has_news, sure = False, {key for key, order in open_here.items() if before.get(key) is order}
         for key, order in open_here.items():
             if self._is_asked_about(order) or not (self._is_simulated or order.state in _MAY_BE_SENT):
@@ -296,42 +275,11 @@ class OrderReconciler:
                 ended = self._orders.get(key)
                 if key not in open_here and ended is not None and before.get(key) is ended:
                     has_news |= self._compare_ended(ended, found, answer)
-            self._tell_foreign(answer.others)
+            self._warnings.tell_foreign(answer.others)
             has_news |= self._look_again(question)
         return bool(answer.fills) or has_news
 
-    def _of_others(self, others: Sequence[BrokerOrder]) -> set[VenueRef]:
-        """Return the numbers of orders at the broker that none of ours can be."""
-        nameless = [order for order in self._orders if not order.venue_refs]
-        return {
-            ref
-            for one in others
-            if not any(claimable(order, [one], self._lag_ns) for order in nameless)
-            for ref in _refs(one)
-        }
-
-    def _read(self, fills: Sequence[Fill], theirs: Sequence[BrokerOrder], asked_ns: int) -> _Answer:
-        fills = [self._named(fill) for fill in fills]
-        by_ref = self._orders.by_ref()
-        ours: dict[str, BrokerOrder] = {}
-        others = []
-        for one in theirs:
-            order = known(one, self._orders, by_ref)
-            if order is None:
-                others.append(one)
-            else:
-                ours[order.client_order_id] = one
-        others += of_executions(fills, theirs)
-        executed = {fill.client_order_id for fill in fills}
-        return _Answer(asked_ns, self._untold(fills), executed, ours, others, self._is_settled())
-
-    def _named(self, fill: Fill) -> Fill:
-        """Return a listed execution with our id of its order; without one while it may be that of any."""
-        named = self._numbers.listed(fill)
-        is_ours = self._orders.get(named.client_order_id) is not None
-        return named if is_ours or self._account.has_booked(named) else fill
-
-    def _compare(self, order: Order, answer: _Answer) -> bool:
+    def _compare(self, order: Order, answer: BrokerAnswer) -> bool:
         """Compare an order that is open here with the broker's books; return whether they show something new."""
         key, now_ns, is_unknown = order.client_order_id, answer.asked_ns, order.state is OrderState.UNKNOWN
         found, is_executed = answer.ours.get(key), key in answer.executed
@@ -363,7 +311,7 @@ class OrderReconciler:
         if may_be or (is_unknown and is_executed):
             self._absent_since.pop(key, None)
             if is_unknown and may_be:
-                self._warn(
+                self._warnings.warn(
                     key, f"order {key} may be one of {_names(may_be)} at {self._broker.name}, or none of them"
                 )
         elif self._numbers.has_news_of(order):
@@ -372,7 +320,7 @@ class OrderReconciler:
             return self._count_absence(order, now_ns)
         return False
 
-    def _compare_with(self, order: Order, found: BrokerOrder, fills: Sequence[Fill], answer: _Answer) -> bool:
+    def _compare_with(self, order: Order, found: BrokerOrder, fills: Sequence[Fill], answer: BrokerAnswer) -> bool:
         """Compare an order that is open here with ``found``, its row; return whether that shows something new.
 
         ``fills``: its executions in the same ``answer`` that were not booked.
@@ -381,37 +329,37 @@ class OrderReconciler:
         if found.qty != order.qty and not self._is_simulated:
             self._doubted[key] = None  # a row of another quantity than was ordered proves nothing
             said = f"{found.filled} of {found.qty} {found.state.value}"
-            self._warn(key, f"{self._broker.name} shows order {key} as {said}, ordered were {order.qty}")
+            self._warnings.warn(key, f"{self._broker.name} shows order {key} as {said}, ordered were {order.qty}")
             return False
         inferred = self._infer(order, found, answer)
         filled = plus(order.filled, sum_of(fill.qty for fill in fills))
         if found.filled > filled or inferred:
             self._doubted[key] = None  # an execution is not listed yet: it ends when all of them are known
-            if not inferred and answer.is_settled and self._has_differed(key, order, now_ns):
+            if not inferred and answer.is_settled and self._warnings.has_differed(order, now_ns):
                 name, shown = self._broker.name, f"{found.filled} of order {key} executed"
-                self._warn(key, f"{name} shows {shown} and has told of {filled}", "FS070")
+                self._warnings.warn(key, f"{name} shows {shown} and has told of {filled}", "FS070")
             return inferred
-        self._differs_since.pop(key, None)
+        self._warnings.agrees(key)
         end = end_of(found, order, self._broker.name, now_ns)
         if end is not None:
             self._on_report(end)  # the broker does not report it again
         return end is not None
 
-    def _compare_ended(self, order: Order, found: BrokerOrder, answer: _Answer) -> bool:
+    def _compare_ended(self, order: Order, found: BrokerOrder, answer: BrokerAnswer) -> bool:
         """Compare an order that has ended here with its row; return whether that shows something new."""
         key, now_ns = order.client_order_id, answer.asked_ns
         if found.qty == order.qty and self._infer(order, found, answer):
             return True
         if not found.is_open:
-            self._differs_since.pop(key, None)
-        elif self._has_differed(key, order, now_ns):
+            self._warnings.agrees(key)
+        elif self._warnings.has_differed(order, now_ns):
             what = (
                 f"order {key} is {order.state.value} here, {self._broker.name} still works {found.remaining} of it"
             )
-            self._warn(key, what, "FS070")
+            self._warnings.warn(key, what, "FS070")
         return False
 
-    def _infer(self, order: Order, found: BrokerOrder, answer: _Answer) -> bool:
+    def _infer(self, order: Order, found: BrokerOrder, answer: BrokerAnswer) -> bool:
         """Book what the row shows of an order where executions have no numbers; return whether there was anything.
 
         Not while a notice waits to be handled: it may be just that execution.
@@ -426,39 +374,6 @@ class OrderReconciler:
             code = "AN030" if isinstance(reports[0], Fill) else "FS041"
             self._on_code(code, f"{name} shows {found.filled} of order {key} executed, its notices told otherwise")
         return bool(reports)
-
-    def _has_differed(self, key: str, order: Order, now_ns: int) -> bool:
-        """Return whether an order differs from its row for so long that no lag of the broker explains it."""
-        patience_ns = max(BETWEEN_ANSWERS_NS, self._lag_ns)
-        return now_ns - max(self._differs_since.setdefault(key, now_ns), order.ts_update_ns) >= patience_ns
-
-    def _warn(self, key: str, what: str, code: str = "AN030") -> None:
-        """Raise ``code`` for an order that a person has to look at, once for each ``what``."""
-        if self._warned.get(key) == what:
-            return
-        self._warned[key] = what
-        while len(self._warned) > _MOST_WARNED:
-            del self._warned[next(iter(self._warned))]
-        self._on_code(code, what)
-        if code == "AN030":  # which safety does not log
-            self._say(what)
-
-    def _untold(self, fills: Sequence[Fill]) -> list[Fill]:
-        """Return the fills that are not booked and were not given on before; those that were may still wait."""
-        unbooked = {
-            repr(fill): fill for fill in fills if is_new(fill, self._account) and not self._numbers.holds(fill)
-        }
-        told, self._told = self._told, set(unbooked)
-        return [fill for key, fill in unbooked.items() if key not in told]
-
-    def _tell_foreign(self, others: Sequence[BrokerOrder]) -> None:
-        """Report each open order at the broker that is not ours, once."""
-        told = self._foreign
-        foreign = [one for one in others if one.is_open and one.ref not in told]
-        for one in foreign:
-            what = f"{one.side.value} {one.remaining} {one.symbol}"
-            self._say(f"order {one.ref.number} at {self._broker.name} is not ours: {what}")
-        self._foreign = {one.ref for one in others if one.ref in told} | {one.ref for one in foreign}
 
     @property
     def cumulative(self) -> CumulativeFills | None:
@@ -504,20 +419,11 @@ class OrderReconciler:
         self._cumulative.import_state(saved)
 
 
-def is_new(fill: Fill, account: Account) -> bool:
-    """Return whether ``fill`` has to be applied; an unreadable one is, because applying it quarantines it."""
-    return bool(unreadable(fill)) or not account.has_booked(fill)
-
-
 def end_of(theirs: BrokerOrder, ours: Order, broker: str, now_ns: int) -> OrderCancelled | OrderRejected | None:
     """Return the report of an end that the broker's books give; None while the order can fill, or has filled."""
     kind = _ENDS.get(theirs.state)
     key = ours.client_order_id
     return None if kind is None else kind(broker, key, ours.symbol, now_ns, "so the broker's books say")
-
-
-def _refs(theirs: BrokerOrder) -> tuple[VenueRef, ...]:
-    return (*theirs.earlier, theirs.ref)
 
 
 def _names(theirs: Sequence[BrokerOrder]) -> str:
