@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -225,11 +226,12 @@ class Rest:
         if way.body:
             content = way.body.encode()
             came.answer, came.code = {}, ""
+        date = self._clock.utc + timedelta(seconds=self._settings.date_offset_s)
         headers = {
             "tr_id": came.tr_id,
             "tr_cont": tr_cont,
             "gt_uid": f"{self.count:032}",
-            "Date": format_datetime(self._clock.utc, usegmt=True),
+            "Date": format_datetime(date, usegmt=True),
         }
         return web.Response(status=status, body=content, content_type=way.kind, charset="utf-8", headers=headers)
 

@@ -32,6 +32,9 @@ class Settings:
     not_paper_tr: str = "EGW02006"
     """Code for a live TR on the paper host; EGW00213 in older lists."""
 
+    date_offset_s: float = 0.0
+    """How far the header ``Date`` of answers is ahead of the double's clock: a client's clock that is wrong."""
+
     # -- days
     always_open: bool = False
     """Whether continuous trading goes on at every hour of every day: for sessions on the machine's own clock."""

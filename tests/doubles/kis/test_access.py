@@ -232,6 +232,8 @@ async def test_the_date_of_an_answer_is_that_of_the_double() -> None:
     async with KisDouble(seed=1, clock=clock) as kis, RawClient(kis) as client:
         await client.sign_in()
         assert (await client.price()).headers["Date"] == "Tue, 20 Oct 2026 01:00:00 GMT"
+        kis.settings.date_offset_s = 3
+        assert (await client.price()).headers["Date"] == "Tue, 20 Oct 2026 01:00:03 GMT"
 
 
 async def test_a_path_that_is_unknown_is_not_found() -> None:

@@ -10,7 +10,7 @@ from tests.doubles.kis.faults import CALLS, LISTS, NOTICES
 from tests.doubles.kis.settings import Settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "concepts" / "kis-beliefs.md"
-NO_BELIEFS = {"matching", "auctions", "always_open"}
+NO_BELIEFS = {"matching", "auctions", "always_open", "date_offset_s"}
 """Settings that say nothing about KIS but how a test wants its market."""
 ELSEWHERE = {"access.issued", "cut_at"} | CALLS.keys() | LISTS | NOTICES
 
