@@ -22,8 +22,6 @@ from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerP
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
-    BrokerDisconnect,
-    ExecutionReport,
     Fill,
     FillReversed,
     OrderAck,
@@ -35,12 +33,11 @@ from qts.ledger.contracts import Charges
 from qts.risk.contracts import Approved, OrderType, TimeInForce
 from qts.strategy.contracts import Side
 from tests.broker.books import DAY, Books, hand_order
+from tests.broker.notices import Notices, Report
 
 __all__ = ["DAY", "NAMED", "ScriptedBroker"]
 Answer = AckStatus | Exception
-Report = ExecutionReport | BrokerDisconnect
 T = TypeVar("T")
-R = TypeVar("R", bound=Report)
 NAMED = Capabilities(
     order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
     times_in_force=frozenset({TimeInForce.DAY}),
@@ -66,7 +63,7 @@ class Held:
             self._loop.call_soon_threadsafe(self._event.set)
 
 
-class ScriptedBroker:
+class ScriptedBroker(Notices):
     """Answers each order with the next of ``answers``, then with ``answer``: a status, or an exception it raises.
 
     ``receives``: whether an order reaches the books; one that is answered REJECTED never does. While
@@ -88,21 +85,15 @@ class ScriptedBroker:
         books: Books | None = None,
         capabilities: Capabilities = NAMED,
     ) -> None:
+        super().__init__(publish, Books(name) if books is None else books, capabilities)
         self.name = name
-        self.capabilities = capabilities
-        self.publish = publish
-        self.books = Books(name) if books is None else books
         self.venue = name
         self.now_ns: Callable[[], int] = lambda: 0
         self.answer: Answer = AckStatus.ACCEPTED
         self.answers: deque[Answer] = deque()
         self.receives = True
         self.is_up = True
-        self.holds_answers = self.holds_queries = self.holds_notices = False
-        self.drops = self.repeats = 0
-        """How many of the next notices are lost, and how many are told twice."""
-        self.held_notices: list[Report] = []
-        """Notices that :attr:`holds_notices` keeps back, to be told by :meth:`let_notice` in any order."""
+        self.holds_answers = self.holds_queries = False
         self.page_rows: int | None = None
         """Rows of one page of a list; None: everything is on one."""
         self.pages: deque[str] = deque()
@@ -241,10 +232,6 @@ class ScriptedBroker:
         for one in told:
             one.let_go()
 
-    def let_notice(self, number: int = 0) -> None:
-        """Tell one of the notices held back, the oldest unless ``number`` names a later one."""
-        self.publish(self.held_notices.pop(number))
-
     def trade_by_hand(self, fill: Fill, *, told: bool = True) -> None:
         """Let a person trade at the broker without the session."""
         self.books.book(fill)
@@ -295,32 +282,6 @@ class ScriptedBroker:
 
     def _changed(self) -> None:
         """The books have changed; a broker that keeps them in a file writes them."""
-
-    def as_told(self, report: R) -> R:
-        """Return a report as this broker tells it: perhaps by its own number of the order, and with no other."""
-        if isinstance(report, BrokerDisconnect):
-            return report
-        if isinstance(report, Fill) and not self.capabilities.execution_ids:
-            report = replace(report, execution_id="")
-        if self.capabilities.client_order_ids:
-            return report
-        order = self.books.orders.get(report.client_order_id)
-        ref = order.ref if report.ref is None and order is not None else report.ref
-        return report if ref is None else replace(report, client_order_id="", ref=ref)
-
-    def _notify(self, report: Report) -> None:
-        report = self.as_told(report)
-        if self.drops:
-            self.drops -= 1
-            return
-        times = 1
-        if self.repeats:
-            self.repeats, times = self.repeats - 1, 2
-        for _ in range(times):
-            if self.holds_notices:
-                self.held_notices.append(report)
-            else:
-                self.publish(report)
 
     def _answer_to(self, approved: Approved) -> tuple[Answer, str]:
         lacking = self.capabilities.lacks(approved.request)
