@@ -287,3 +287,57 @@ def test_whatever_happens_it_knows_what_was_sent_and_not_stored(
             assert file.fate_of(key).status is known[key]
     file.close()
     shutil.rmtree(directory)
+
+
+def test_a_file_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "no directory").write_text("")
+    with pytest.raises(StorageError, match="cannot keep the orders that are sent there: Not a directory"):
+        sent_file(tmp_path / "no directory")
+
+
+def test_a_file_that_does_not_begin_with_its_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sent").write_bytes(module._packed(sent("o")))
+    with pytest.raises(StorageError, match="does not begin with its run"):
+        sent_file(tmp_path)
+
+
+def test_a_record_of_another_kind_is_no_record(tmp_path: Path) -> None:
+    """As a later version may write one: the end of the file is cut there, as behind any torn record."""
+    written(tmp_path, sent("o"))
+    body = b"\x93\xa5later\x01\x02"
+    head = module._HEAD.pack(len(body), module.zlib.crc32(body))
+    (tmp_path / "sent").write_bytes((tmp_path / "sent").read_bytes() + head + body)
+
+    file = sent_file(tmp_path)
+
+    assert (fates(file, "o", "other"), file.is_whole) == ([UNKNOWN, UNKNOWN], False)
+    file.close()
+
+
+@pytest.mark.parametrize("how", ["fsync", "short"])
+def test_a_rewriting_that_fails_leaves_the_file_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    file = sent_file(tmp_path)
+    file.append(sent("o"), answered("o"))
+    file.sync()
+    before = (tmp_path / "sent").read_bytes()
+    file.settle(["o"])
+
+    def fails(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        if how == "fsync":
+            patched.setattr(os, "fsync", fails)
+        else:
+            patched.setattr(os, "write", lambda fd, data: 1)
+        with pytest.raises(StorageError, match="the disk did not confirm"):
+            file.compact(50)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["sent"]
+    assert (tmp_path / "sent").read_bytes() == before
+    with pytest.raises(StorageError, match="the disk did not confirm"):
+        file.compact(50)
+    file.close()
+    file.close()

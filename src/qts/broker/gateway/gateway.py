@@ -216,9 +216,9 @@ class Gateway:
         self._on_loop(partial(self._on_failed, effect, error))
 
     def _on_loop(self, call: Callable[[], object]) -> None:
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the session has ended, and its file has the answer
-                self._loop.call_soon_threadsafe(call)
+        assert self._loop is not None  # every request names it before the thread has the request
+        with suppress(RuntimeError):  # the loop is closed: the session has ended, and its file has the answer
+            self._loop.call_soon_threadsafe(call)
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -228,6 +228,7 @@ class Gateway:
         if worker is None:
             return await question()
         asked = Question(question)
+        self._loop = asyncio.get_running_loop()
         self._questions += 1
         try:
             if lane is None:

@@ -65,8 +65,8 @@ class OwnThread:
             self._thread.join(timeout_s)
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        assert self._task is not None  # it is there before the loop, which calls this
+        self._task.cancel()
 
     def _live(self) -> None:
         begin_thread()

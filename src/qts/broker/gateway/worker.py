@@ -217,9 +217,9 @@ class Worker:
         with self._lock:
             now_ns = self._elapsed.ns()
             for old in self._lanes.take_older(Lane.ENTRY, now_ns - self._entry_ns):
-                if isinstance(old.request, Place):
-                    self._too_old += 1
-                    refused.append((old.request, f"it waited longer than {self._entry_ns / NS_PER_S:g} s"))
+                assert isinstance(old.request, Place)  # nothing else is in that lane
+                self._too_old += 1
+                refused.append((old.request, f"it waited longer than {self._entry_ns / NS_PER_S:g} s"))
             while (waiting := self._lanes.take(now_ns, self._may_go)) is not None:
                 request = waiting.request
                 if isinstance(request, Place):

@@ -1,0 +1,155 @@
+"""What fails under a gateway, its disk, its thread or a question, ends what has to end and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qts.broker.gateway.config import GatewayConfig
+from qts.broker.gateway.own_thread import OwnThread
+from qts.clock import ManualClock, from_ns
+from qts.errors import BrokerUnavailable, StorageError
+from qts.execution.contracts import AckStatus
+from tests.broker.gateway_rig import approved, at_once, on_thread, sent_file
+from tests.broker.scripted import ScriptedBroker
+from tests.broker.test_sent_file import answered, sent
+from tests.event.support import until
+from tests.risk.requests import NOW
+
+UNKNOWN, NOT_SENT = AckStatus.UNKNOWN, AckStatus.NOT_SENT
+
+
+async def test_an_entry_that_grew_too_old_while_the_disk_worked_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, clock = ScriptedBroker(), ManualClock(from_ns(NOW))
+    config = GatewayConfig(answer_ms=60_000, entry_wait_ms=1_000)
+    async with on_thread(broker, tmp_path, config, clock) as rig:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fdatasync", lambda fd: clock.set_ns(NOW + 1_000_000_001))
+            ticket = rig.gateway.submit(approved("o"))
+            await until(lambda: ticket.ack)
+
+        assert ticket.ack is not None
+        assert (ticket.ack.status, ticket.ack.reason) == (NOT_SENT, "not sent: it waited longer than 1 s")
+        view = rig.gateway.view()
+        assert view is not None
+        assert (view.too_old, view.not_sent, broker.placed) == (1, 1, [])
+
+
+async def test_a_thread_that_ends_cuts_off_what_waits_for_an_answer(tmp_path: Path) -> None:
+    def broken(request: object) -> str:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    broker = ScriptedBroker()
+    broker.holds_answers = True
+    async with on_thread(broker, tmp_path) as rig:
+        waits = rig.gateway.submit(approved("waits"))
+        await until(lambda: broker.placed)
+        rig.why_not = broken
+        rig.gateway.submit(approved("o"))
+        await until(lambda: waits.ack)
+
+        assert waits.ack is not None
+        assert (waits.ack.status, waits.ack.reason) == (UNKNOWN, "cut off while it was sent")
+        await until(lambda: rig.failed)
+
+
+async def test_a_file_that_cannot_be_rewritten_ends_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    broker = ScriptedBroker()
+    file = sent_file(tmp_path, most_bytes=1)
+    async with on_thread(broker, tmp_path, file=file) as rig:
+        first = rig.gateway.submit(approved("first"))
+        await until(lambda: first.ack)
+        rig.gateway.begin_checkpoint()
+        rig.gateway.end_checkpoint()  # the store has it: the file is to be rewritten with the next answer
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            rig.gateway.submit(approved("second"))
+            await until(lambda: rig.failed)
+
+        assert "the gateway's file: " in rig.failed[0]
+        assert "No space left on device" in rig.failed[0]
+
+
+async def test_a_question_that_was_given_up_before_its_turn_is_not_asked(tmp_path: Path) -> None:
+    broker = ScriptedBroker()
+    async with on_thread(broker, tmp_path) as rig:
+        asked = []
+
+        async def question() -> None:
+            asked.append(1)
+
+        task = asyncio.ensure_future(rig.gateway.ask(None, question))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await rig.gateway.queries.connect()  # comes after it
+
+        assert rig.gateway.in_flight == 0
+
+
+async def test_a_gateway_that_ends_without_a_thread_closes_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(work: Any, name: str) -> None:
+        raise StorageError("the system starts no further one")
+
+    async with on_thread(ScriptedBroker(), tmp_path) as rig:
+        monkeypatch.setattr("qts.broker.gateway.own_thread.start_thread", none_left)
+        with pytest.raises(StorageError, match="starts no further one"):
+            await rig.gateway.queries.orders()
+        await rig.gateway.close(0)
+        await rig.gateway.queries.close()
+
+        with pytest.raises(StorageError, match="is closed"):
+            rig.file.sync()
+
+
+async def test_a_thread_that_fails_before_any_order_ends_the_session_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*arguments: Any) -> None:
+        raise StorageError("the system starts no further one")
+
+    async with on_thread(ScriptedBroker(), tmp_path) as rig:
+        monkeypatch.setattr("qts.broker.gateway.file_thread.start_thread", none_left)
+        task = asyncio.ensure_future(rig.gateway.queries.orders())
+        await until(lambda: rig.failed)
+        task.cancel()
+
+        assert rig.failed == ["the gateway's thread: the system starts no further one"]
+        monkeypatch.undo()
+        with pytest.raises((asyncio.CancelledError, BrokerUnavailable, StorageError)):
+            await task
+
+
+async def test_a_gateway_knows_the_fate_of_orders_by_its_file(tmp_path: Path) -> None:
+    file = sent_file(tmp_path)
+    file.append(sent("asked"), sent("taken"), answered("taken"))
+    async with on_thread(ScriptedBroker(), tmp_path, file=file) as rig:
+        assert rig.gateway.fate_of("asked").status is UNKNOWN
+        assert rig.gateway.fate_of("taken").status is AckStatus.ACCEPTED
+
+
+def test_a_gateway_without_a_file_has_nothing_for_a_checkpoint() -> None:
+    gateway = at_once(ScriptedBroker())
+    gateway.import_state(gateway.export_state())
+    assert (gateway.export_state(), gateway.fate_of("o").status) == ({"sent": 0}, UNKNOWN)
+
+
+def test_a_thread_that_was_never_begun_has_nothing_to_end() -> None:
+    thread = OwnThread("of a test", asyncio.Event().wait, lambda error: None)  # type: ignore[arg-type]
+    assert not thread.end()
+    thread.join(60)
+    thread.call(lambda: pytest.fail("called after the end"))
