@@ -141,7 +141,7 @@ class Rules:
         if self._is_paper and krx not in (CONTINUOUS, CLOSING):
             raise self.refusal("not_yet" if hms < "120000" else "closed")
         if wanted.venue == SOR:
-            wanted.routed = self._route(listing, krx, nxt)
+            wanted.routed = self._route(listing, wanted.side, krx, nxt)
             return
         wanted.routed = wanted.venue
         if wanted.venue == NXT and not listing.on_nxt:
@@ -152,14 +152,14 @@ class Rules:
         if wanted.kind not in kinds[phase] or (wanted.kind == "05" and hms >= PRE_FIXED_ENDS):
             raise self.refusal("kind_now")
 
-    def _route(self, listing: Listing, krx: str, nxt: str) -> str:
+    def _route(self, listing: Listing, side: str, krx: str, nxt: str) -> str:
         """Return where an order for SOR goes: to the venue that is open, or as the settings say."""
         at_krx = krx in (OPENING, CONTINUOUS, CLOSING)
         at_nxt = listing.on_nxt and nxt in (PRE, CONTINUOUS, AFTER)
         if not at_krx and not at_nxt:
             raise self.refusal("closed")
         if at_krx and at_nxt:
-            return self._settings.sor_routes
+            return self._settings.sor_routes if self._settings.sor_routes != "best" else _better(listing, side)
         return KRX if at_krx else NXT
 
     def _check_price(self, listing: Listing, wanted: Wanted) -> None:
@@ -264,3 +264,14 @@ class Rules:
             one.rest for one in self._books.open_orders(account.number) if one.side == SELLING and one.code == code
         ]
         return max(0, holding.qty - sum(sells))
+
+
+def _better(listing: Listing, side: str) -> str:
+    """Return the venue with the better price for an order, the exchange where both have the same."""
+    krx, nxt = (listing.krx.asks, listing.nxt.asks) if side == BUYING else (listing.krx.bids, listing.nxt.bids)
+    if not nxt:
+        return KRX
+    if not krx:
+        return NXT
+    is_better = nxt[0][0] < krx[0][0] if side == BUYING else nxt[0][0] > krx[0][0]
+    return NXT if is_better else KRX

@@ -44,8 +44,8 @@ class Settings:
     """``market``: orders fill against the scripted book and tape; ``told``: by :meth:`KisDouble.fill` alone."""
     auctions: bool = True
     """Whether the opening and the closing auction happen by themselves."""
-    sor_routes: str = "KRX"
-    """Where an order for SOR goes while both venues are open."""
+    sor_routes: str = "best"
+    """Where an order for SOR goes while both venues are open: KRX, NXT, or the ``best`` price."""
     cancel_venue: str = "routed"
     """Venue that the cancel of an order for SOR has to name: ``routed``, ``asked``, or ``either``."""
     wash: str = "crossing"

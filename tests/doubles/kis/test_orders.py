@@ -395,6 +395,23 @@ async def test_the_paper_host_takes_the_regular_kinds_at_the_exchange(changes: d
         assert (await client.order(**changes)).code == code
 
 
+@pytest.mark.parametrize(
+    ("side", "bid", "ask", "venue"),
+    [("buy", 69_900, 70_000, "KRX"), ("buy", 69_800, 69_900, "NXT"), ("sell", 70_000, 70_100, "NXT"),
+     ("sell", 69_800, 69_900, "KRX")],
+)  # fmt: skip
+async def test_an_order_for_sor_goes_where_the_price_is_better(side: str, bid: int, ask: int, venue: str) -> None:
+    # Given 69,900 to 70,000 at the exchange
+    async with KisDouble(seed=1) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        kis.hold("005930", 10, 60_000)
+        kis.market.quote("005930", bid, ask, venue="NXT")
+        price = "70000" if side == "buy" else "69900"
+        number = (await client.order(side, EXCG_ID_DVSN_CD="SOR", ORD_UNPR=price)).number
+        order = kis.books.order(number)
+        assert (order.venue, order.routed, order.filled) == ("SOR", venue, 10)
+
+
 async def test_a_name_that_the_other_venue_does_not_trade_is_refused_there() -> None:
     async with KisDouble(seed=1) as kis, RawClient(kis) as client:
         await client.sign_in()
