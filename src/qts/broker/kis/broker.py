@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from qts.broker.account_lock import AccountLock
 from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Capabilities
 from qts.broker.kis.account import KisAccount
 from qts.broker.kis.answers import Reply
@@ -100,10 +101,11 @@ class KisBroker:
         visibility_lag_s: int,
         known: KnownOrders,
         notices: Notices,
+        lock: AccountLock | None = None,
         pause: Pause,
         tell: Callable[[str], object],
     ) -> None:
-        self._rest, self._pause = rest, pause
+        self._rest, self._pause, self._lock = rest, pause, lock
         self._is_live = rest.access.is_live
         self._exchange: Exchange = exchange if self._is_live else "KRX"
         self._known, self._notices, self._tell = known, notices, tell
@@ -125,7 +127,12 @@ class KisBroker:
     # -- lifetime ------------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Get a token, ask for the account, and let notices come. Raises BrokerUnavailable."""
+        """Get a token, ask for the account, and let notices come. Raises BrokerUnavailable.
+
+        Also where another session trades the account.
+        """
+        if self._lock is not None:
+            self._lock.take()
         await self._rest.tokens.token()
         await self._notices.open(await self._account.orders())
 
@@ -133,6 +140,8 @@ class KisBroker:
         """Close all connections; open orders stay as they are. Never raises."""
         await self._notices.close()
         await self._rest.close()
+        if self._lock is not None:
+            self._lock.release()
 
     # -- orders --------------------------------------------------------------------------------------------------
 

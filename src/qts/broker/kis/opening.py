@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from qts.broker.account_lock import AccountLock
 from qts.broker.kis.config import Exchange, KisConfig
 from qts.broker.kis.credentials import KisAccess, access_of
 from qts.broker.kis.pauses import Pace, Pause, pause_on
@@ -76,9 +77,15 @@ class KisParts(msgspec.Struct, frozen=True):
             visibility_lag_s=self.config.visibility_lag_s,
             known=known,
             notices=NoNotices() if make_notices is None else make_notices(rest, known),
+            lock=None if make_notices is None else self._session_lock(),
             pause=self.pause,
             tell=self.tell,
         )
+
+    def _session_lock(self) -> AccountLock | None:
+        """Return what keeps a second session from the account; None where nothing can be kept for the user."""
+        file = self.token_file
+        return None if file is None else AccountLock(file.with_suffix(".session"), str(self.access.number))
 
 
 def parts_of(

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 import msgspec
 
+from qts.broker.broker_clock import BrokerClock
 from qts.broker.kis.answers import Envelope, Reply, envelope_of, expiry_ns
 from qts.broker.kis.credentials import KisAccess, Secret
 from qts.broker.kis.pauses import Pace, Pause
@@ -97,6 +98,7 @@ class KisRest:
         self.tokens = AccessTokens(self._issue, tokens, clock, pause, tell)
         self.server_time: ServerTime | None = None
         """The newest time that KIS has told; None before its first answer."""
+        self.times = BrokerClock()
 
     async def close(self) -> None:
         """Close all connections; may be called twice, and the next call opens others."""
@@ -273,7 +275,9 @@ class KisRest:
             shown_ns = to_ns(parsedate_to_datetime(text))
         except (TypeError, ValueError, ContractError):
             return
-        self.server_time = ServerTime(shown_ns, sent_ns, self._clock.time_ns())
+        received_ns = self._clock.time_ns()
+        self.server_time = ServerTime(shown_ns, sent_ns, received_ns)
+        self.times.note(shown_ns, sent_ns, received_ns)
 
 
 def _place(envelope: Envelope, context: tuple[str, str]) -> tuple[str, str]:

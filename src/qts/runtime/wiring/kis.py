@@ -91,10 +91,12 @@ def open_kis_broker(
     parts = parts_of(kis, os.environ, clock, live=not paper_account, tell=teller)
     report_relay, instruments = ReportRelay(), instruments_for(config, strategies)
     made: list[KisNotices] = []
+    rests: list[KisRest] = []
 
     def make_notices(rest: KisRest, known: KnownOrders) -> KisNotices:
         from qts.broker.kis.notices import KisNotices
 
+        rests.append(rest)
         made.append(KisNotices(parts.access, instruments, known, clock, report_relay, teller))
         return made[0]
 
@@ -104,7 +106,7 @@ def open_kis_broker(
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
         _record(feed, made[0], directory, kis.stream, teller)
         file = SentFile(directory / SENT_NAME, run_id, most_bytes=config.broker.gateway.file_kb << 10)
-        return BrokerConnection(broker, NotSimulated(), LastValues(), report_relay, file)
+        return BrokerConnection(broker, NotSimulated(), LastValues(), report_relay, file, rests[0].times)
 
     def follow(kernel: Kernel) -> None:
         made[0].ask_books = kernel.due.resolve_soon
