@@ -35,6 +35,7 @@ MOST_CHARACTERS: Final = 65_536
 """Characters of a frame; the longest that was seen, with 20 trades, has a tenth of it."""
 MOST_RECORDS: Final = 999
 _SHORT: Final = 15
+_TRADES, _BOOKS = Kind.TRADES, Kind.BOOK
 _NOTHING: Final = frozenset({"", "0"})
 """The texts by which an empty side of the book is shown."""
 _BUYER_IS_MAKER: Final = {"1": False, "5": True}
@@ -106,22 +107,27 @@ class FrameDecoder:
             layout = LAYOUTS.get(name)
             if layout is None:
                 raise RowRefused(UNKNOWN_STREAM, name)
-            count = 1 if count_text == "001" else _count(count_text)
-            if layout.kind is Kind.BOOK and count == 1 and body.count("^") + 1 in layout.known:
+            kind, count = layout.kind, 1 if count_text == "001" else _count(count_text)
+            if kind is _BOOKS and count == 1 and body.count("^") + 1 in layout.known:
                 plain = plain_book(body)
                 if plain is not None:
                     source = BookText(body, self._prices, self._sizes)
                     self._add_book(plain.groups(), source, ts_ns, values)
                     return values
             fields = body.split("^")
-            width, rest = divmod(len(fields), count)
-            if rest:
-                raise RowRefused(MALFORMED, f"{len(fields)} fields in {count} records")
+            width = len(fields)
+            if count > 1:
+                width, rest = divmod(width, count)
+                if rest:
+                    raise RowRefused(MALFORMED, f"{len(fields)} fields in {count} records")
             if width not in layout.known:
                 self._on_unknown_width(name, layout, width, fields)
-            if layout.kind is Kind.TRADES:
-                self._trades(fields, width, ts_ns, values)
-            elif layout.kind is Kind.BOOK:
+            if kind is _TRADES:
+                if count == 1:
+                    self._sides_of_trade(fields, 0, self._trade(fields, 0, ts_ns, values), ts_ns, values)
+                else:
+                    self._trades(fields, width, ts_ns, values)
+            elif kind is _BOOKS:
                 for start in range(0, len(fields), width):
                     try:
                         self._book(fields[start : start + width], ts_ns, values)
@@ -160,8 +166,10 @@ class FrameDecoder:
         size_text, text = fields[start + SIZE : start + SIZE + 2]
         day = fields[start + DAY]
         newest = self._newest.get(symbol) or self._first_of(symbol)
-        lag_ns = self.newest_lag_ns = ts_ns - self._moments.ns(day, time)
-        if self._late_ns and lag_ns > self._late_ns:
+        moments = self._moments
+        moment_ns = moments.newest_ns if time == moments.time and day == moments.day else moments.ns(day, time)
+        self.newest_lag_ns = ts_ns - moment_ns
+        if self._late_ns and ts_ns - moment_ns > self._late_ns:
             raise RowRefused(LATE, time)
         volume = Decimal(text) if len(text) < _SHORT and text.isascii() and text.isdigit() else _size(text)
         if day == newest.day:

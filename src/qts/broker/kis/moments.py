@@ -16,23 +16,20 @@ _DAY_NS: Final = 86_400 * NS_PER_S
 class Moments:
     """Times by their texts; the newest are remembered, since thousands of frames share a second."""
 
-    __slots__ = ("_day", "_day_ns", "_ns", "_time", "_today_clock_ns", "_today_time")
+    __slots__ = ("_day_ns", "_today_clock_ns", "_today_time", "day", "newest_ns", "time")
 
     def __init__(self) -> None:
-        self._day = self._time = ""
-        self._day_ns = self._ns = 0
+        self.day = self.time = ""
+        self.newest_ns = self._day_ns = 0
+        """What :meth:`ns` has returned last, for ``day`` and ``time``: who asks for the same again need not call."""
         self._today_time, self._today_clock_ns = "000000", 0
 
     def ns(self, day: str, time: str) -> int:
         """Return the moment (ns since 1970, UTC) of ``YYYYMMDD`` and ``HHMMSS``. Raises RowRefused."""
-        if time == self._time and day == self._day:
-            return self._ns
-        if day != self._day:
-            self._day_ns = _midnight_ns(day)
-            self._day = day
-        self._ns = self._day_ns + clock_ns(time)
-        self._time = time
-        return self._ns
+        day_ns = self._day_ns if day == self.day else _midnight_ns(day)
+        self.newest_ns = day_ns + clock_ns(time)
+        self._day_ns, self.day, self.time = day_ns, day, time
+        return self.newest_ns
 
     def today_ns(self, time: str, now_ns: int) -> int:
         """Return the moment of ``HHMMSS`` that is nearest to ``now_ns``, for a record that names no date."""
