@@ -355,7 +355,7 @@ def _feed(url: str, symbols: list[str]) -> KisFeed:
 
 @contextmanager
 def _sender(symbols: list[str], rate: int) -> Iterator[str]:
-    """Run the sender of trades of ``symbols``, once somebody has registered for all of them."""
+    """Run the sender of trades of ``symbols``, once a client has registered for all of them."""
     command = [sys.executable, "-c", _SENDER, json.dumps(symbols), str(rate), _TRADE]
     root = Path(__file__).parents[1]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as sender:
