@@ -21,7 +21,7 @@ class Moments:
     def __init__(self) -> None:
         self.day = self.time = ""
         self.newest_ns = self._day_ns = 0
-        """What :meth:`ns` has returned last, for ``day`` and ``time``: who asks for the same again need not call."""
+        """The newest answer of :meth:`ns`, for ``day`` and ``time``: who wants the same again need not call."""
         self._today_time, self._today_clock_ns = "000000", 0
 
     def ns(self, day: str, time: str) -> int:
