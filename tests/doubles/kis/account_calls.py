@@ -232,7 +232,7 @@ class AccountCalls:
     def _is_asked(self, order: Order, fields: Fields) -> bool:
         if order.action == CANCEL and not self._settings.cancel_rows:
             return False
-        venue = fields["EXCG_ID_DVSN_CD"] or "KRX"
+        venue = fields["EXCG_ID_DVSN_CD"] or self._settings.empty_venue
         by_state = {"00": True, "01": order.filled > 0, "02": order.is_open}[fields["CCLD_DVSN"]]
         return (
             fields["SLL_BUY_DVSN_CD"] in ("00", order.side)

@@ -108,7 +108,7 @@ class KisDouble:
             self.books, self.rules, self.matching, clock_, settings_, is_paper=paper, spawn=self._spawn
         )
         self.schedule = Schedule(self.books, self.market, self.matching, self.charts, self.days, clock_, settings_)
-        pager = Pager(self.faults)
+        pager = Pager(self.faults, settings_)
         self.rest = Rest(self.access, clock_, settings_, self.faults, self._spawn, is_paper=paper)
         self.rest.add(self.trading.calls())
         self.rest.add(

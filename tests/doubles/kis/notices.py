@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from tests.doubles.kis import frames
 from tests.doubles.kis.access import Keys
-from tests.doubles.kis.books import Books, Fill, Order
+from tests.doubles.kis.books import NEW, Books, Fill, Order
 from tests.doubles.kis.clock import DoubleClock
 from tests.doubles.kis.faults import Faults
 from tests.doubles.kis.market import NXT, Market
@@ -125,9 +125,11 @@ class Notices:
         """Return the 26 fields of a notice."""
         qty = fill.qty if fill else _quantity(kind, order)
         is_shifted = fill is None and self._settings.accepted_in_cntg_qty
-        condition = "0"
+        ordinary, ioc, fok = self._settings.conditions
+        condition = ordinary
         if order.kind in IMMEDIATE:
-            condition = "2" if order.kind in FILL_OR_KILL else "1"
+            condition = fok if order.kind in FILL_OR_KILL else ioc
+        is_new = fill is not None and not self._settings.fills_name_revises
         venue = (
             ("4" if order.routed == NXT else "3") if order.venue == "SOR" else "2" if order.routed == NXT else "1"
         )
@@ -135,9 +137,9 @@ class Notices:
             keys.hts_id,
             keys.account + keys.product,
             order.number,
-            order.original,
+            "" if is_new else order.original,
             order.side,
-            order.action,
+            NEW if is_new else order.action,
             order.kind,
             condition,
             order.code,

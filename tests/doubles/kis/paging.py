@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from tests.doubles.kis.answers import gateway
 from tests.doubles.kis.faults import Faults
 from tests.doubles.kis.rest import Fields
+from tests.doubles.kis.settings import Settings
 
 Row = dict[str, str]
 T = TypeVar("T")
@@ -27,8 +28,8 @@ class Page(NamedTuple):
 class Pager:
     """Cuts lists into pages. The next page begins behind the row whose key it is asked with."""
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+    def __init__(self, faults: Faults, settings: Settings) -> None:
+        self._faults, self._settings = faults, settings
 
     def page(
         self,
@@ -48,9 +49,13 @@ class Pager:
         Without the header ``tr_cont`` N it is the first.
         """
         fault = self._faults.rows(name, tr_id, fields)
-        asked = fields[f"CTX_AREA_NK{suffix}"].strip() if tr_cont == "N" else ""
+        is_next = tr_cont == "N" or not self._settings.pages_need_header
+        by_offset = self._settings.pages_by == "offset"
+        asked = fields[f"CTX_AREA_NK{suffix}"].strip() if is_next else ""
         begin = 0
-        if asked:
+        if asked and by_offset:
+            begin = int(asked)
+        elif asked:
             begin = next((place + 1 for place, one in enumerate(shown) if key(one) == asked), len(shown))
         number = begin // size + 1
         if fault is not None and fault.name in ("page_fails", "page_repeats"):
@@ -68,7 +73,7 @@ class Pager:
             found, has_more = found[:1], False
         header = (MIDDLE if asked else FIRST) if has_more else LAST if asked else ONLY
         search = f"{fields.get('CANO', '')}^{fields.get('INQR_STRT_DT', '')}"
-        following = key(found[-1]) if has_more else ""
+        following = "" if not has_more else str(begin + size) if by_offset else key(found[-1])
         rows = _changed([row(one) for one in found], fault.name if fault else "", fault.options if fault else {})
         return Page(rows, header, search.ljust(KEY_LENGTH), following.ljust(KEY_LENGTH))
 

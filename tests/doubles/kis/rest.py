@@ -115,8 +115,8 @@ class Rest:
         self.after_answer: Callable[[], None] = lambda: None
         self._access, self._clock, self._settings, self._faults = access, clock, settings, faults
         self._is_paper, self.spawn = is_paper, spawn
-        self._per_second = PerSecond(clock, "EGW00201")
-        self._ledger = PerSecond(clock, "EGW00215")
+        self._per_second = PerSecond(clock, settings, "EGW00201")
+        self._ledger = PerSecond(clock, settings, "EGW00215")
         self._released = asyncio.Event()
         self._plain = {
             "/oauth2/tokenP": access.token,

@@ -19,6 +19,10 @@ class Settings:
     paper_per_s: int = 1
     ledger_per_s: int | None = None
     """Calls of the account that the ledger takes in a second; None without a limit of its own."""
+    sliding_second: bool = True
+    """Whether calls of the last second count, else those since the second began."""
+    refused_calls_count: bool = False
+    """Whether a call beyond the limit counts as well."""
     old_tr_ids: bool = True
     """Whether the TR ids of orders from before 2025 are still taken."""
     every_field: bool = True
@@ -73,6 +77,12 @@ class Settings:
     """Time after which a fill is in the rows of orders."""
     holdings_lag_s: float = 0.0
     """Time after which a fill is in the balance."""
+    pages_by: str = "key"
+    """How the next page is found: behind the last row of the one before (``key``), or by counting (``offset``)."""
+    pages_need_header: bool = True
+    """Whether the header ``tr_cont`` N is needed for a next page; else its keys are enough."""
+    empty_venue: str = "KRX"
+    """Venue for which orders are listed where none is asked for: KRX or ALL."""
     live_rows: int = 100
     paper_rows: int = 15
     live_holdings: int = 50
@@ -97,6 +107,10 @@ class Settings:
     encrypted: bool = True
     accepted_in_cntg_qty: bool = True
     """Whether a notice that is no fill has the order's quantity in CNTG_QTY and none in ODER_QTY."""
+    conditions: tuple[str, str, str] = ("0", "1", "2")
+    """ODER_COND of ordinary orders, IOC and FOK."""
+    fills_name_revises: bool = True
+    """Whether a fill of a revised order has RCTF_CLS 1 and the number of its original."""
     fill_acceptance: str = "2"
     """ACPT_YN of a fill."""
     expiry_is_told: bool = False

@@ -200,6 +200,28 @@ async def test_calls_of_a_second_are_limited(paper: bool, limit: int) -> None:
         assert (await client.price()).status == 200
 
 
+@pytest.mark.parametrize(
+    ("settings", "steps_ms", "taken"),
+    [
+        (Settings(), (0, 600, 500, 400, 200), [True, True, True, False, True]),
+        (Settings(sliding_second=False), (0, 600, 500, 100, 900), [True, True, True, True, True]),
+        (Settings(refused_calls_count=True), (0, 500, 400, 500, 600), [True, True, False, False, True]),
+    ],
+)
+async def test_a_second_is_counted_in_one_of_several_ways(
+    settings: Settings, steps_ms: tuple[int, ...], taken: list[bool]
+) -> None:
+    # Given two calls a second, and calls at these distances
+    settings.live_per_s = 2
+    async with KisDouble(seed=1, speed=0, settings=settings) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        found = []
+        for step in steps_ms:
+            kis.clock.jump(timedelta(milliseconds=step))
+            found.append((await client.price()).status == 200)
+        assert found == taken
+
+
 async def test_the_ledger_has_a_limit_of_its_own() -> None:
     async with KisDouble(seed=1, speed=0, settings=Settings(ledger_per_s=2)) as kis, RawClient(kis) as client:
         await client.sign_in()

@@ -63,10 +63,27 @@ async def test_a_new_order_between_two_pages_moves_no_row() -> None:
         second = await client.daily("N", **keys)
         rows = first.body["output1"] + second.body["output1"]
         assert [row["odno"] for row in rows] == numbers[::-1]
-        # And keys without the header tr_cont N give the first page again
+        # And keys without the header tr_cont N give the first page again, unless they are enough
         again = await client.daily("", **keys)
         assert again.body["output1"][0]["odno"] != numbers[-1]
         assert again.headers["tr_cont"] == "F"
+        kis.settings.pages_need_header = False
+        assert (await client.daily("", **keys)).body["output1"] == second.body["output1"]
+
+
+async def test_pages_that_are_counted_show_a_row_twice_when_an_order_comes() -> None:
+    async with (
+        KisDouble(seed=1, settings=Settings(live_rows=2, pages_by="offset")) as kis,
+        RawClient(kis) as client,
+    ):
+        await client.sign_in()
+        numbers = many(kis, 4)
+        first = await client.daily()
+        many(kis, 1)
+        keys = {name.upper(): first.body[name] for name in ("ctx_area_fk100", "ctx_area_nk100")}
+        second = await client.daily("N", **keys)
+        rows = [row["odno"] for row in first.body["output1"] + second.body["output1"]]
+        assert rows == [numbers[3], numbers[2], numbers[2], numbers[1]]
 
 
 @pytest.mark.parametrize(("paper", "size"), [(False, 50), (True, 20)])
@@ -105,6 +122,8 @@ async def test_the_rows_of_orders_can_be_chosen() -> None:
         assert await chosen(EXCG_ID_DVSN_CD="NXT") == [at_nxt]
         assert await chosen(EXCG_ID_DVSN_CD="") == [bought, waiting, sold]
         assert await chosen(INQR_END_DT="20261019") == []
+        kis.settings.empty_venue = "ALL"
+        assert await chosen(EXCG_ID_DVSN_CD="") == [bought, waiting, sold, at_nxt]
         open_rows = (await client.open_orders()).body["output"]
         assert {row["odno"]: (row["psbl_qty"], row["excg_id_dvsn_cd"]) for row in open_rows} == {
             waiting: ("10", "KRX"), sold: ("5", "KRX"), at_nxt: ("10", "NXT"),

@@ -170,6 +170,20 @@ async def test_two_fills_of_one_second_look_alike() -> None:
         await socket.close()
 
 
+@pytest.mark.parametrize(("named", "shown"), [(True, ("1", True)), (False, ("0", False))])
+async def test_a_fill_of_a_revised_order_may_name_it(named: bool, shown: tuple[str, bool]) -> None:
+    settings = Settings(encrypted=False, fills_name_revises=named, conditions=("", "I", "F"))
+    async with KisDouble(seed=1, settings=settings) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        socket = await listening(client)
+        first = (await client.order()).number
+        second = (await client.revise(first, 69_100)).number
+        kis.fill(second)
+        record = [await socket.fields() for _ in range(4)][-1]
+        assert (record[2], record[5], record[3] == first, record[7]) == (second, *shown, "")
+        await socket.close()
+
+
 async def test_orders_from_elsewhere_are_told_too() -> None:
     async with KisDouble(seed=1, settings=Settings(encrypted=False)) as kis, RawClient(kis) as client:
         await client.sign_in()
