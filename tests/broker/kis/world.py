@@ -375,7 +375,7 @@ class KisWorld(BrokerWorld):
 
     def ends(self, key: str) -> None:
         order = self._order(key)
-        self._do(lambda kis: kis.books.end_rest(order, "expired"))
+        self._do(lambda kis: kis.books.end_rest(order))
         self._flush()
 
     def holds_answers(self) -> None:
