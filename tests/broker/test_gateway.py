@@ -610,6 +610,27 @@ async def test_beyond_its_bound_an_order_waits_and_a_cancel_does_not(tmp_path: P
         await until(lambda: placed(broker) == ["a", "b"])
 
 
+async def test_entries_that_are_not_answered_hold_back_no_exit_and_no_question_about_an_order(
+    tmp_path: Path,
+) -> None:
+    # Given four requests at once of which half are kept for what cannot wait, and a broker that does not answer
+    broker = holding()
+    config = GatewayConfig(answer_ms=60_000, entry_wait_ms=60_000, in_flight=4)
+    async with on_thread(broker, tmp_path, config) as rig:
+        for key in ("a", "b", "c", "d"):
+            rig.gateway.submit(approved(key))
+        await until(lambda: broker.waiting == ["a", "b"])
+        # When an exit comes, and a question about what became of an order
+        rig.gateway.submit(approved("exit", side=Side.SELL, reduce_only=True))
+        await until(lambda: broker.waiting == ["a", "b", "exit"])
+        await rig.gateway.resolving.orders()
+        # Then both have left, and the other entries still wait
+        assert placed(broker) == ["a", "b", "exit"]
+        broker.let_answer("a")
+        broker.let_answer("b")
+        await until(lambda: placed(broker) == ["a", "b", "exit", "c"])
+
+
 async def test_a_cancel_that_is_under_way_is_not_sent_again(tmp_path: Path) -> None:
     broker = holding()
     async with on_thread(broker, tmp_path) as rig:

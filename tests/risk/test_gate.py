@@ -306,6 +306,16 @@ class TestReduceOnly:
         assert refusal(leave(qty=D(71)), seen)[0] is Refusal.NOTHING_TO_SELL
         assert refusal(leave(qty=D(1)), holding(holding_working_sells=D(100)))[0] is Refusal.NOTHING_TO_SELL
 
+    @pytest.mark.parametrize("forced", [False, True])
+    def test_sells_no_more_than_others_have_left_at_the_broker(self, forced: bool) -> None:
+        seen = holding(left_there=D(40))
+        assert passes(leave(qty=D(40), forced=forced), seen)
+        assert refusal(leave(qty=D(41), forced=forced), seen) == (Refusal.NOTHING_TO_SELL, "GR040")
+        assert refusal(leave(qty=D(1), forced=forced), holding(left_there=D(0)))[0] is Refusal.NOTHING_TO_SELL
+        plenty = holding(left_there=D(400))
+        assert passes(leave(qty=D(100), forced=forced), plenty)
+        assert refusal(leave(qty=D(101), forced=forced), plenty)[0] is Refusal.NOTHING_TO_SELL
+
     @pytest.mark.parametrize("held", [D(0), D(-5), NAN])
     def test_without_a_known_long_holding_there_is_nothing_to_sell(self, held: Decimal) -> None:
         for forced in (False, True):

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal as D
 from pathlib import Path
 
-from qts.execution.contracts import AckStatus
+from qts.execution.contracts import AckStatus, Fill
 from qts.market.contracts import Quote
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.commands import Flatten, FlattenReport
@@ -156,3 +156,33 @@ async def test_a_bid_that_the_sale_could_meet_is_cancelled_before_it(tmp_path: P
         broker.end(near, kst(10, 0, 5))
         await rig.show(quote(6), quote(7))
         assert [(one.request.side, one.request.qty) for one in broker.placed[3:]] == [(Side.SELL, 10)]
+
+
+async def test_two_strategies_offer_no_more_than_others_have_left(tmp_path: Path) -> None:
+    # Given ten shares each of two strategies, and an owner who has sold fifteen of the twenty by hand
+    broker, one, two = ScriptedBroker(), ScriptedStrategy("one"), ScriptedStrategy("two")
+    async with live(tmp_path, strategies=[one, two], settings={}, broker=broker) as rig:
+        for number, scripted in enumerate((one, two)):
+            scripted.wants(Side.BUY, qty=10)
+            await rig.show(quote(2 * number))
+            broker.fill(broker.placed[-1].request.client_order_id, 10, 1_001, kst(10, 0, 2 * number + 1))
+            await rig.drain()
+        ids = ("scripted", "x-1", "by hand", SYMBOL, Side.SELL)
+        broker.trade_by_hand(Fill(*ids, D(15), D(1_000), D(0), D(0), kst(10, 0, 5), last=True))
+        await rig.drain()
+        # When all of it is to be sold
+        handler = CommandHandler(rig.kernel)
+        await handler.execute(ASKED)
+        await rig.show(quote(20), quote(100))
+        # Then the five that are there are offered, and the report says that the rest is left
+        sales = [one.request for one in broker.placed if one.request.side is Side.SELL]
+        assert [one.qty for one in sales] == [5]
+        broker.fill(sales[0].client_order_id, 5, 1_000, kst(10, 1, 50))
+        await rig.show(quote(200))
+        assert [one.request.qty for one in broker.placed if one.request.side is Side.SELL] == [5]
+        assert broker.books.held == {SYMBOL: 0}
+        progress = handler.progress_of(ASKED)
+        assert progress is not None
+        report = progress()
+        assert isinstance(report, FlattenReport)
+        assert sorted(row.left for row in report.holdings) == ["10", "5"]

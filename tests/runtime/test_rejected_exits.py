@@ -113,15 +113,29 @@ def test_a_rejection_that_nothing_explains_is_followed_by_one_look_for_each_atte
     assert session.broker.calls.count("positions") > positions, "the second time its positions are compared too"
 
 
-def test_an_exit_goes_on_where_the_rest_of_the_shares_is_there(session: Session) -> None:
-    running = holding(session)
-    nothing, three = D(0), D(3)
-    fill = Fill(
-        "scripted", "hand-1", "app-1", SYMBOL, Side.SELL, three, D(PRICE), nothing, nothing, kst(10, 0, 2), True
-    )
+def sells_by_hand(session: Session, running: RunningSession, qty: int) -> None:
+    """Let the owner sell shares of the strategy in the broker's own program."""
+    price, none = D(PRICE), D(0)
+    fill = Fill("scripted", "hand-1", "app-1", SYMBOL, Side.SELL, D(qty), price, none, none, kst(10, 0, 2), True)
     session.broker.trade_by_hand(fill)
     told(running)
 
-    stops(running, 4)
 
-    assert sales(session) == 1
+def offered(session: Session) -> list[D]:
+    return [one.request.qty for one in session.broker.placed if one.request.side is Side.SELL]
+
+
+def test_an_exit_offers_what_others_have_left(session: Session) -> None:
+    # Given ten shares of a strategy, three of which their owner has sold
+    running = holding(session)
+    sells_by_hand(session, running, 3)
+
+    # When everything has to be sold, the seven are offered, and what is left after them is not there
+    stops(running, 4)
+    assert offered(session) == [7]
+    session.broker.fill(session.broker.placed[-1].request.client_order_id, 7, PRICE, kst(10, 0, 5))
+    told(running)
+    for second in (70, 140):
+        running.quote(second)
+    assert offered(session) == [7]
+    assert session.broker.books.held == {SYMBOL: 0}

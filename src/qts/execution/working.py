@@ -124,6 +124,10 @@ class WorkingOrders:
             return ZERO
         return sum_of(o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL)
 
+    def sells_of_all(self, symbol: str) -> Decimal:
+        """Sum what is left of the open sells of every strategy in one symbol, in shares or contracts."""
+        return sum_of(o.remaining for o in self._open.values() if o.symbol == symbol and o.side is Side.SELL)
+
     def unknown(self, symbol: str, side: Side) -> bool:
         """Return whether an order of this key has an unknown fate; at most one may (``one-unknown-order``)."""
         return bool(self._open) and any(

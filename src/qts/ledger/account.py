@@ -663,6 +663,14 @@ class Account:
         """Return the signed quantity over all strategies."""
         return sum_of(held.qty for _, held in self._of_symbol.get(symbol, ()))
 
+    def sold_by_others(self, symbol: str) -> Decimal:
+        """Return how much of ``symbol`` strategies hold that others have sold: the broker has it no more.
+
+        Any thread.
+        """
+        theirs = self.external.qty(symbol)
+        return max(min(self.position(symbol), negated(theirs)), ZERO) if theirs < 0 else ZERO
+
     def positions(self) -> dict[str, Decimal]:
         """Return the signed quantity by symbol, flat symbols left out."""
         total: dict[str, Decimal] = {}

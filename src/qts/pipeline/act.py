@@ -253,6 +253,8 @@ def decision_row(decision: Decision, *, with_levels: bool = False) -> DecisionRo
     for why in ("stopped", "in_doubt", "tag_in_use", "warming", "store_behind", "not_compared", "flattened"):
         if not view[why]:
             del view[why]  # an exit may leave all the same
+    if view["left_there"] is None:
+        del view["left_there"]
     inputs = {
         "confidence": proposal.facts.intent.confidence,
         "limits": msgspec.structs.asdict(proposal.limits),

@@ -14,6 +14,7 @@ from qts.ledger.kept_values import KeptValues
 from qts.money import ZERO, minus, plus, times, truncate_to
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
+from qts.pipeline.left_there import left_there
 from qts.pipeline.prices import collared_buy, opening_price, price_to_expect
 from qts.risk.contracts import AccountView, OrderRequest, OrderType, RiskLimits
 from qts.risk.gate import RiskGate
@@ -143,6 +144,7 @@ class Transform:
             store_behind=self._store_behind(),
             not_compared=self._not_compared(),
             flattened=self._flattened(signal.strategy, symbol) if side is Side.SELL else "",
+            left_there=left_there(account, orders, symbol) if side is Side.SELL else None,
             tag_in_use=bool(facts.intent.tag) and orders.has_tag(signal.strategy, facts.intent.tag),
         )
 
@@ -197,7 +199,8 @@ class Transform:
         if intent.qty is not None:
             return Decimal(intent.qty)
         if intent.side is Side.SELL:
-            return max(minus(view.holding, view.holding_working_sells), ZERO)
+            free = max(minus(view.holding, view.holding_working_sells), ZERO)
+            return free if view.left_there is None else min(free, view.left_there)
         price = sized_at if sized_at is not None else facts.price
         if price is None or price <= 0 or facts.instrument is None:
             return ZERO

@@ -164,6 +164,8 @@ class AccountView(msgspec.Struct, frozen=True):
     it; "" when it does not, or none has to.
     ``not_compared``: why the broker's books may show what ours lack, in words; "" when they were compared.
     ``flattened``: why an operator's command sells a quantity of that holding, in words; "" when none does.
+    ``left_there``: what is at the broker and not yet being sold by any strategy, where others have sold some of
+    what strategies hold; None when all of it is there.
     ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
     the last that was, and ``price_ts_ns`` its time.
     """
@@ -205,6 +207,7 @@ class AccountView(msgspec.Struct, frozen=True):
     store_behind: str = ""
     not_compared: str = ""
     flattened: str = ""
+    left_there: Decimal | None = None
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

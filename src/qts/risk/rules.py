@@ -171,6 +171,8 @@ def nothing_to_reduce(case: Case) -> Refused | None:
         return _refuse(case, Refusal.NOTHING_TO_SELL, f"the holding is unknown: {view.holding}", "GR040")
     if request.side is Side.SELL:
         room = minus(view.holding, view.holding_working_sells)
+        if view.left_there is not None and view.left_there < room:
+            return _beyond_what_is_there(case, view.left_there)
     elif view.working_same_side:
         room = ZERO  # how much the working cover still buys is not known here, so nothing is added to it
     else:
@@ -180,6 +182,17 @@ def nothing_to_reduce(case: Case) -> Refused | None:
     detail = (
         f"{request.side.value} {request.qty} would reduce more than the {max(room, ZERO)} that is left: "
         f"holding {view.holding}, already leaving {view.holding_working_sells}"
+    )
+    return _refuse(case, Refusal.NOTHING_TO_SELL, detail, "GR040")
+
+
+def _beyond_what_is_there(case: Case, left: Decimal) -> Refused | None:
+    request = case.request
+    if 0 < left >= request.qty:
+        return None
+    detail = (
+        f"{request.side.value} {request.qty} is more than the {left} that is left at the broker: others have sold "
+        "some of what strategies hold"
     )
     return _refuse(case, Refusal.NOTHING_TO_SELL, detail, "GR040")
 

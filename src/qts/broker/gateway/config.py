@@ -41,7 +41,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Meta(
             ge=1,
             le=10_000,
-            description="orders and queries that may wait for the broker's answer at once; cancels are not counted",
+            description="orders and queries that may wait for the broker's answer at once; cancels are not "
+            "counted, and from 4 up half are kept for exits and for questions about orders of unknown fate",
             extra=_DISPLAY,
         ),
     ] = 64

@@ -13,12 +13,12 @@ from qts.broker.contracts import Broker
 from qts.broker.gateway.admission import Admission
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.file_thread import FileThread
-from qts.broker.gateway.lanes import Lane, Lanes, Waiting
+from qts.broker.gateway.lanes import CAN_WAIT, Lane, Lanes, Waiting
 from qts.broker.gateway.limits.messages import Messages
 from qts.broker.gateway.own_thread import OwnThread
 from qts.broker.gateway.requests import Cancel, Place, Question, Request, checked, unknown, unnamed, unsent
 from qts.broker.gateway.sent_file import Answered, Asked, Sent, SentFile
-from qts.broker.gateway.tokens import ElapsedTime, Tokens
+from qts.broker.gateway.tokens import KEEPS_FROM, ElapsedTime, Tokens
 from qts.broker.gateway.view import GatewayView, LaneView
 from qts.clock import NS_PER_MS, NS_PER_S, Clock
 from qts.errors import BrokerUnavailable, StorageError
@@ -76,6 +76,7 @@ class Worker:
         self._answer_s = config.answer_ms / 1_000
         self._entry_ns = config.entry_wait_ms * NS_PER_MS
         self._most = config.in_flight
+        self._kept = self._most // 2 if self._most >= KEEPS_FROM else 0
         before = elapsed.ns() if file.is_resumed else None  # a process may have used all of them a moment ago
         tokens = Tokens(broker.capabilities.requests_per_s, before)
         if file.is_resumed:
@@ -249,7 +250,8 @@ class Worker:
     def _may_go(self, request: Request) -> bool:
         if isinstance(request, Cancel):
             return True
-        if self._in_flight >= self._most:
+        can_wait = request.waiting is not None and request.waiting.lane in CAN_WAIT
+        if self._in_flight >= self._most - (self._kept if can_wait else 0):
             return False
         if isinstance(request, Place) and request.lane is Lane.ENTRY and not self._messages.lets_entry_leave():
             return False

@@ -27,8 +27,9 @@ from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
-from qts.money import minus, plus
+from qts.money import minus
 from qts.pipeline.contracts import Outcome
+from qts.pipeline.left_there import left_there
 from qts.risk.contracts import OrderRequest, Refusal, Refused
 from qts.runtime.orders.flattenings import Flattenings
 from qts.strategy.contracts import Intent, Side, Signal
@@ -266,9 +267,9 @@ class ForcedExits:
             return False
         self.end_blocking_orders(strategy, symbol, now_ns)
         holding = self._account.holding(strategy, symbol)
-        if self._may_be_gone(strategy, symbol):
+        if self._is_to_be_compared(strategy, symbol):
             return False
-        if holding > self._orders.working_sells(strategy, symbol):
+        if self._free(strategy, symbol, holding) > 0:
             outcome = await self._sell(strategy, symbol, reason)
             if not isinstance(outcome, Refused):
                 return True
@@ -298,8 +299,8 @@ class ForcedExits:
             if self._blocks(order):
                 self._end_order(order, now_ns, one.reason)
         left = min(one.left, self._account.holding(strategy, symbol))
-        free = minus(left, self._orders.working_sells(strategy, symbol))
-        if free > 0 and self._may_be_gone(strategy, symbol):
+        free = self._free(strategy, symbol, left)
+        if free > 0 and self._is_to_be_compared(strategy, symbol):
             one.why = "the broker's books have to show the shares first"
         elif free > 0:
             one.why = ""
@@ -309,6 +310,9 @@ class ForcedExits:
                 self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
         elif left <= 0:
             self._flattenings.end(strategy, symbol)
+        elif missing := self._account.sold_by_others(symbol):
+            held = self._account.position(symbol)
+            one.why = f"others have sold {missing:f} of the {held:f} that strategies hold of {symbol}"
 
     def _note_rejection(self, order: Order) -> None:
         """Request a comparison of the books before the next attempt, where the broker has rejected a sale."""
@@ -321,12 +325,15 @@ class ForcedExits:
             times = self._rejected[key] = self._rejected.get(key, 0) + 1
             self._compare(f"the broker rejected the sale {order.client_order_id} of {order.symbol}", times > 1)
 
-    def _may_be_gone(self, strategy: str, symbol: str) -> bool:
-        """Return whether nothing may be there to sell: the broker rejected the last sale, or others have sold."""
-        if (strategy, symbol) in self._rejected and not self._is_compared():
-            return True
-        ours, theirs = self._account.position(symbol), self._account.external.qty(symbol)
-        return theirs < 0 < ours and plus(ours, theirs) <= 0
+    def _is_to_be_compared(self, strategy: str, symbol: str) -> bool:
+        """Return whether nothing may be there to sell: the broker rejected the last sale, its books say why."""
+        return (strategy, symbol) in self._rejected and not self._is_compared()
+
+    def _free(self, strategy: str, symbol: str, wanted: Decimal) -> Decimal:
+        """Return how much of ``wanted`` of a holding no order sells yet, and is at the broker."""
+        free = minus(wanted, self._orders.working_sells(strategy, symbol))
+        left = left_there(self._account, self._orders, symbol)
+        return free if left is None else min(free, left)
 
     def end_blocking_orders(self, strategy: str, symbol: str, now_ns: int, *, all_own: bool = False) -> None:
         """Cancel the strategy's orders that keep an open exit from selling: its buys, its sells that wait.

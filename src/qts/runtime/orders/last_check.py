@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from qts.execution.contracts import OrderState, VenueRef
-from qts.money import negated
+from qts.money import ZERO, minus, negated
 from qts.risk.contracts import OrderRequest
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Side
@@ -28,8 +28,12 @@ class LastCheck:
         if not request.reduce_only:
             return "" if p.safety.is_trading_allowed else "safety stopped it before it was sent"
         held = p.account.holding(request.strategy, request.symbol)
-        has = held if request.side is Side.SELL else negated(held)
-        return "" if has >= request.qty else f"{request.strategy} holds {held:f} {request.symbol}"
+        if (held if request.side is Side.SELL else negated(held)) < request.qty:
+            return f"{request.strategy} holds {held:f} {request.symbol}"
+        missing = p.account.sold_by_others(request.symbol) if request.side is Side.SELL else ZERO
+        if missing and minus(p.account.position(request.symbol), missing) < request.qty:
+            return f"others have sold {missing:f} {request.symbol}"
+        return ""
 
     def is_settled(self, client_order_id: str) -> bool:
         """Return whether the fate of an order is known; one that is not in memory has ended."""
