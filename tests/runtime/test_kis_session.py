@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -27,6 +28,7 @@ from qts.kit import Intent, Side, Strategy
 
 class Buyer(Strategy):
     symbols = ("005930",)
+    bars = {"1d": 3}
     def on_start(self, ctx):
         self.done = False
     def on_quote(self, ctx, quote):
@@ -172,10 +174,52 @@ def test_orders_at_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
         assert secret not in result.to_json()
 
 
+def test_a_fill_that_no_notice_tells_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """given notices of fills that are dropped and a line that is lost, then the books of KIS show the fill"""
+    strategy = tmp_path / "buyer.py"
+    strategy.write_text(BUYER)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    directory = tmp_path / "run"
+    stop = StopFlag()
+
+    async def drops(kis: KisDouble) -> None:
+        kis.fault("notice_dropped", kind="fill", times=None)
+        prices = asyncio.create_task(quotes(kis))
+        try:
+            while not kis.books.today():
+                await asyncio.sleep(0.01)
+            kis.sockets.sessions[0].cut()
+            await prices
+        finally:
+            prices.cancel()
+
+    with on_thread(drops, seed=3) as kis:
+        settings = settings_for(kis, monkeypatch) | {"broker.kis.confirmation": "I trade real money"}
+        options = Options(strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings)
+
+        def stop_when_filled(share: float | None, moment_ns: int) -> None:
+            view = read_view(directory)
+            if view is not None and view.counts.fills and view.feed is not None and view.feed.connections > 1:
+                stop.request()
+
+        plan = live_plan(options, "kis", paper_account=False, confirmation="I trade real money")
+        result = run_session(plan, progress=stop_when_filled, stop=stop, machine=kis.clock)
+
+    assert result.values.positions == {"005930": "10"}
+    assert "AN050" in {row["code"] for row in result.values.safety_changes}
+    everything = b"".join(
+        gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    )
+    for secret in (kis.keys.appkey, kis.keys.appsecret, kis.keys.account, kis.keys.hts_id):
+        assert secret.encode() not in everything
+
+
 def test_what_was_sent_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """given a session on KIS, when its record is replayed twice, then both replays buy the same, byte for byte"""
     strategy = tmp_path / "buyer.py"
-    strategy.write_text(BUYER)
+    strategy.write_text(BUYER.replace('    bars = {"1d": 3}\n', ""))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     directory = tmp_path / "run"
     stop = StopFlag()

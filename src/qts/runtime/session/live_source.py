@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from qts.clock import PacedClock
 from qts.config.tree import QtsConfig
 from qts.db.reading import StoreReader
 from qts.errors import StorageError
 from qts.market.contracts import LiveFeed
+from qts.market.series.history import RowHistory
+from qts.market.series.wanted import WantedBars
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.run_identity import live_source_id
 from qts.runtime.wiring.brokers import BrokerConnection
 
+ReadHistory: TypeAlias = Callable[[Sequence[WantedBars], int], Awaitable[RowHistory]]
+"""Reads wanted bars from before a moment (ns since 1970, UTC). Raises BrokerUnavailable, DataError."""
 _BEGUN: Final = " begun="
 
 
@@ -49,7 +53,8 @@ class LiveSource:
     ``broker``, ``account`` and ``mode`` identify the session, see
     :func:`~qts.runtime.session.run_identity.live_source_id`. ``is_simulated``: fills are simulated. ``money``: what
     is traded with, for people, such as "LIVE: real money"; "" for simulated fills. ``follow`` is called once the
-    session has its kernel, before its first value.
+    session has its kernel, before its first value. ``read_history`` reads the bars that strategies want from before
+    a moment; None: there are none. ``close`` releases what both have opened, at the end and after a failure.
     """
 
     feed: LiveFeed
@@ -61,6 +66,8 @@ class LiveSource:
     is_simulated: bool
     connect: Connect
     follow: Callable[[Kernel], None] = lambda kernel: None
+    read_history: ReadHistory | None = None
+    close: Callable[[], Awaitable[object]] | None = None
     money: str = ""
 
     def source_id(self, database: Path | None) -> str:

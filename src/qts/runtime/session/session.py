@@ -18,7 +18,7 @@ from qts.db.contracts import RunRow
 from qts.db.datadir import DATABASE_NAME, LOCK_NAME, RECORD_NAME, SENT_NAME, DataDir
 from qts.db.find_run import DEFAULT_ROOT
 from qts.db.session import SessionStore
-from qts.errors import DataError, HalfDoneError, InputError, QtsError
+from qts.errors import BrokerUnavailable, DataError, HalfDoneError, InputError, QtsError
 from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
@@ -27,6 +27,7 @@ from qts.execution.working import in_order_of_intent
 from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
 from qts.market.feed_view import reread, source_of
+from qts.market.series.history import RowHistory
 from qts.money import standard_context
 from qts.runtime.caching.session_cache import SessionCache
 from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
@@ -331,7 +332,8 @@ class Session:
             cache = session_cache(self._publisher, self._config.tree.cache, machine, tell)
             self._record_config(log, start_ns, "resume" if resumed else "start")
             servers.run_changed()
-            kernel = self._kernel(clock, log, journal, stop, servers, cache, resumed=checkpoint is not None)
+            history = None if checkpoint is not None else await self._history_at(start_ns, tell)
+            kernel = self._kernel(clock, log, journal, stop, servers, cache, history)
             if self._plan.paced:
                 kernel.components.closes.on_closed = partial(write_soon, self._place.path)
                 if resumed:
@@ -397,6 +399,8 @@ class Session:
             try:
                 if self._broker is not None:
                     await self._broker.close()
+                if self._live is not None and self._live.close is not None:
+                    await self._live.close()
             finally:
                 log.close()
 
@@ -480,6 +484,21 @@ class Session:
         clock.set_ns(start_ns)  # a datetime has no nanoseconds
         return clock
 
+    async def _history_at(self, start_ns: int, tell: Callable[[str], None]) -> RowHistory | None:
+        """Return the bars from before the session that its strategies want; None: there are none."""
+        wanted = wanted_by(self._strategies)
+        if not wanted:
+            return None
+        if isinstance(self._feed, Feed):
+            return read_history(wanted, self._feed, self._plan.open_feed)
+        if self._live is None or self._live.read_history is None:
+            return None
+        try:
+            return await self._live.read_history(wanted, start_ns)
+        except BrokerUnavailable as error:
+            tell(f"strategies are not warmed up: {error}")
+            return None
+
     def _kernel(
         self,
         clock: ManualClock | PacedClock,
@@ -488,8 +507,7 @@ class Session:
         stop: StopFlag,
         servers: ServerCopies,
         cache: SessionCache,
-        *,
-        resumed: bool,
+        history: RowHistory | None,
     ) -> Kernel:
         def on_strategy_error(text: str) -> None:
             if text:
@@ -497,10 +515,6 @@ class Session:
             if self._plan.options.strict:
                 stop.request()
 
-        history = None
-        wanted = [] if resumed else wanted_by(self._strategies)
-        if wanted and isinstance(self._feed, Feed):
-            history = read_history(wanted, self._feed, self._plan.open_feed)
         components = make_components(
             run_id=self._run.run_id,
             seed=self._run.seed,

@@ -21,9 +21,11 @@ from qts.ids import seeded
 from qts.market.contracts import Feed, Instrument
 from qts.market.krx import KrxCalendar, krx_instrument
 from qts.market.last_values import LastValues
+from qts.market.series.history import RowHistory
+from qts.market.series.wanted import WantedBars
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.report_relay import ReportRelay
-from qts.runtime.session.live_source import LiveSource, Teller
+from qts.runtime.session.live_source import LiveSource, ReadHistory, Teller
 from qts.runtime.session.session_plan import Options, Profile
 from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
@@ -51,7 +53,8 @@ def open_kis_feed(
     """
     clock, teller = PacedClock(machine.now()), Teller()
     parts = parts_of(config.broker.kis, os.environ, clock, live=config.broker.kis.account == "live", tell=teller)
-    feed = _feed(parts, config, instruments_for(config, strategies), options.seed)
+    rest, instruments = parts.rest(), instruments_for(config, strategies)
+    feed = _feed(parts, rest, config, instruments, options.seed)
 
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
         _record(feed, None, directory, config.broker.kis.stream, teller)
@@ -67,6 +70,8 @@ def open_kis_feed(
         is_simulated=True,
         connect=connect,
         follow=lambda kernel: _follow(feed, kernel, strategies),
+        read_history=_history(rest, clock, instruments),
+        close=rest.close,
     )
 
 
@@ -101,7 +106,8 @@ def open_kis_broker(
         return made[0]
 
     broker = parts.broker(make_notices)
-    feed = _feed(parts, config, instruments, options.seed, made[0])
+    own_rest = parts.rest()
+    feed = _feed(parts, own_rest, config, instruments, options.seed, made[0])
 
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
         _record(feed, made[0], directory, kis.stream, teller)
@@ -110,6 +116,8 @@ def open_kis_broker(
 
     def follow(kernel: Kernel) -> None:
         made[0].ask_books = kernel.due.resolve_soon
+        if kernel.unresolved.require_comparison("the session has just begun"):
+            kernel.due.resolve_soon()
         _follow(feed, kernel, strategies)
 
     return LiveSource(
@@ -122,8 +130,21 @@ def open_kis_broker(
         is_simulated=False,
         connect=connect,
         follow=follow,
+        read_history=_history(own_rest, clock, instruments),
+        close=own_rest.close,
         money=MONEY[LIVE if parts.access.is_live else PAPER_ACCOUNT],
     )
+
+
+def _history(rest: KisRest, clock: Clock, instruments: Mapping[str, Instrument]) -> ReadHistory:
+    """Return what reads bars from before the session by the chart calls; on the session's loop."""
+
+    async def read(wanted: Sequence[WantedBars], before_ns: int) -> RowHistory:
+        from qts.broker.kis.history import KisHistory
+
+        return await KisHistory(rest, clock).read(wanted, instruments, before_ns)
+
+    return read
 
 
 def _record(
@@ -160,12 +181,12 @@ def _require_real_money(kis: KisConfig, options: Options, confirmation: str) -> 
 
 def _feed(
     parts: KisParts,
+    rest: KisRest,
     config: QtsConfig,
     instruments: Mapping[str, Instrument],
     seed: int,
     notices: NoticeTaker | None = None,
 ) -> KisFeed:
-    rest = parts.rest()
     from qts.broker.kis.feed import KisFeed
     from qts.broker.kis.quotations import RestQuotations
 
