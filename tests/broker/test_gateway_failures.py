@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -81,22 +82,33 @@ async def test_a_file_that_cannot_be_rewritten_ends_the_session(
         assert "No space left on device" in rig.failed[0]
 
 
-async def test_a_question_that_was_given_up_before_its_turn_is_not_asked(tmp_path: Path) -> None:
-    broker = ScriptedBroker()
+async def test_a_question_that_was_given_up_before_it_was_asked_is_not_asked_and_not_counted(
+    tmp_path: Path,
+) -> None:
+    broker, let_go, asked = ScriptedBroker(), threading.Event(), list[int]()
+
+    async def blocks() -> None:
+        let_go.wait(60)
+
+    async def question() -> None:
+        asked.append(1)
+
     async with on_thread(broker, tmp_path) as rig:
-        asked = []
-
-        async def question() -> None:
-            asked.append(1)
-
-        task = asyncio.ensure_future(rig.gateway.ask(None, question))
+        # Given a thread that is busy, a question for it that it has not begun with, and which is given up
+        first = asyncio.ensure_future(rig.gateway.ask(None, blocks))
+        given_up = asyncio.ensure_future(rig.gateway.ask(None, question))
         await asyncio.sleep(0)
-        task.cancel()
+        given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await task
-        await rig.gateway.queries.connect()  # comes after it
+            await given_up
+        # when the thread goes on
+        let_go.set()
+        await first
+        await rig.gateway.queries.connect()
 
-        assert rig.gateway.in_flight == 0
+        # then the question was not asked, and does not take the place of another one
+        assert (asked, rig.gateway.in_flight) == ([], 0)
+        await until(lambda: rig.gateway.view().in_flight == 0)  # type: ignore[union-attr]
 
 
 async def test_a_gateway_that_ends_without_a_thread_closes_its_file(

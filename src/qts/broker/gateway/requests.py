@@ -63,9 +63,12 @@ class Cancel:
 
 
 class Question:
-    """A question to the broker on its way, asked on the running loop, which gets the answer in ``future``."""
+    """A question to the broker on its way, asked on the running loop, which gets the answer in ``future``.
 
-    __slots__ = ("_loop", "ask", "future", "is_dropped", "task", "waiting")
+    ``is_asked``: its task has begun; one that has not would not count itself out when it is cancelled.
+    """
+
+    __slots__ = ("_loop", "ask", "future", "is_asked", "is_dropped", "task", "waiting")
 
     def __init__(self, ask: Callable[[], Awaitable[Any]]) -> None:
         self.ask = ask
@@ -73,6 +76,7 @@ class Question:
         self.future: asyncio.Future[Any] = self._loop.create_future()
         self.waiting: Waiting[Request] | None = None
         self.task: asyncio.Task[None] | None = None
+        self.is_asked = False
         self.is_dropped = False
 
     def answer(self, value: Any) -> None:

@@ -139,7 +139,7 @@ class Worker:
 
         def cancel() -> None:
             question.is_dropped = True
-            if question.task is not None:
+            if question.is_asked and question.task is not None:
                 question.task.cancel()
 
         if not self.take_back(question):
@@ -380,6 +380,7 @@ class Worker:
     async def _ask(self, question: Question) -> None:
         try:
             if not question.is_dropped:
+                question.is_asked = True
                 question.answer(await question.ask())
         except asyncio.CancelledError:
             question.fail(BrokerUnavailable("the session has ended the question"))
