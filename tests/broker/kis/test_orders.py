@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from qts.broker.contracts import BrokerOrderState
+from qts.broker.kis import rest
+from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus
 from qts.risk.contracts import OrderType
 from qts.strategy.contracts import Side
@@ -397,3 +400,43 @@ async def test_a_change_of_which_half_was_done_says_so(tmp_path: Path) -> None:
         ack = await rig.broker.replace(rig.approved("p", qty=7, limit=68_900), "o", placed.ref)
         assert ack.status is UNKNOWN
         assert ack.reason.endswith("; 3 were taken out of it before")
+
+
+# -- without a token
+
+
+async def test_an_order_that_has_not_left_is_rejected_and_a_cancel_may_be_asked_for_again(tmp_path: Path) -> None:
+    async with served(tmp_path) as rig:
+        placed = await rig.broker.place(rig.approved("o"))
+        # Given a token that is over, and none that can be had
+        rig.kis.clock.jump(timedelta(hours=3))
+        rig.broker._rest.tokens.refuse(rig.broker._rest.tokens.present())
+        rig.kis.fault("http_502", on="tokenP", times=None)
+        # When an order and a cancel are asked for
+        ack = await rig.broker.place(rig.approved("p"))
+        cancel = await rig.broker.cancel("o", placed.ref)
+        # Then neither was sent: the one is refused, the other still open
+        assert (ack.status, cancel.status) == (REJECTED, UNKNOWN)
+        assert ack.reason.startswith("nothing was sent: KIS: cannot send order p: KIS: cannot get an access token")
+        assert (len(rig.kis.made("order-cash")), len(rig.kis.made("order-rvsecncl"))) == (1, 0)
+
+
+async def test_an_order_does_not_wait_for_a_token_beyond_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "_TOKEN_S", 0.05)
+    async with served(tmp_path) as rig:
+        rig.kis.fault("timeout_before", on="tokenP")
+        ack = await rig.broker.place(rig.approved("o"))
+        assert (ack.status, rig.kis.made("order-cash")) == (REJECTED, [])
+        assert "KIS has given no token within 0.05 s" in ack.reason
+
+
+# -- the clock of KIS
+
+
+async def test_kis_tells_its_time_to_half_a_second(tmp_path: Path) -> None:
+    async with served(tmp_path) as rig:
+        told = await rig.broker.time_ns()
+        assert told is not None
+        assert abs(told - rig.kis.clock.time_ns()) <= NS_PER_S // 2

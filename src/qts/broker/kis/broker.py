@@ -26,7 +26,7 @@ from qts.broker.kis.order_terms import (
     why_not,
 )
 from qts.broker.kis.pauses import Pause
-from qts.broker.kis.rest import KisRest
+from qts.broker.kis.rest import KisRest, NotSent
 from qts.broker.kis.texts import Meaning, is_of_gateway, refusal_of
 from qts.clock import NS_PER_S, Clock
 from qts.errors import BrokerUnavailable
@@ -251,6 +251,14 @@ class KisBroker:
         """Return fees and taxes of a day; None where KIS does not tell them. Raises BrokerUnavailable."""
         return await self._account.charges(day)
 
+    async def time_ns(self) -> int | None:
+        """Ask KIS what time it is: ns since 1970 (UTC), to half a second; None where it does not tell.
+
+        Raises BrokerUnavailable.
+        """
+        await self._account.orderable()
+        return self._rest.time_ns
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def _terms_of(self, key: str, ref: VenueRef | None) -> Terms | OrderAck:
@@ -287,6 +295,10 @@ class KisBroker:
     ) -> OrderAck:
         try:
             reply = await self._rest.post(path, tr_id, {**self._account.fields(), **fields}, what)
+        except NotSent as error:
+            # A cancel that has not left says nothing of its order: it may be asked for again.
+            status = AckStatus.UNKNOWN if is_change else AckStatus.REJECTED
+            return OrderAck(status, key, reason=f"nothing was sent: {error}")
         except BrokerUnavailable as error:
             return OrderAck(AckStatus.UNKNOWN, key, reason=str(error))
         if reply.is_done:

@@ -20,7 +20,7 @@ from qts.broker.kis.answers import Envelope, Reply, envelope_of, expiry_ns
 from qts.broker.kis.credentials import KisAccess, Secret
 from qts.broker.kis.pauses import Pace, Pause
 from qts.broker.kis.token import AccessTokens, IssuedToken, IssuedTooSoon, TokenFile
-from qts.clock import Clock, to_ns
+from qts.clock import NS_PER_S, Clock, to_ns
 from qts.errors import BrokerUnavailable, ContractError
 
 TOKEN_ONCE_A_MINUTE: Final = "EGW00133"  # noqa: S105 - a code
@@ -36,7 +36,13 @@ _MOST_TRIES: Final = 4
 _TOO_MANY_S: Final = 1.1
 _KEEPALIVE_S: Final = 10.0
 """How long an idle connection is kept: shorter than KIS keeps it, so that no order meets one that has closed."""
+_TOKEN_S: Final = 2.0
+"""Real time that an order waits for a token."""
 _MOST_BYTES: Final = 4 << 20
+
+
+class NotSent(BrokerUnavailable):
+    """An order that has not left, as this process knows for certain."""
 
 
 class Query(NamedTuple):
@@ -196,16 +202,34 @@ class KisRest:
     async def post(self, path: str, tr_id: str, fields: Mapping[str, str], what: str) -> Reply:
         """Send an order, a change or a cancel, once, and return what was answered.
 
-        Raises BrokerUnavailable without an answer: it may have been done.
+        Raises NotSent when it has not left, and BrokerUnavailable without an answer: then it may have been done.
         """
-        token = self.tokens.present() or await self.tokens.token()
+        token = self.tokens.present() or await self._token_for(what)
         await self._pace.turn(is_order=True)
         reply = await self._reply("POST", path, self._headers(token, tr_id, ""), what, fields=fields)
         if reply.code in TOKEN_ENDED:
             self.tokens.refuse(token)
         return reply
 
+    @property
+    def time_ns(self) -> int | None:
+        """Return the middle of the second that KIS showed in its newest answer, ns since 1970 (UTC); None for none.
+
+        KIS tells whole seconds.
+        """
+        return None if self.server_time is None else self.server_time.shown_ns + NS_PER_S // 2
+
     # -- inside --------------------------------------------------------------------------------------------------
+
+    async def _token_for(self, what: str) -> Secret:
+        """Return a token for an order, which does not wait for one for long: its price would be past."""
+        try:
+            async with asyncio.timeout(_TOKEN_S):
+                return await self.tokens.token()
+        except TimeoutError:
+            raise NotSent(f"{_tried(what)}: KIS has given no token within {_TOKEN_S:g} s") from None
+        except BrokerUnavailable as error:
+            raise NotSent(f"{_tried(what)}: {error}") from None
 
     def _headers(self, token: Secret, tr_id: str, tr_cont: str) -> dict[str, str]:
         return {
