@@ -219,7 +219,7 @@ def test_a_fill_that_no_notice_tells_is_found(tmp_path: Path, monkeypatch: pytes
 def test_what_was_sent_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """given a session on KIS, when its record is replayed twice, then both replays buy the same, byte for byte"""
     strategy = tmp_path / "buyer.py"
-    strategy.write_text(BUYER.replace('    bars = {"1d": 3}\n', ""))
+    strategy.write_text(BUYER)  # which enters once it has three days, from before the session
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     directory = tmp_path / "run"
     stop = StopFlag()

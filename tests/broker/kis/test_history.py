@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from qts.broker.kis.history import KisHistory, csv_of
+from qts.broker.kis.history import KisHistory, csv_of, history_of
 from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.errors import BrokerUnavailable, DataError
 from qts.market.bars.opener import open_bars
 from qts.market.contracts import Bar
 from qts.market.files.feed_opener import AS_IT_IS
 from qts.market.krx import KST, KrxCalendar, krx_instrument
+from qts.market.series.history import RowHistory
 from qts.market.series.intervals import parse_interval
 from qts.market.series.wanted import WantedBars
 from tests.broker.kis.rig import SYMBOL, Rig, served
@@ -195,12 +196,17 @@ async def test_minutes_of_another_day_are_not_taken(tmp_path: Path) -> None:
 # -- for a session
 
 
+async def read(rig: Rig, wanted: list[WantedBars], before_ns: int) -> RowHistory:
+    bars = await history(rig).rows(wanted, [SYMBOL], before_ns)
+    return history_of(bars, wanted, {SYMBOL: krx_instrument(SYMBOL)}, before_ns)
+
+
 async def test_a_session_is_given_the_bars_that_it_wants(rig: Rig) -> None:
     # Given strategies that want 5 bars of a day, 3 of a week and 4 of five minutes
     rig.kis.charts.put_minutes(SYMBOL, "20261020", *minute_bars(rig, 60))
     wanted = [WantedBars(parse_interval(name), n) for name, n in (("5m", 4), ("1d", 5), ("1w", 3))]
     before_ns = rig.kis.clock.time_ns()
-    found = await history(rig).read(wanted, {SYMBOL: krx_instrument(SYMBOL)}, before_ns)
+    found = await read(rig, wanted, before_ns)
     # Then all of them are there, oldest first, and over
     days = found.bars(SYMBOL, "1d", 5, before_ns)
     assert [bar.day for bar in days] == days_of(date(2026, 10, 13), date(2026, 10, 19))
@@ -214,7 +220,7 @@ async def test_a_session_is_given_the_bars_that_it_wants(rig: Rig) -> None:
 async def test_what_is_too_little_is_told_by_symbol_and_interval(rig: Rig) -> None:
     rig.kis.charts.put_minutes(SYMBOL, "20261020", *minute_bars(rig, 12))
     wanted = [WantedBars(parse_interval("1m"), 200)]
-    found = await history(rig).read(wanted, {SYMBOL: krx_instrument(SYMBOL)}, rig.kis.clock.time_ns())
+    found = await read(rig, wanted, rig.kis.clock.time_ns())
     assert [(one.symbol, one.interval, one.found, one.missing) for one in found.origins()] == [
         (SYMBOL, "1m", 12, 188)
     ]

@@ -6,6 +6,7 @@ Pages overlap by one bar, so that none is missing or counted twice where two of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple, TypeVar
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from qts.broker.kis.answers import Envelope, amount, day_of, decoded, moment_ns, refuse
+from qts.broker.kis.recorded_bars import SOURCE
 from qts.broker.kis.rest import KisRest, Query
 from qts.clock import Clock, from_ns, to_ns
 from qts.errors import BrokerUnavailable, DataError
@@ -127,31 +129,27 @@ class KisHistory:
         bars = [_minute_bar(symbol, today, name, rows[name]) for name in sorted(rows)]
         return [bar for bar in bars if bar.ts_ns <= now_ns]
 
-    async def read(
-        self, wanted: Sequence[WantedBars], instruments: Mapping[str, Instrument], before_ns: int
-    ) -> RowHistory:
-        """Return the ``wanted`` bars from before ``before_ns`` (ns since 1970, UTC), as far as KIS has them.
+    async def rows(self, wanted: Sequence[WantedBars], symbols: Iterable[str], before_ns: int) -> Sequence[Bar]:
+        """Return the bars from before ``before_ns`` (ns since 1970, UTC) of which the ``wanted`` ones are made.
 
-        Those of a day or longer come from days, shorter ones from the minutes of today; what is too little is told
-        by :meth:`~qts.market.series.history.RowHistory.origins`. Raises DataError for a symbol that KIS does not
-        have.
+        Those of a day or longer come from days, shorter ones from the minutes of today, as far as KIS has them; in
+        the order of time.
         """
         bars: list[Bar] = []
         sessions = [one.n * (one.interval.ns // DAY_NS) for one in wanted if one.interval.ns >= DAY_NS]
         has_shorter = any(one.interval.is_intraday for one in wanted)
         today = self._clock.now().astimezone(KST).date()
-        for symbol in instruments:
+        for symbol in symbols:
             if not any(one.wants(symbol) for one in wanted):
                 continue
             if sessions:
                 first = today - timedelta(days=max(sessions) * 8 // 5 + _SPARE_DAYS)
-                bars += (await self.days(symbol, first, today)).bars
+                with suppress(DataError):  # such as a symbol that is listed today: it has none
+                    bars += (await self.days(symbol, first, today)).bars
             if has_shorter:
                 bars += await self.minutes(symbol)
-        earlier = sorted((bar for bar in bars if bar.ts_ns <= before_ns), key=lambda bar: (bar.ts_ns, bar.start_ns))
-        history = RowHistory(wanted, instruments)
-        history.read([Rows("KIS", 0, earlier)], before_ns)
-        return history
+        earlier = (bar for bar in bars if bar.ts_ns <= before_ns)
+        return sorted(earlier, key=lambda bar: (bar.ts_ns, bar.start_ns))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -240,6 +238,15 @@ def _minute_bar(symbol: str, day: date, name: str, row: _MinuteRow) -> Bar:
     prices = _prices((row.stck_oprc, row.stck_hgpr, row.stck_lwpr, row.stck_prpr), what)
     volume = amount(row.cntg_vol, what)
     return Bar(symbol, start_ns + MINUTE_NS, *prices, volume, MINUTE, day.isoformat(), start_ns=start_ns)
+
+
+def history_of(
+    bars: Sequence[Bar], wanted: Sequence[WantedBars], instruments: Mapping[str, Instrument], before_ns: int
+) -> RowHistory:
+    """Return the ``wanted`` bars that are made of ``bars``; what is too little is told by its ``origins``."""
+    history = RowHistory(wanted, instruments)
+    history.read([Rows(SOURCE, 0, bars)], before_ns)
+    return history
 
 
 def csv_of(bars: Sequence[Bar]) -> str:

@@ -53,6 +53,8 @@ class RecordedFeed:
         if day is None and len(days) != 1:
             raise DataError(f"{directory} has records of {', '.join(days) or 'no day'}; name one by --day")
         chosen = days[0] if day is None else day.isoformat()
+        self.day = date.fromisoformat(chosen)
+        """The day, in Seoul."""
         self._files = files_of(directory, chosen)
         if not self._files:
             raise DataError(f"{directory} has no record of {chosen}; there is {', '.join(days) or 'none'}")

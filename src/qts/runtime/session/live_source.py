@@ -19,8 +19,9 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.session.run_identity import live_source_id
 from qts.runtime.wiring.brokers import BrokerConnection
 
-ReadHistory: TypeAlias = Callable[[Sequence[WantedBars], int], Awaitable[RowHistory]]
-"""Reads wanted bars from before a moment (ns since 1970, UTC). Raises BrokerUnavailable, DataError."""
+ReadHistory: TypeAlias = Callable[[Sequence[WantedBars], int, Path], Awaitable[RowHistory]]
+"""Reads wanted bars from before a moment (ns since 1970, UTC), and keeps them in the directory of a session that is
+recorded. Raises BrokerUnavailable, DataError."""
 _BEGUN: Final = " begun="
 
 

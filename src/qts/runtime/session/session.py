@@ -494,7 +494,7 @@ class Session:
         if self._live is None or self._live.read_history is None:
             return None
         try:
-            return await self._live.read_history(wanted, start_ns)
+            return await self._live.read_history(wanted, start_ns, self._place.path)
         except BrokerUnavailable as error:
             tell(f"strategies are not warmed up: {error}")
             return None

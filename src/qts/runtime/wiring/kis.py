@@ -12,17 +12,18 @@ from qts.broker.gateway.sent_file import SentFile
 from qts.broker.kis.config import REAL_MONEY, KisConfig
 from qts.broker.kis.opening import KisParts, parts_of
 from qts.broker.kis.stream_config import StreamConfig
-from qts.clock import NS_PER_S, Clock, PacedClock
+from qts.clock import NS_PER_S, Clock, PacedClock, from_ns
 from qts.config.loader import load_config
 from qts.config.tree import QtsConfig
 from qts.db.datadir import RECORD_NAME, SENT_NAME
 from qts.errors import InputError
 from qts.ids import seeded
 from qts.market.contracts import Feed, Instrument
-from qts.market.krx import KrxCalendar, krx_instrument
+from qts.market.krx import KST, KrxCalendar, krx_instrument
 from qts.market.last_values import LastValues
 from qts.market.series.history import RowHistory
 from qts.market.series.wanted import WantedBars
+from qts.market.with_history import WithStored
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.session.live_source import LiveSource, ReadHistory, Teller
@@ -70,7 +71,7 @@ def open_kis_feed(
         is_simulated=True,
         connect=connect,
         follow=lambda kernel: _follow(feed, kernel, strategies),
-        read_history=_history(rest, clock, instruments),
+        read_history=_history(rest, parts, instruments),
         close=rest.close,
     )
 
@@ -130,19 +131,26 @@ def open_kis_broker(
         is_simulated=False,
         connect=connect,
         follow=follow,
-        read_history=_history(own_rest, clock, instruments),
+        read_history=_history(own_rest, parts, instruments),
         close=own_rest.close,
         money=MONEY[LIVE if parts.access.is_live else PAPER_ACCOUNT],
     )
 
 
-def _history(rest: KisRest, clock: Clock, instruments: Mapping[str, Instrument]) -> ReadHistory:
+def _history(rest: KisRest, parts: KisParts, instruments: Mapping[str, Instrument]) -> ReadHistory:
     """Return what reads bars from before the session by the chart calls; on the session's loop."""
 
-    async def read(wanted: Sequence[WantedBars], before_ns: int) -> RowHistory:
-        from qts.broker.kis.history import KisHistory
+    async def read(wanted: Sequence[WantedBars], before_ns: int, directory: Path) -> RowHistory:
+        from qts.broker.kis.history import KisHistory, history_of
+        from qts.broker.kis.recorded_bars import file_of, keep
 
-        return await KisHistory(rest, clock).read(wanted, instruments, before_ns)
+        bars = await KisHistory(rest, parts.clock).rows(wanted, instruments, before_ns)
+        if parts.config.stream.record:
+            try:
+                keep(file_of(directory / RECORD_NAME, from_ns(before_ns).astimezone(KST).date()), bars)
+            except OSError as error:
+                parts.tell(f"the bars from before the session are not in its record: {error.strerror}")
+        return history_of(bars, wanted, instruments, before_ns)
 
     return read
 
@@ -258,7 +266,10 @@ def is_kis_record(path: Path) -> bool:
 
 def open_kis_record(path: Path, options: Options) -> Feed:
     """Open what a session has recorded of KIS on a day as a feed. Raises DataError."""
+    from qts.broker.kis.recorded_bars import RecordedBars, file_of
     from qts.broker.kis.recorded_feed import RecordedFeed
 
     tree = load_config(options.config_dir, options.overrides, os.environ).tree
-    return RecordedFeed(path / RECORD_NAME, options.day, tree.instruments.build())
+    feed = RecordedFeed(path / RECORD_NAME, options.day, tree.instruments.build())
+    bars = file_of(path / RECORD_NAME, feed.day)
+    return WithStored(feed, RecordedBars(bars)) if bars.is_file() else feed
