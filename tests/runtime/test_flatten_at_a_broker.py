@@ -10,7 +10,7 @@ from pathlib import Path
 from qts.execution.contracts import AckStatus, Fill
 from qts.market.contracts import Quote
 from qts.runtime.control.command_handler import CommandHandler
-from qts.runtime.control.commands import Flatten, FlattenReport
+from qts.runtime.control.commands import Flatten, FlattenReport, Stop
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
@@ -186,3 +186,58 @@ async def test_two_strategies_offer_no_more_than_others_have_left(tmp_path: Path
         report = progress()
         assert isinstance(report, FlattenReport)
         assert sorted(row.left for row in report.holdings) == ["10", "5"]
+
+
+async def test_a_sale_that_the_broker_takes_back_is_made_again(tmp_path: Path) -> None:
+    # Given a flattening of ten of which four are sold
+    broker = ScriptedBroker()
+    async with session(tmp_path, broker) as (rig, scripted):
+        await with_ten_and_a_bid(rig, scripted, broker)
+        handler = CommandHandler(rig.kernel)
+        await handler.execute(ASKED)
+        await rig.show(quote(3))
+        progress = handler.progress_of(ASKED)
+        assert progress is not None
+        first = broker.placed[-1].request.client_order_id
+        four = broker.fill(first, 4, 1_000, kst(10, 0, 3.5))
+        await rig.drain()
+        # When the broker takes the four back, and the rest is sold
+        broker.take_back(four, kst(10, 0, 4))
+        await rig.drain()
+        await rig.show(quote(5))
+        report = progress()
+        assert isinstance(report, FlattenReport)
+        assert [(row.sold, row.left, row.held) for row in report.holdings] == [("0", "10", "10")]
+        broker.fill(first, 6, 1_000, kst(10, 0, 5.5))
+        await rig.drain()
+        # Then the four are sold once more, and that is all
+        sales = [one.request for one in broker.placed if one.request.side is Side.SELL]
+        assert [one.qty for one in sales] == [10, 4]
+        broker.fill(sales[-1].client_order_id, 4, 1_000, kst(10, 0, 6))
+        await rig.show(quote(7), quote(70))
+        report = progress()
+        assert isinstance(report, FlattenReport)
+        assert (held(rig), report.complete, report.is_flat) == (0, True, True)
+        assert [one.request.qty for one in broker.placed if one.request.side is Side.SELL] == [10, 4]
+
+
+async def test_after_a_stop_too(tmp_path: Path) -> None:
+    # Given a stop that has sold all of a strategy
+    broker = ScriptedBroker()
+    async with session(tmp_path, broker) as (rig, scripted):
+        bid = await with_ten_and_a_bid(rig, scripted, broker)
+        stop = Stop(operator="kim", reason="drill", strategy="one")
+        await CommandHandler(rig.kernel).execute(stop)
+        await rig.show(quote(3))
+        first = broker.placed[-1].request.client_order_id
+        ten = broker.fill(first, 10, 1_000, kst(10, 0, 3.5))
+        broker.end(bid, kst(10, 0, 3.6))
+        await rig.show(quote(4), quote(70))
+        assert (held(rig), dict(rig.kernel.shared.forced_exit_reasons)) == (0, {})
+        # When the broker takes the sale back
+        broker.take_back(ten, kst(10, 1, 15))
+        await rig.drain()
+        await rig.show(quote(76), quote(77))
+        # Then the ten are sold again
+        sales = [one.request for one in broker.placed if one.request.side is Side.SELL]
+        assert [one.qty for one in sales] == [10, 10]

@@ -181,6 +181,11 @@ class BookingRow(msgspec.Struct, frozen=True):
     account: str
 
 
+def is_sale_taken_back(row: BookingRow) -> bool:
+    """Return whether ``row`` takes back a sale of a strategy: it holds the shares again."""
+    return row.kind is BookingKind.REVERSAL and row.strategy != "" and row.qty > 0
+
+
 class BookingEffect(msgspec.Struct, frozen=True):
     """The rows that one booking changes; the holding and the pool as they stand after it, None where not ours."""
 

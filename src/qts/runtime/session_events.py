@@ -11,7 +11,7 @@ from qts.event.contracts import EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.execution.contracts import BrokerDisconnect, ExecutionReport, Fill, Order, OrderState
-from qts.ledger.contracts import BookingRow, FillEffect
+from qts.ledger.contracts import BookingRow, FillEffect, is_sale_taken_back
 from qts.market.contracts import MarketValue
 from qts.market.session_info import SessionInfo
 from qts.risk.contracts import OrderRequest
@@ -127,6 +127,12 @@ class ExitWakeUp:
         """Continue a forced exit if the fill allows it."""
         self._flattenings.on_fill(fill, order)
         self._continue_exit(order)
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Continue a forced exit of which the broker has taken a sale back."""
+        if is_sale_taken_back(row):
+            self._exits.on_taken_back(row)
+            self._due.pending = True
 
     def on_sent(self, request: OrderRequest) -> None:
         """Report an entry to the forced exits: what it buys does not belong to an exit requested before."""

@@ -15,7 +15,7 @@ from qts.capital.contracts import Pool
 from qts.clock import from_ns
 from qts.errors import InputError
 from qts.execution.contracts import Fill, Order, OrderState
-from qts.ledger.contracts import FillEffect, PositionRow
+from qts.ledger.contracts import BookingRow, FillEffect, PositionRow, is_sale_taken_back
 from qts.money import ZERO, minus, plus, without_zeros
 from qts.runtime.control.commands import Answer, Flatten, FlattenedHolding, FlattenReport
 from qts.runtime.orders.forced_exits import ForcedExits
@@ -36,12 +36,20 @@ class FlattenProgress:
         self._shared = shared
         self._asked = asked
         self._sold = dict.fromkeys(asked, ZERO)
+        self._taken_back: set[Key] = set()
 
     def on_fill(self, fill: Fill, order: Order) -> None:
         """Add a sale of one of the holdings."""
         key = order.strategy, order.symbol
         if key in self._sold and fill.side is Side.SELL:
             self._sold[key] = plus(self._sold[key], fill.qty)
+
+    def on_taken_back(self, row: BookingRow) -> None:
+        """Take a sale off again that the broker has taken back."""
+        key = row.strategy, row.symbol
+        if key in self._sold:
+            self._sold[key] = max(minus(self._sold[key], row.qty), ZERO)
+            self._taken_back.add(key)
 
     def report(self) -> FlattenReport:
         """Return what was sold of each holding, what is left of it and what it waits for."""
@@ -67,6 +75,8 @@ class FlattenProgress:
         """Return what a holding waits for, in words."""
         p, one = self._shared, self._shared.flattenings.get(*key)
         if one is None and key not in p.forced_exit_reasons:
+            if key in self._taken_back:
+                return "the broker has taken a sale back after it had ended"
             return "a stop that keeps what is held has ended it"
         sells = [order for order in p.orders.of(*key) if order.side is Side.SELL]
         if sells:
@@ -124,6 +134,12 @@ class Flattens:
         """Add a fill to the progress of the newest flattenings."""
         for progress in self._followed:
             progress.on_fill(fill, order)
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Correct the progress of the newest flattenings by a sale that the broker has taken back."""
+        if is_sale_taken_back(row):
+            for progress in self._followed:
+                progress.on_taken_back(row)
 
     def _meant(self, command: Flatten) -> tuple[str, Sequence[PositionRow]]:
         """Return what the command means, in words, and the holdings of it. Raises InputError like `execute`."""

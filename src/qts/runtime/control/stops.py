@@ -18,8 +18,8 @@ from qts.clock import from_ns
 from qts.errors import InputError
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import EmergencyStop, Fill, Order, OrderState
-from qts.ledger.contracts import FillEffect
-from qts.money import ZERO, plus, without_zeros
+from qts.ledger.contracts import BookingRow, FillEffect, is_sale_taken_back
+from qts.money import ZERO, minus, plus, without_zeros
 from qts.runtime.control.commands import Answer, Release, Stop, StopReport
 from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.shared_components import SharedComponents
@@ -73,6 +73,12 @@ class StopProgress:
         """Add a sale of this part to the quantities sold."""
         if fill.side is Side.SELL and _belongs(order, self._scope):
             self._sold[fill.symbol] = plus(self._sold.get(fill.symbol, ZERO), fill.qty)
+
+    def on_taken_back(self, row: BookingRow) -> None:
+        """Take a sale of this part off again that the broker has taken back."""
+        pool = "" if row.pool is None else row.pool.value
+        if self._scope is None or self._scope.covers(row.strategy, row.symbol, pool):
+            self._sold[row.symbol] = max(minus(self._sold.get(row.symbol, ZERO), row.qty), ZERO)
 
     def report(self) -> StopReport:
         """Return the orders cancelled and still working, and the quantities sold and still held."""
@@ -188,6 +194,12 @@ class Stops:
         """Add a fill to the progress of the newest stops."""
         for progress in self._followed:
             progress.on_fill(fill, order)
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Correct the progress of the newest stops by a sale that the broker has taken back."""
+        if is_sale_taken_back(row):
+            for progress in self._followed:
+                progress.on_taken_back(row)
 
     async def on_event(self, event: Event) -> None:
         """Handle the P0 event of a stop: refuse entries, then cancel orders, then request the sales."""

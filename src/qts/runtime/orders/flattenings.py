@@ -12,8 +12,9 @@ from decimal import Decimal
 import msgspec
 
 from qts.execution.contracts import Fill, Order
+from qts.ledger.contracts import BookingRow
 from qts.market.actions import Split
-from qts.money import ZERO, minus
+from qts.money import ZERO, minus, plus
 from qts.strategy.contracts import Side
 
 Key = tuple[str, str]
@@ -78,6 +79,12 @@ class Flattenings:
         one = self._open.get((order.strategy, order.symbol))
         if one is not None and fill.side is Side.SELL:
             one.left = max(minus(one.left, fill.qty), ZERO)
+
+    def on_taken_back(self, row: BookingRow) -> None:
+        """Add a sale that the broker has taken back to what is left."""
+        one = self._open.get((row.strategy, row.symbol))
+        if one is not None:
+            one.left = plus(one.left, row.qty)
 
     def on_unsent(self, order: Order) -> None:
         """Note why a sale did not leave."""

@@ -27,6 +27,7 @@ from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
+from qts.ledger.contracts import BookingRow
 from qts.money import minus
 from qts.pipeline.contracts import Outcome
 from qts.pipeline.left_there import left_there
@@ -168,6 +169,18 @@ class ForcedExits:
         """Forget an ended exit, since the rules accepted an entry: late fills of older buys no longer reopen it."""
         self._ended.pop((strategy, symbol), None)
         self._by_operator.discard((strategy, symbol))
+
+    def on_taken_back(self, row: BookingRow) -> None:
+        """Sell the shares of a sale that the broker has taken back: an exit goes on with them, or begins again.
+
+        It does not begin again where the rules have accepted an entry since, nor a flattening that has ended.
+        """
+        key = row.strategy, row.symbol
+        self._flattenings.on_taken_back(row)
+        if key in self._ended:
+            self._requested.setdefault(key, self._ended[key][0])
+        if self._is_leaving(key):
+            self.due_ns = min(self.due_ns, row.ts_ns)
 
     def cancel(self, order: Order, now_ns: int, reason: str) -> None:
         """Cancel ``order``; a cancel that the broker does not accept is retried while the order is open.

@@ -662,7 +662,8 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     charges = () if c.venue.is_simulated else (c.charges,)  # a fill of a simulated venue has its exact charges
     watches = () if c.watch is None else (c.watch,)
     c.listeners.fills = (*fills, *charges, *watches)
-    c.listeners.bookings = (c.auditor, counts, c.triggers, c.unresolved, *charges, *watches)
+    taken_back = (c.stops, c.flattens, wake_up)
+    c.listeners.bookings = (c.auditor, counts, c.triggers, c.unresolved, *taken_back, *charges, *watches)
     c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
     c.listeners.states = (
         StateHistory(p, c.counters, say),
