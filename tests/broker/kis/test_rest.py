@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qts.broker.kis.pauses import Pace
 from qts.broker.kis.rest import KisRest, Query
-from qts.clock import NS_PER_S, to_ns
+from qts.clock import NS_PER_S
 from qts.errors import BrokerUnavailable
 from tests.broker.kis.wire import APP_KEY, APP_SECRET, DONE, TOKEN, Answer, Wire, refused
 from tests.doubles.kis.clock import DoubleClock
@@ -248,12 +247,12 @@ async def test_requests_keep_the_pace_of_the_account(tmp_path: Path) -> None:
 # -- the clock of KIS
 
 
-async def test_the_time_of_an_answer_is_kept_with_ours_around_it(tmp_path: Path) -> None:
+async def test_the_time_of_an_answer_bounds_how_far_our_clock_is_from_that_of_kis(tmp_path: Path) -> None:
     async with Wire() as wire:
         rest = wire.rest(tmp_path)
-        assert rest.server_time is None
+        assert rest.times.offset() is None
+        # Given an answer at 10:00:00 of our clock that shows 10:00:03, which is any moment of that second
         script(wire, Answer(DONE, headers={"Date": "Tue, 20 Oct 2026 01:00:03 GMT"}))
         await rest.ask(PRICE, {}, "find a price")
-        time: Any = rest.server_time
-        assert time.shown_ns == to_ns(datetime(2026, 10, 20, 1, 0, 3, tzinfo=UTC))
-        assert time.sent_ns <= time.received_ns <= wire.clock.time_ns()
+        # Then our clock is behind by three to four seconds
+        assert rest.times.offset() == (-4 * NS_PER_S, -3 * NS_PER_S)

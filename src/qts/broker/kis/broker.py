@@ -105,7 +105,7 @@ class KisBroker:
         pause: Pause,
         tell: Callable[[str], object],
     ) -> None:
-        self._rest, self._pause, self._lock = rest, pause, lock
+        self._rest, self._clock, self._pause, self._lock = rest, clock, pause, lock
         self._is_live = rest.access.is_live
         self._exchange: Exchange = exchange if self._is_live else "KRX"
         self._known, self._notices, self._tell = known, notices, tell
@@ -257,7 +257,8 @@ class KisBroker:
         Raises BrokerUnavailable.
         """
         await self._account.orderable()
-        return self._rest.time_ns
+        offset = self._rest.times.offset()
+        return None if offset is None else self._clock.time_ns() - (offset.low_ns + offset.high_ns) // 2
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from qts.broker.kis.answers import Envelope, Reply, envelope_of, expiry_ns
 from qts.broker.kis.credentials import KisAccess, Secret
 from qts.broker.kis.pauses import Pace, Pause
 from qts.broker.kis.token import AccessTokens, IssuedToken, IssuedTooSoon, TokenFile
-from qts.clock import NS_PER_S, Clock, to_ns
+from qts.clock import Clock, to_ns
 from qts.errors import BrokerUnavailable, ContractError
 
 TOKEN_ONCE_A_MINUTE: Final = "EGW00133"  # noqa: S105 - a code
@@ -61,14 +61,6 @@ class Query(NamedTuple):
         return found
 
 
-class ServerTime(NamedTuple):
-    """The time that KIS showed, in whole seconds, between two moments of ours; all in ns since 1970 (UTC)."""
-
-    shown_ns: int
-    sent_ns: int
-    received_ns: int
-
-
 class _Token(msgspec.Struct, frozen=True):
     access_token: str = ""
     access_token_token_expired: str = ""
@@ -102,8 +94,6 @@ class KisRest:
         self._answer_s = answer_s
         self._session: aiohttp.ClientSession | None = None
         self.tokens = AccessTokens(self._issue, tokens, clock, pause, tell)
-        self.server_time: ServerTime | None = None
-        """The newest time that KIS has told; None before its first answer."""
         self.times = BrokerClock()
 
     async def close(self) -> None:
@@ -211,14 +201,6 @@ class KisRest:
             self.tokens.refuse(token)
         return reply
 
-    @property
-    def time_ns(self) -> int | None:
-        """Return the middle of the second that KIS showed in its newest answer, ns since 1970 (UTC); None for none.
-
-        KIS tells whole seconds.
-        """
-        return None if self.server_time is None else self.server_time.shown_ns + NS_PER_S // 2
-
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def _token_for(self, what: str) -> Secret:
@@ -300,7 +282,6 @@ class KisRest:
         except (TypeError, ValueError, ContractError):
             return
         received_ns = self._clock.time_ns()
-        self.server_time = ServerTime(shown_ns, sent_ns, received_ns)
         self.times.note(shown_ns, sent_ns, received_ns)
 
 
