@@ -168,6 +168,22 @@ async def test_a_symbol_that_kis_does_not_know_is_told_and_left() -> None:
         assert len(rig.feed.live_view().left_out) == 3
 
 
+async def test_values_that_come_too_late_are_told() -> None:
+    """given trades that are a minute old by the exchange's time, then a person is told once, not each second"""
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        await rig.until(lambda: rig.registered == FULL)
+
+        for volume in ("1000", "1001"):
+            record = trade_record(f33=kis.clock.day, f1="095900", f13=volume)
+            kis.sockets.push("H0STCNT0", "005930", frame("H0STCNT0", record))
+        await rig.until(lambda: any("too late" in text for text in rig.told))
+
+        assert rig.values == []
+        assert rig.feed.rows_refused == {"late": 2}
+        (told,) = [text for text in rig.told if "too late" in text]
+        assert told.startswith("2 values of KIS came too late to be used, the newest after 6")
+
+
 async def test_finished_it_returns() -> None:
     async with KisDouble(seed=1) as kis, running(kis) as rig:
         await rig.until(lambda: rig.feed.connected)

@@ -29,14 +29,17 @@ from qts.broker.kis.websocket import KisWebsocket
 from qts.clock import NS_PER_MS, NS_PER_S, Clock, from_ns
 from qts.errors import BrokerUnavailable
 from qts.market.contracts import FeedGap, Instrument, MarketValue
+from qts.market.files.refusals import LATE
 from qts.market.krx import KST
 from qts.market.live_view import LiveView
 from qts.market.session_info import SessionInfo
+from qts.wording import counted
 
 MAX_AGE_NS: Final = 100 * NS_PER_MS
 """As of any live feed; runtime.freshness.live_ms changes it."""
 _PLAN_S: Final = 1.0
 """How often is looked at what is needed."""
+_LATE_EVERY_NS: Final = 60 * NS_PER_S
 _INFO_S: Final = 60.0
 """How long after a question about a symbol that was not answered it is asked again."""
 
@@ -130,6 +133,7 @@ class KisFeed:
         self._newest_ns = 0
         self._asked: tuple[str, ...] = ()
         self._is_over = asyncio.Event()
+        self._late_told, self._late_told_ns = 0, -_LATE_EVERY_NS
         self._failures: deque[str] = deque(maxlen=100)
 
     # -- what a session knows of it ------------------------------------------------------------------------------
@@ -244,6 +248,19 @@ class KisFeed:
         while True:
             await self._pause(_PLAN_S)
             self._plan()
+            self._tell_late()
+
+    def _tell_late(self) -> None:
+        """Tell, at most once a minute, that values were too old when they came."""
+        count, now_ns = self._decoder.refused.get(LATE, 0), self._clock.time_ns()
+        if count == self._late_told or now_ns < self._late_told_ns + _LATE_EVERY_NS:
+            return
+        seconds = self._decoder.newest_lag_ns / NS_PER_S
+        self._tell(
+            f"{counted(count - self._late_told, 'value')} of KIS came too late to be used, the newest after "
+            f"{seconds:.0f} s: the line is slow, or the clock of this machine is wrong"
+        )
+        self._late_told, self._late_told_ns = count, now_ns
 
     async def _ask_infos(self) -> None:
         """Ask for base price, band and flags of every instrument, again on each day."""
