@@ -251,7 +251,7 @@ class KisFeed:
             self._tell_late()
 
     def _tell_late(self) -> None:
-        """Tell, at most once a minute, that values were too old when they came."""
+        """Report, at most once a minute, that values were too old when they came."""
         count, now_ns = self._decoder.refused.get(LATE, 0), self._clock.time_ns()
         if count == self._late_told or now_ns < self._late_told_ns + _LATE_EVERY_NS:
             return
