@@ -67,9 +67,9 @@ def resting(key: str, state: OrderState = OrderState.WORKING, **order: Any) -> O
 class LimitsRig:
     """The limits of a configuration, their facts, and a broker behind them."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, *, began_ns: int = NOW, **config: Any) -> None:
         self._orders = 0
-        self.clock = ManualClock(from_ns(NOW))
+        self.clock = ManualClock(from_ns(began_ns))
         self.facts = StatedFacts()
         self.broker = ScriptedBroker()
         self.met: list[tuple[tuple[str, ...], str]] = []

@@ -236,6 +236,25 @@ def test_the_time_of_an_exit_goes_on_after_a_restart() -> None:
     assert again.limits.view().refused == {"price_collar": 1}
 
 
+def test_a_clock_that_was_set_back_before_a_restart_traps_no_exit() -> None:
+    # Given an exit 40 % below the last price that is refused for twenty seconds
+    rig, again = LimitsRig(), LimitsRig(began_ns=NOW - 3 * 3_600 * S)
+    rig.facts.best[SELL] = again.facts.best[SELL] = D(30_000)
+    for _ in range(3):
+        assert "price_collar" in rig.leave()
+        rig.clock.set_ns(rig.clock.time_ns() + 10 * S)
+
+    # When the next process begins three hours earlier by its clock
+    again.limits.import_state(rig.limits.export_state())
+
+    # Then the exit leaves fifty seconds later all the same: 5 % and seven steps of 5 %
+    assert "price_collar" in again.leave()
+    again.clock.set_ns(again.clock.time_ns() + 50 * S - 1)
+    assert "price_collar" in again.leave()
+    again.clock.set_ns(again.clock.time_ns() + 1)
+    assert again.leave() == ""
+
+
 @pytest.mark.parametrize(
     ("order", "is_sent"),
     [

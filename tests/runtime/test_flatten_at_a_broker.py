@@ -210,7 +210,7 @@ async def test_a_sale_that_the_broker_takes_back_is_made_again(tmp_path: Path) -
         assert [(row.sold, row.left, row.held) for row in report.holdings] == [("0", "10", "10")]
         broker.fill(first, 6, 1_000, kst(10, 0, 5.5))
         await rig.drain()
-        # Then the four are sold once more, and that is all
+        # Then the four are sold again, and that is all
         sales = [one.request for one in broker.placed if one.request.side is Side.SELL]
         assert [one.qty for one in sales] == [10, 4]
         broker.fill(sales[-1].client_order_id, 4, 1_000, kst(10, 0, 6))

@@ -75,6 +75,7 @@ class RunningSession:
         journalled: bool,
         strategy: type[ScriptedStrategy] = ScriptedStrategy,
         settings: Mapping[str, str] | None = None,
+        set_back_ns: int = 0,
     ) -> None:
         loaded = load_config(None, settings or {}, {})
         self.broker, self.scripted, report_relay = broker, strategy(), ReportRelay()
@@ -87,7 +88,7 @@ class RunningSession:
         self.journal = Journal(directory / "journal", RUN, checkpointed=True) if journalled else None
         checkpoint = resume_point(self.store, is_simulated=False) if resumed else None
         start_ns = kst(0) if checkpoint is None else decode(checkpoint)["parts"]["clock"]
-        self.clock = ManualClock(from_ns(start_ns))
+        self.clock = ManualClock(from_ns(start_ns - set_back_ns))
         self.kernel = Kernel(
             make_components(
                 run_id=RUN,
@@ -159,8 +160,8 @@ class Session:
         self.strategy: type[ScriptedStrategy] = ScriptedStrategy
         self._processes: list[RunningSession] = []
 
-    def restart(self, *, journalled: bool = False) -> RunningSession:
-        """Kill the running session, if any, and start one with what is on disk."""
+    def restart(self, *, journalled: bool = False, set_back_ns: int = 0) -> RunningSession:
+        """Kill the running session, if any, and start one with what is on disk, its clock set back."""
         self.kill()
         made = RunningSession(
             self._directory,
@@ -168,6 +169,7 @@ class Session:
             journalled=journalled,
             strategy=self.strategy,
             settings=self._settings,
+            set_back_ns=set_back_ns,
         )
         self._processes.append(made)
         return self._processes[-1]

@@ -131,6 +131,11 @@ class DueWork:
             "done": self.done,
         }
 
+    def go_on_at(self, now_ns: int) -> None:
+        """Note that a resumed session goes on at ``now_ns``: what is regular does not wait for a clock set back."""
+        self.next_guard_ns = min(self.next_guard_ns, now_ns + GUARD_INTERVAL_NS)
+        self.next_sample_ns = min(self.next_sample_ns, now_ns + self._sample_ns)
+
     def import_state(self, saved: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`."""
         self.next_guard_ns, self.next_sample_ns = saved["guard_ns"], saved["sample_ns"]

@@ -400,6 +400,8 @@ class Kernel:
         if self.host.bar_rows is not None:
             self.host.bar_rows.read(store.bars())
         recovery.restore(store, checkpoint)
+        for waiting in (self.exits, self.due, self.unresolved):
+            waiting.go_on_at(self.shared.clock.time_ns())
         await self._keep_bars()
         if self.unresolved.settle_intents(self.sender.fate_of, self.shared.clock.time_ns()):
             self.due.resolve_soon()

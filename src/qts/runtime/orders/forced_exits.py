@@ -425,6 +425,14 @@ class ForcedExits:
             "due_ns": self.due_ns,
         }
 
+    def go_on_at(self, now_ns: int) -> None:
+        """Note that a resumed session goes on at ``now_ns``: its clock may have been set back before.
+
+        No attempt then waits longer than one that was made now.
+        """
+        if self.due_ns != _NEVER:
+            self.due_ns = min(self.due_ns, now_ns + self._retry_ns)
+
     def import_state(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""
         self._requested.clear()

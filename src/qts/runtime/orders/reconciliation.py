@@ -113,6 +113,7 @@ class OrderReconciler:
         self._lag_ns = broker.capabilities.visibility_lag_ns
         self._cumulative = CumulativeFills(account, broker.name, self._lag_ns)
         self._absent_since: dict[str, int] = {}
+        self._went_on_ns = 0
         self._doubted: dict[str, None] = {}
         """Orders that are open here and that the broker does not show, or of which it shows too little."""
         self._ended: list[Order] = []
@@ -316,9 +317,13 @@ class OrderReconciler:
                 )
         elif self._numbers.has_news_of(order):
             self._absent_since.pop(key, None)
-        elif now_ns - order.ts_update_ns >= self._lag_ns:
+        elif now_ns - self._known_since_ns(order, now_ns) >= self._lag_ns:
             return self._count_absence(order, now_ns)
         return False
+
+    def _known_since_ns(self, order: Order, now_ns: int) -> int:
+        """Return when an order changed last; of one from before the clock was set back, when we went on."""
+        return order.ts_update_ns if order.ts_update_ns <= now_ns else self._went_on_ns
 
     def _compare_with(self, order: Order, found: BrokerOrder, fills: Sequence[Fill], answer: BrokerAnswer) -> bool:
         """Compare an order that is open here with ``found``, its row; return whether that shows something new.
@@ -411,6 +416,11 @@ class OrderReconciler:
         """Return since when which order was absent, and the orders in doubt, for a checkpoint."""
         doubted = {"doubted": list(self._doubted)} if self._doubted else {}
         return {"absent_since": self._absent_since, **doubted, **self._cumulative.export_state()}
+
+    def go_on_at(self, now_ns: int) -> None:
+        """Note that a resumed session goes on at ``now_ns``: absence before counts from then on, at the latest."""
+        self._went_on_ns = now_ns
+        self._absent_since = {key: min(since_ns, now_ns) for key, since_ns in self._absent_since.items()}
 
     def import_state(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""

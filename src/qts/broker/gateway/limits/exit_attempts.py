@@ -21,9 +21,12 @@ class ExitAttempts:
         """When each was refused for the first time and for the last."""
 
     def waited_ns(self, request: OrderRequest, now_ns: int) -> int:
-        """Return how long ago the exit was refused for the first time, 0 when it was not."""
+        """Return how long ago the exit was refused for the first time, 0 when it was not.
+
+        A clock that was set back before a restart takes nothing of it away.
+        """
         first_ns, last_ns = self._refused.get(_key(request), (now_ns, now_ns))
-        return now_ns - first_ns if now_ns - last_ns <= FORGOTTEN_NS else 0
+        return max(now_ns, last_ns) - first_ns if now_ns - last_ns <= FORGOTTEN_NS else 0
 
     def on_refused(self, request: OrderRequest, now_ns: int) -> None:
         """Note that an exit was refused."""
