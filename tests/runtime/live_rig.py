@@ -32,6 +32,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.strategy.contracts import Strategy
@@ -62,6 +63,7 @@ class LiveRig:
         loaded = load_config(None, {**STEADY, **settings}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
         self.store = store
+        self._broker = broker
         self.resumed = self.store.run() is not None
         if not self.resumed:
             self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False))
@@ -72,7 +74,6 @@ class LiveRig:
             file = SentFile(directory / "sent", "rig", most_bytes=loaded.tree.broker.gateway.file_kb << 10)
             connection = BrokerConnection(broker, NotSimulated(), LastValues(), ReportRelay(), file)
             broker.publish = connection.report_relay
-        self._broker = broker
         self.kernel = Kernel(
             make_components(
                 run_id="rig",
@@ -94,15 +95,10 @@ class LiveRig:
     def _begins_ns(self) -> int:
         if not self.resumed:
             return kst(0)
-        self.store.rewind()
-        clock: int = self._checkpoint()["clock"]
+        checkpoint = resume_point(self.store, is_simulated=self._broker is None)
+        assert checkpoint is not None
+        clock: int = decode(checkpoint)["parts"]["clock"]
         return clock
-
-    def _checkpoint(self) -> dict[str, Any]:
-        stored = self.store.checkpoint()
-        assert stored is not None
-        parts: dict[str, Any] = decode(stored)["parts"]
-        return parts
 
     async def begin(self) -> None:
         if self.resumed:
@@ -205,7 +201,7 @@ async def live(
 
     At the end nothing more is written, as after a crash.
     """
-    store = opened_store(directory / "rig.sqlite")
+    store = opened_store(directory / "rig.sqlite", rewindable=broker is None)
     try:
         rig = LiveRig(store, specs, strategies, settings, broker, feed or ScriptFeed(), directory)
     except BaseException:

@@ -10,12 +10,14 @@ from typing import Literal
 from qts.db.sqlite import SqliteStore
 
 
-def opened_store(path: Path, *, durability: Literal["NORMAL", "FULL"] = "NORMAL") -> SqliteStore:
-    """Open the store at ``path``, one that is rewound; a new one if there is none."""
+def opened_store(
+    path: Path, *, durability: Literal["NORMAL", "FULL"] = "NORMAL", rewindable: bool = True
+) -> SqliteStore:
+    """Open the store at ``path``, one that may be rewound unless it says otherwise; a new one if there is none."""
     if not path.exists():
         path.write_bytes(_empty())
         path.chmod(0o600)
-    return SqliteStore(path, durability=durability, rewindable=True)
+    return SqliteStore(path, durability=durability, rewindable=rewindable)
 
 
 @cache

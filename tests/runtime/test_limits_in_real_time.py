@@ -6,10 +6,11 @@ from contextlib import AbstractAsyncContextManager
 from decimal import Decimal as D
 from pathlib import Path
 
+from qts.broker.contracts import Capabilities
 from qts.market.contracts import Quote
 from qts.strategy.contracts import Side
 from tests.broker.books import Books
-from tests.broker.scripted import ScriptedBroker
+from tests.broker.scripted import NAMED, ScriptedBroker
 from tests.event.support import until
 from tests.runtime.live_rig import CALM, LiveRig, live
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, ScriptFeed, kst
@@ -25,15 +26,17 @@ def quote(at_ns: int) -> Quote:
 class Sessions:
     """Sessions one after the other on the same books, each killed without a last word."""
 
-    def __init__(self, directory: Path, **limits: object) -> None:
+    def __init__(self, directory: Path, capabilities: Capabilities = NAMED, **limits: object) -> None:
         self._directory = directory
+        self._capabilities = capabilities
         self._settings = {f"broker.limits.{name}": str(value) for name, value in limits.items()}
         self._books = Books("scripted")
         self.broker = ScriptedBroker(books=self._books)
         self.strategy = ScriptedStrategy()
 
     def next(self) -> AbstractAsyncContextManager[LiveRig]:
-        self.broker, self.strategy = ScriptedBroker(books=self._books), ScriptedStrategy()
+        self.broker = ScriptedBroker(books=self._books, capabilities=self._capabilities)
+        self.strategy = ScriptedStrategy()
         settings = {**CALM, "runtime.strategy_lane": "loop", **self._settings}
         return live(
             self._directory, strategies=[self.strategy], settings=settings, broker=self.broker, feed=ScriptFeed()
