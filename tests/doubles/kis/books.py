@@ -283,7 +283,16 @@ FEE_PER_MILLION = 140
 SELL_TAX_PER_MILLION = 2_000
 
 
+def fee_of(amount: int) -> int:
+    """Return the fee in whole won, cut."""
+    return amount * FEE_PER_MILLION // 1_000_000
+
+
+def tax_of(side: str, amount: int) -> int:
+    """Return the tax of a sale in whole won, cut; 0 for a purchase."""
+    return amount * SELL_TAX_PER_MILLION // 1_000_000 if side == SELLING else 0
+
+
 def cost_of(side: str, amount: int) -> int:
-    """Return fee and, of a sale, tax in whole won, both cut."""
-    tax = amount * SELL_TAX_PER_MILLION // 1_000_000 if side == SELLING else 0
-    return amount * FEE_PER_MILLION // 1_000_000 + tax
+    """Return fee and tax in whole won."""
+    return fee_of(amount) + tax_of(side, amount)

@@ -20,6 +20,7 @@ from tests.doubles.kis.books import Fill as BookedFill
 from tests.doubles.kis.broadcast import Broadcast
 from tests.doubles.kis.charts import Charts
 from tests.doubles.kis.clock import OPEN_DAY, DoubleClock
+from tests.doubles.kis.cost_calls import CostCalls
 from tests.doubles.kis.days import Days
 from tests.doubles.kis.faults import Fault, Faults
 from tests.doubles.kis.market import KRX, Market
@@ -116,6 +117,7 @@ class KisDouble:
                 self.books, self.market, self.rules, pager, self.days, clock_, settings_, is_paper=paper
             ).calls()
         )
+        self.rest.add(CostCalls(self.books, pager, settings_).calls())
         self.rest.add(QuoteCalls(self.market, self.charts, pager, self.days, clock_, settings_).calls())
         self.rest.before_call = self.schedule.catch_up
         self.rest.while_in_call = self._while_in_call

@@ -9,7 +9,7 @@ import pytest
 
 from tests.doubles.kis import KisDouble, Settings
 from tests.doubles.kis.books import Account
-from tests.doubles.kis.client import RawClient
+from tests.doubles.kis.client import TRADING, RawClient
 from tests.doubles.kis.clock import OPEN_DAY
 from tests.doubles.kis.rules import Wanted
 
@@ -329,3 +329,27 @@ async def test_a_second_account_is_not_seen() -> None:
         kis.books.accounts["99999999"] = Account("99999999", 10**9)
         kis.trading.place(kis.books.accounts["99999999"], Wanted("02", "005930", "00", "KRX", 1, 60_000))
         assert (await client.daily()).body["output1"] == []
+
+
+async def test_what_a_day_has_cost_is_listed_by_name_and_not_on_the_paper_host() -> None:
+    # Given 10 shares bought and sold at 70,000: fees of 140 and taxes of 2,000 in a million of 700,000 won
+    told = Settings(matching="told")
+    async with KisDouble(seed=1, settings=told) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        for side in ("buy", "sell"):
+            kis.fill(kis.by_hand(side, "005930", 10, 70_000).number)
+        asked = {
+            **client.account(), "SORT_DVSN": "01", "INQR_STRT_DT": "20261020", "INQR_END_DT": "20261020",
+            "CBLC_DVSN": "00", "PDNO": "", "CTX_AREA_FK100": "", "CTX_AREA_NK100": "",
+        }  # fmt: skip
+        reply = await client.get(TRADING + "inquire-period-trade-profit", "TTTC8715R", asked)
+        (row,) = reply.body["output1"]
+        assert (row["trad_dt"], row["pdno"], row["fee"], row["tl_tax"]) == ("20261020", "005930", "196", "1400")
+        # Then nothing is listed of another day
+        other = {**asked, "INQR_STRT_DT": "20261019", "INQR_END_DT": "20261019"}
+        reply = await client.get(TRADING + "inquire-period-trade-profit", "TTTC8715R", other)
+        assert reply.body["output1"] == []
+    async with KisDouble(seed=1, paper=True) as kis, RawClient(kis) as client:
+        await client.sign_in()
+        reply = await client.get(TRADING + "inquire-period-trade-profit", "TTTC8715R", asked)
+        assert reply.body["rt_cd"] != "0"
