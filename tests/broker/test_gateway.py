@@ -6,9 +6,9 @@ import ast
 import asyncio
 import os
 import pkgutil
+import re
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -386,9 +386,8 @@ async def test_where_memory_runs_out_no_order_stays_without_an_answer_and_none_i
         monkeypatch.setattr(owner, name, fails)
         tickets = []
         for key in ("o", "p"):
-            with suppress(StorageError):  # the gateway's thread has ended, and this one was not begun
-                tickets.append(rig.gateway.submit(approved(key)))
-            await until(lambda: rig.failed or (tickets and tickets[-1].ack))
+            tickets.append(rig.gateway.submit(approved(key)))
+            await until(lambda: rig.failed or tickets[-1].ack)
         monkeypatch.undo()
         await rig.gateway.close(0)
 
@@ -402,7 +401,7 @@ async def test_where_memory_runs_out_no_order_stays_without_an_answer_and_none_i
         assert rig.failed or all(told(ticket)[0] in (ACCEPTED, UNKNOWN) for ticket in tickets)
 
 
-async def test_without_an_event_loop_for_its_thread_an_order_is_refused_at_once(
+async def test_without_an_event_loop_for_its_thread_an_order_has_not_left_and_the_session_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none_left(work: Any) -> None:
@@ -412,8 +411,25 @@ async def test_without_an_event_loop_for_its_thread_an_order_is_refused_at_once(
     async with on_thread(ScriptedBroker(), tmp_path) as rig:
         with monkeypatch.context() as patched:
             patched.setattr("qts.broker.gateway.own_thread.asyncio.run", none_left)
-            with pytest.raises(StorageError, match=r"has ended: .*Too many open files"):
-                rig.gateway.submit(approved("o"))
+            order, cancel = rig.gateway.submit(approved("o")), rig.gateway.cancel("p")
+
+        assert told(order)[0] is NOT_SENT
+        assert told(cancel)[0] is UNKNOWN
+        for ticket in (order, cancel):
+            assert re.search(r"has ended: .*Too many open files", told(ticket)[1])
+        assert rig.gateway.in_flight == 0
+        assert rig.failed[0].startswith("the gateway's thread: ")
+
+
+async def test_behind_a_thread_that_has_ended_an_order_has_not_left(tmp_path: Path) -> None:
+    async with on_thread(ScriptedBroker(), tmp_path) as rig:
+        rig.why_not = lambda request: str(1 / 0)
+        first = rig.gateway.submit(approved("o"))
+        await until(lambda: rig.failed)
+
+        second = rig.gateway.submit(approved("p"))
+
+        assert (first.ack, told(second)[0]) == (None, NOT_SENT), "what became of the first is told at the end"
 
 
 # -- before it leaves ----------------------------------------------------------------------------------------------

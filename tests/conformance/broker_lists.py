@@ -86,6 +86,21 @@ class ListTests:
 
         assert not [order for order in await world.broker.orders() if order.is_open]
 
+    async def test_an_order_that_has_ended_in_part_stays_listed_where_only_its_row_says_whose_it_is(
+        self, world: BrokerWorld
+    ) -> None:
+        if world.broker.capabilities.client_order_ids and world.broker.capabilities.execution_ids:
+            pytest.skip("its executions are listed with our ids")
+        placed = await world.broker.place(world.approved("o", BUY, 10))
+        world.executes("o", 4)
+        await world.broker.cancel("o", placed.ref)
+        world.lets_time_pass()
+
+        (order,) = await world.broker.orders()
+        assert not order.is_open
+        assert (order.qty, order.filled) == (D(10), D(4))
+        assert placed.ref in (order.ref, *order.earlier)
+
     async def test_every_page_of_a_list_is_read(self, world: BrokerWorld) -> None:
         world.pages(2)
         acks = [await world.broker.place(world.approved(f"o{number}", BUY, 1)) for number in range(5)]

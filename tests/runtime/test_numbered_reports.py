@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from qts.broker.contracts import Capabilities
 from qts.clock import NS_PER_S
 from qts.execution.contracts import (
     AckStatus,
@@ -164,6 +165,30 @@ def test_an_order_that_no_list_of_orders_shows_any_more_is_found_by_its_executio
 
     assert (running.order().state, running.order().newest_number) == (OrderState.FILLED, "scripted-o1")
     assert (running.held(), waiting(running), external(running)) == (10, 0, {})
+
+
+@pytest.mark.parametrize("able", [BY_NUMBER, CUMULATIVE], ids=["executions are numbered", "they are not"])
+@pytest.mark.parametrize("killed", [False, True], ids=["", "killed in between"])
+def test_an_order_that_was_executed_in_part_and_has_ended_unnoticed_is_known_by_its_row_of_the_day(
+    session: Session, able: Capabilities, killed: bool
+) -> None:
+    """Its answer and all notices were lost, and the session does not come to ask before it has ended."""
+    session.broker.capabilities = able
+    running = unanswered(session, arrives=True)
+    key = running.order().client_order_id
+    session.broker.fill(key, 4, PRICE, kst(10, 0, 1.15), told=False)
+    session.broker.end(key, kst(10, 0, 1.2), told=False)
+    if killed:
+        session.kill()
+        running = session.restart()
+
+    asks(running, 600)
+    asks(running, 603)
+
+    assert (running.order().state, running.order().filled) == (OrderState.CANCELLED, 4)
+    assert (running.held(), waiting(running), external(running)) == (4, 0, {})
+    assert [int(row.qty) for row in running.ledger()] == [4]
+    assert running.shared.account.open_reservations == ()
 
 
 def test_executions_of_less_than_was_asked_for_prove_neither_and_a_person_is_told(session: Session) -> None:

@@ -2,7 +2,8 @@
 
 Whatever changes them is written before it is told, as a broker's own books are. What happens at it, step
 by step, follows from a seed and the number of the step alone: fills that are told, told twice, told later or never;
-ends that it does not list any more; executions taken back; trades of others; answers that are late or lost.
+ends that it does not list any more, where it keeps our ids; executions taken back; trades of others; answers that
+are late or lost.
 """
 
 from __future__ import annotations
@@ -229,7 +230,9 @@ class WorldBroker(ScriptedBroker):
         self._passes("answer")
 
     def _is_listed(self, key: str, order: BrokerOrder) -> bool:
-        return order.is_open or self.books.step - self.books.ended[key] < 4
+        """Keep an order that has ended for some steps; where only its row says whose it is, for the day."""
+        is_kept = not self.capabilities.client_order_ids
+        return order.is_open or is_kept or self.books.step - self.books.ended[key] < 4
 
     def _execute(self, key: str, rng: random.Random, *, told: bool, whole: bool = False) -> None:
         order = self.books.orders[key]

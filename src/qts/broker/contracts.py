@@ -99,9 +99,10 @@ class Capabilities(msgspec.Struct, frozen=True):
     ``order_types`` and ``times_in_force``: what it takes; a request of another kind is answered REJECTED.
     ``client_order_ids``: it keeps the id that an order is placed with and names it in every report and query;
     without them it names its own numbers alone, and at most one order of a symbol and side may be on its way.
-    ``execution_ids``: it numbers executions and lists them in ``fills_since``; without them that is empty,
-    ``orders`` names the ended orders of the day too, and what was executed of each is found in its ``filled`` and
-    ``amount``. ``replaces``: it changes an open order.
+    ``execution_ids``: it numbers executions and lists them in ``fills_since``; without them that is empty, and what
+    was executed of each order is found in its ``filled`` and ``amount``. Without one of both ``orders`` names the
+    ended orders of the day too: only the row of such an order tells what was asked for, and so whose it is.
+    ``replaces``: it changes an open order.
     ``caps_cost``: it takes a buy at the market with ``max_cost`` and spends no more than that.
     ``exits_in_bars``: it takes an exit with ``armed_ns`` and executes it in the bar that has just ended.
     ``visibility_lag_ns``: time for which an order that it has taken may be absent from ``orders`` and

@@ -121,9 +121,9 @@ class Gateway:
             self._orders[order.client_order_id] = order
             try:
                 worker.put(order, order.lane)
-            except StorageError:  # it has not left
-                del self._orders[order.client_order_id]
-                raise
+            except StorageError as error:
+                self._answer(order, unsent(order.client_order_id, str(error)))
+                self._on_failed("the gateway's thread", error)
         return order.ticket
 
     def cancel(self, client_order_id: str) -> Ticket:
@@ -138,7 +138,11 @@ class Gateway:
             else:
                 self._loop = asyncio.get_running_loop()
                 self._cancels[client_order_id] = request
-                self._worker.put(request, Lane.CANCEL)
+                try:
+                    self._worker.put(request, Lane.CANCEL)
+                except StorageError as error:
+                    self._answer(request, unknown(client_order_id, error))
+                    self._on_failed("the gateway's thread", error)
         return request.ticket
 
     def take_back(self, client_order_id: str, why: str) -> bool:

@@ -102,7 +102,10 @@ class Worker:
     # -- any thread ------------------------------------------------------------------------------------------------
 
     def put(self, request: Request, lane: Lane) -> None:
-        """Add a request to the end of its lane."""
+        """Add a request to the end of its lane.
+
+        Raises StorageError where there is no thread for it: an order has not left then.
+        """
         with self._lock:
             waiting = self._lanes.put(request, lane, self._elapsed.ns())
             if not isinstance(request, Cancel):

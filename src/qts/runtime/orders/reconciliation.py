@@ -7,8 +7,9 @@ never sent. Any other stays unknown, its key stays closed for new orders, and a 
 
 A broker whose lists drop orders that have ended shows one that ended unfilled within its lag in the same way as one
 that was never sent. Both are called NOT_SENT: nothing was executed, nothing works, and what it reserved is free.
-Its executions would be listed, and one that comes all the same is booked (``fill-after-end``). Where executions
-have no numbers ``orders`` names the ended orders of the day, so there absence proves that it never arrived.
+Its executions would be listed, and one that comes all the same is booked (``fill-after-end``). Where it keeps none
+of our ids or executions have no numbers, ``orders`` names the ended orders of the day, so there absence proves that
+it never arrived, and an order that was executed in part and has ended is known by its row.
 
 An order that was accepted and that the broker does not show is in doubt: absent in two answers in the same way,
 what is left of it has ended. What the broker says of an order ends it only when all that it has executed is known,
