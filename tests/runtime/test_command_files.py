@@ -13,9 +13,9 @@ import pytest
 
 from qts.errors import InputError, StateError, StorageError
 from qts.runtime.control.command_files import write_command
-from qts.runtime.control.command_handler import release_safety
 from qts.runtime.control.commands import Answer, Command, Override, Release, Stop, command_from
 from qts.runtime.control.operator_inbox import OperatorInbox
+from qts.runtime.control.releases import release_safety
 from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState

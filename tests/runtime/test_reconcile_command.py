@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from qts.errors import InputError
 from qts.execution.contracts import AckStatus, OrderState
 from qts.market.contracts import Quote
 from qts.runtime.control import book_comparison
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.commands import Reconcile, ReconcileReport
+from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders import reconciliation
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
@@ -23,7 +23,6 @@ from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
 
 AT = kst(9, 0, 5)
-ASKED = Reconcile(operator="kim", reason="drill")
 
 
 @pytest.fixture(autouse=True)
@@ -52,17 +51,15 @@ async def session(directory: Path) -> AsyncIterator[tuple[LiveRig, CommandHandle
 
 
 async def outcome(rig: LiveRig, handler: CommandHandler) -> ReconcileReport:
-    """Give the command and return what it says when it is over."""
-    answer = await handler.execute(ASKED)
-    assert (answer.done, answer.answer) == (True, "the books of scripted are compared with ours")
-    report = handler.progress_of(ASKED)
-    assert report is not None
+    """Give the command and return what its answer says."""
+    command = Reconcile(operator="kim", reason="drill")
     async with asyncio.timeout(30):
-        while not (now := report()).complete:  # type: ignore[union-attr]
+        while (answer := await handler.step(command)) is None:
             await asyncio.sleep(0.005)
             await rig.kernel.run_due_work()
-    assert isinstance(now, ReconcileReport)
-    return now
+    assert (answer.done, answer.answer) == (True, "the books of scripted are compared with ours")
+    assert answer.reconcile is not None
+    return answer.reconcile
 
 
 async def test_books_that_agree_are_told_with_what_was_compared(tmp_path: Path) -> None:
@@ -134,29 +131,6 @@ async def test_a_broker_that_does_not_answer_is_said_and_nothing_is_booked(tmp_p
         assert (await outcome(rig, handler)).problem == ""
 
 
-async def test_nothing_waits_while_the_broker_thinks(tmp_path: Path) -> None:
-    # Given a broker that holds back its answers
-    async with session(tmp_path) as (rig, handler, broker):
-        broker.holds_queries = True
-        await handler.execute(ASKED)
-        report = handler.progress_of(ASKED)
-        assert report is not None
-        # When prices come, and a second comparison is asked for
-        handled = rig.kernel.intake.rows
-        await rig.push(quote(AT + 5), quote(AT + 6))
-        with pytest.raises(InputError, match="the books are being compared already, for kim; ask again"):
-            await handler.execute(Reconcile(operator="lee", reason="again"))
-        # Then the prices were taken in and the comparison is not over
-        assert rig.kernel.intake.rows == handled + 2
-        assert not report().complete  # type: ignore[union-attr]
-        broker.holds_queries = False
-        async with asyncio.timeout(30):
-            while not report().complete:  # type: ignore[union-attr]
-                broker.let_tell()
-                await asyncio.sleep(0.005)
-                await rig.kernel.run_due_work()
-
-
 async def test_an_execution_while_it_reads_is_no_difference(tmp_path: Path) -> None:
     # Given a fill that happens after the first question
     async with session(tmp_path) as (rig, handler, broker):
@@ -176,10 +150,8 @@ async def test_an_execution_while_it_reads_is_no_difference(tmp_path: Path) -> N
 def test_a_simulated_exchange_is_compared_as_well(rig_of: Callable[..., Rig]) -> None:
     rig = rig_of(one := ScriptedStrategy("one"))
     with_ten(rig, one)
-    rig.command(ASKED)
-    report = rig.commands.progress_of(ASKED)
-    assert report is not None
-    now = report()
-    assert isinstance(now, ReconcileReport)
-    assert (now.complete, now.differs, now.booked) == (True, (), ())
+    answer = run_to_completion(rig.commands.execute(Reconcile(operator="kim", reason="drill")))
+    now = answer.reconcile
+    assert now is not None
+    assert (now.problem, now.differs, now.booked) == ("", (), ())
     assert now.compared[-1] == "cash: not compared: broker sim does not say what money the account has"

@@ -79,7 +79,7 @@ def print_session(run: FoundRun) -> None:
 def _is_over(answer: Answer | None) -> bool:
     if answer is None:
         return False
-    return not answer.done or (answer.progress is not None and answer.progress.complete)
+    return not answer.done or answer.progress is None or answer.progress.complete
 
 
 def _read(path: Path) -> Answer | None:

@@ -23,6 +23,7 @@ def add_parser(commands: Any) -> None:
         "what they have cost. No cash moves, and their value is capital that came in, no result. From then on the "
         "strategy may sell them.",
         reason="adopt",
+        asks_broker=True,
     )
     adopt.add_argument("symbol", type=name_of, metavar="SYMBOL", help="the symbol of the shares")
     adopt.add_argument(
@@ -53,7 +54,7 @@ def add_parser(commands: Any) -> None:
         ),
     ):
         description = f"{begin} by their targets. It is no result. {more}."
-        verb = add_command(verbs, name, made_from, text, description=description, reason=name)
+        verb = add_command(verbs, name, made_from, text, description=description, reason=name, asks_broker=True)
         verb.add_argument(
             "amount", type=amount_of, metavar="AMOUNT", help="money in the account's currency, such as 1000000"
         )

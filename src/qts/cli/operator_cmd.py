@@ -11,8 +11,9 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from qts.cli.answers import NOT_DONE, add_wait, print_unanswered
 from qts.cli.session_choice import session_for
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ ANSWER_WITHIN = timedelta(seconds=5)
 """Time to wait for an answer where no session runs: one that is just beginning may give it."""
 ANSWER_OF_LIVE_WITHIN = timedelta(seconds=30)
 """Time to wait for a running session: a busy machine or a slow disk may delay it for seconds."""
+BROKER_WITHIN_S: Final = 90.0
+"""The same in seconds where the session asks its broker first."""
 
 
 def add_command(
@@ -33,10 +36,12 @@ def add_command(
     *,
     description: str = "",
     reason: str = "",
+    asks_broker: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a verb that sends the command ``made_from`` its arguments, with operator and reason.
 
-    ``reason`` is recorded where none is given, and the login name as the operator; "": both have to be given.
+    ``asks_broker``: the session asks its broker before it answers, so how long to wait is an option. ``reason`` is
+    recorded where none is given, and the login name as the operator; "": both have to be given.
     """
     text = description or help_text
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=text)
@@ -51,6 +56,8 @@ def add_command(
         who, why = f"{who} (default: the login name)", f"{why} (default: {reason})"
     parser.add_argument("--operator", required=not reason, metavar="WHO", help=who)
     parser.add_argument("--reason", required=not reason, default=reason, metavar="TEXT", help=why)
+    if asks_broker:
+        add_wait(parser, BROKER_WITHIN_S)
     parser.set_defaults(func=_send, made_from=made_from)
     return parser
 
@@ -89,11 +96,14 @@ def _send(args: argparse.Namespace) -> int:
     def is_over() -> bool:  # a session that has ended gives no answer
         return answer.exists() or not run_in(run.directory).live
 
-    clock.wait_until_ns(to_ns(begun + ANSWER_WITHIN), answer.exists)
-    clock.wait_until_ns(to_ns(begun + ANSWER_OF_LIVE_WITHIN), is_over)
+    within = timedelta(seconds=args.wait) if "wait" in args else ANSWER_OF_LIVE_WITHIN
+    clock.wait_until_ns(to_ns(begun + min(ANSWER_WITHIN, within)), answer.exists)
+    clock.wait_until_ns(to_ns(begun + within), is_over)
     if not answer.exists():
+        if run_in(run.directory).live:
+            return print_unanswered(run, "command", live=True)
         print(f"no session answers in {run.directory}; the command waits there for the next one")
-        return 1
+        return NOT_DONE
     given = json.loads(answer.read_text(encoding="utf-8"))
     print(given["answer"])
     return 0 if given["done"] else 2

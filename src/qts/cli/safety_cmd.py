@@ -36,7 +36,11 @@ def add_parser(subparsers: Any) -> None:
     codes.set_defaults(func=run_codes)
     add_alias(commands)
     release = add_command(
-        commands, "release", _release, "release a lockdown of a running session, or one part that was stopped"
+        commands,
+        "release",
+        _release,
+        "release a lockdown of a running session, or one part that was stopped",
+        asks_broker=True,
     )
     add_scope(release, "release")
 

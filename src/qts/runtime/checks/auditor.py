@@ -9,6 +9,7 @@ text of a breach is composed only when there is one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from enum import Enum
@@ -83,6 +84,8 @@ class Auditor:
         self._dispatcher = dispatcher
         self._inv = invariants
         self._store = store
+        self._one_at_a_time = asyncio.Lock()
+        """Held during an audit: two at a time would each forget what the other one adds up."""
         record = shared.record
         self._proven = ProvenBook(
             store, lambda: shared.account.initial, shared.account.quantum, lambda: record.is_concurrent
@@ -203,18 +206,20 @@ class Auditor:
 
         Return False, with nothing checked, when the book changed while its rows were read off the loop: the audit
         has to be requested again. While the broker is unavailable, comparisons with it stay unchecked: unknown
-        neither holds nor breaks an invariant. Raises StorageError when the store has failed.
+        neither holds nor breaks an invariant. One audit at a time: it waits for the end of another one. Raises
+        StorageError when the store has failed.
         """
-        self._proven.forget_all()
-        return await self._audit(now_ns) is _Audited.YES
+        async with self._one_at_a_time:
+            return await self._whole_audit(now_ns)
 
     async def run_final_audit(self, now_ns: int) -> bool:
         """Run a :meth:`run_whole_audit` that also compares every close of a day with the rows that it covers."""
-        self._with_closes = True
-        try:
-            return await self.run_whole_audit(now_ns)
-        finally:
-            self._with_closes = False
+        async with self._one_at_a_time:
+            self._with_closes = True
+            try:
+                return await self._whole_audit(now_ns)
+            finally:
+                self._with_closes = False
 
     async def run_full_audit(self, now_ns: int) -> bool:
         """Recompute everything since the last closed day and compare it; everything where no day is closed.
@@ -222,11 +227,8 @@ class Auditor:
         Rows that do not fit what was closed, as news of a closed day does not, lead to a :meth:`run_whole_audit`.
         Returns and raises like that.
         """
-        self._proven.forget()
-        audited = await self._audit(now_ns)
-        if audited is _Audited.DOES_NOT_FIT:
-            return await self.run_whole_audit(now_ns)
-        return audited is _Audited.YES
+        async with self._one_at_a_time:
+            return await self._full_audit(now_ns)
 
     async def run_daily_audit(self, now_ns: int) -> bool:
         """Check what is new since the last audit: its rows are added to the sums that held then.
@@ -234,16 +236,31 @@ class Auditor:
         Where neither the book nor a price of what is held has changed, only the broker's book is compared. Rows
         that do not fit lead to a :meth:`run_full_audit`, which judges them. Returns and raises like that.
         """
+        async with self._one_at_a_time:
+            return await self._daily_audit(now_ns)
+
+    async def _whole_audit(self, now_ns: int) -> bool:
+        self._proven.forget_all()
+        return await self._audit(now_ns) is _Audited.YES
+
+    async def _full_audit(self, now_ns: int) -> bool:
+        self._proven.forget()
+        audited = await self._audit(now_ns)
+        if audited is _Audited.DOES_NOT_FIT:
+            return await self._whole_audit(now_ns)
+        return audited is _Audited.YES
+
+    async def _daily_audit(self, now_ns: int) -> bool:
         record, end = self._shared.record, self._proven.up_to
         if end is None or (record.is_concurrent and not self._proven.has_sums):
-            return await self.run_full_audit(now_ns)
+            return await self._full_audit(now_ns)
         if end.book == record.book_revision and end.prices_ns == self._prices_ns():
             theirs, working = await self._broker_book(), await self._broker_orders()
             self._compare_with_broker(self._confirmed(theirs, now_ns), working, now_ns)
             return True
         audited = await self._audit(now_ns)
         if audited is _Audited.DOES_NOT_FIT:
-            return await self.run_full_audit(now_ns)
+            return await self._full_audit(now_ns)
         return audited is _Audited.YES
 
     async def _audit(self, now_ns: int) -> _Audited:

@@ -12,13 +12,15 @@ from decimal import Decimal
 from typing import Final
 
 from qts.clock import NS_PER_S, PacedClock, from_ns
-from qts.errors import BrokerUnavailable, InputError
+from qts.errors import BrokerUnavailable
 from qts.event.contracts import EventPriority
 from qts.execution.contracts import OrderState
+from qts.runtime.control.broker_commands import ANSWER_WITHIN_S
 from qts.runtime.control.commands import Answer, Reconcile, ReconcileReport
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.book_differences import compared, differences
 from qts.runtime.orders.broker_books import read_books
+from qts.runtime.orders.broker_queries import answered
 
 _READINGS: Final = 3
 _BETWEEN_READINGS_S: Final = 2.5
@@ -31,80 +33,46 @@ _LISTED: Final = 50
 _OrderNow = tuple[OrderState, Decimal, Decimal]
 
 
-class Comparison:
-    """One comparison that was asked for, and its report so far."""
-
-    def __init__(self, command: Reconcile, broker: str) -> None:
-        self.command = command
-        self._broker = broker
-        self.outcome = ReconcileReport()
-
-    def report(self) -> ReconcileReport:
-        """Return what is known so far."""
-        return self.outcome
-
-    def answer(self) -> Answer:
-        """Return the answer to the command."""
-        return Answer(
-            done=True, answer=f"the books of {self._broker} are compared with ours", reconcile=self.outcome
-        )
-
-    def text(self) -> str:
-        """Return the outcome as one sentence."""
-        one = self.outcome
-        if one.problem:
-            return f"not compared: {one.problem}"
-        return "; ".join((f"{len(one.differs)} differences, {len(one.booked)} bookings", *one.differs, *one.booked))
-
-
 class BookComparison:
-    """Runs one comparison at a time, in the background of an event loop. For the session's thread."""
+    """One comparison that ``command`` asks for: a :class:`~qts.runtime.control.broker_commands.BrokerQuestion`."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, command: Reconcile) -> None:
         self._kernel = kernel
+        self._command = command
         self._real = PacedClock(from_ns(0))  # a broker takes real time, whatever the session's clock shows
-        self._running: Comparison | None = None
+        self._outcome = ReconcileReport()
 
-    async def begin(self, command: Reconcile) -> Comparison:
-        """Begin a comparison and return it; where no event loop runs the session it is over then.
-
-        Raises InputError while another one is under way.
-        """
-        if self._running is not None:
-            whom = self._running.command.operator
-            raise InputError(f"the books are being compared already, for {whom}; ask again when that is over")
-        comparison = self._running = Comparison(command, self._kernel.broker.name)
-        if self._kernel.components.inline:
-            await self._run(comparison)
-        else:
-            self._kernel.background.start("reconcile", self._run(comparison))
-        return comparison
-
-    async def _run(self, comparison: Comparison) -> None:
+    async def ask(self) -> None:
+        """Compare the books, again while they differ; what the broker does not answer is part of the outcome."""
         kernel = self._kernel
         before = self._orders_now()
         bookings = kernel.shared.account.bookings_applied
         try:
-            for reading in range(_READINGS):
-                if reading:
-                    await self._wait(_BETWEEN_READINGS_S)
-                report = await self._compared()
-                if report is not None and not report.differs:
-                    break
-            if report is None:
-                report = ReconcileReport(problem="the books here change all the time; ask again later")
+            report = await answered(self._last_reading(), ANSWER_WITHIN_S)
         except BrokerUnavailable as error:
             report = ReconcileReport(problem=str(error))
-        finally:
-            self._running = None
         booked = self._changed(before)
         if (more := kernel.shared.account.bookings_applied - bookings) > 0:
             booked.append(f"{more:,} bookings beside the fills of our orders; 'qts ledger show' lists them")
-        comparison.outcome = ReconcileReport(
-            report.compared, tuple(booked[:_LISTED]), report.differs, report.problem, complete=True
-        )
-        self._say(comparison)
-        kernel.due.audit_soon()  # which raises what stays different, and explains it
+        self._outcome = ReconcileReport(report.compared, tuple(booked[:_LISTED]), report.differs, report.problem)
+
+    async def execute(self) -> Answer:
+        """Return the outcome as the answer; an audit is requested, which raises what stays different."""
+        self._say()
+        self._kernel.due.audit_soon()
+        text = f"the books of {self._kernel.broker.name} are compared with ours"
+        return Answer(done=True, answer=text, reconcile=self._outcome)
+
+    async def _last_reading(self) -> ReconcileReport:
+        """Return the first comparison in which nothing differs, else the last."""
+        report: ReconcileReport | None = None
+        for reading in range(_READINGS):
+            if reading:
+                await self._wait(_BETWEEN_READINGS_S)
+            report = await self._compared()
+            if report is not None and not report.differs:
+                break
+        return report or ReconcileReport(problem="the books here change all the time; ask again later")
 
     async def _compared(self) -> ReconcileReport | None:
         """Take over what the broker shows, read its books and compare them; None: ours have changed meanwhile."""
@@ -149,12 +117,14 @@ class BookComparison:
                 said.append(f"order {key}: {_order(*old)} → {_order(state, filled, qty)}")
         return said
 
-    def _say(self, comparison: Comparison) -> None:
+    def _say(self) -> None:
         """Log the outcome with operator and reason."""
-        command = comparison.command
+        one, command = self._outcome, self._command
+        counts = f"{len(one.differs)} differences, {len(one.booked)} bookings"
+        text = f"not compared: {one.problem}" if one.problem else "; ".join((counts, *one.differs, *one.booked))
         self._kernel.notices.say(
             "WARNING",
-            f"operator {command.operator}: reconcile ({command.reason}): {comparison.text()}",
+            f"operator {command.operator}: reconcile ({command.reason}): {text}",
             command="reconcile",
             operator=command.operator,
             reason=command.reason,

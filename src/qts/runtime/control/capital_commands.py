@@ -1,7 +1,8 @@
 """Executes the commands that move capital: deposits, withdrawals, shares of EXTERNAL that a strategy takes over.
 
 Each is booked whole and once, with a checkpoint that is on disk before it is answered. At a real broker money comes
-to the pools from EXTERNAL cash and goes back to it, and nothing is booked unless the broker's books are ours.
+to the pools from EXTERNAL cash and goes back to it, and nothing is booked unless the broker's books are ours: they
+are asked for before anything is booked, and again when something was booked meanwhile.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from qts.event.contracts import EventPriority
 from qts.ledger.bookings import BookingNote, positive_quanta
 from qts.ledger.contracts import BookingEffect, BookingKind
 from qts.money import ZERO, floor_to, is_bounded, is_multiple, minus, negated, plus, sum_of
+from qts.runtime.control.broker_commands import ANSWER_WITHIN_S
 from qts.runtime.control.commands import Adopt, Answer, Deposit, Withdraw, name_of
 from qts.runtime.kernel import Kernel
 from qts.runtime.metrics.capital_move import CapitalMove
 from qts.runtime.orders.book_differences import share_difference
 from qts.runtime.orders.broker_books import BrokerBooks, read_books, settled_cash
+from qts.runtime.orders.broker_queries import answered
 
 CapitalCommand = Adopt | Deposit | Withdraw
 _SETTLED = " cash"
@@ -34,17 +37,28 @@ class CapitalCommands:
         self._shared = kernel.shared
         self._account = kernel.shared.account
 
-    async def execute(self, command: CapitalCommand) -> Answer:
+    def question(self, command: CapitalCommand) -> CapitalQuestion | None:
+        """Return what has to be asked before ``command`` is booked; None: nothing, a simulated broker for one.
+
+        Raises InputError for an amount that is not allowed.
+        """
+        if self._kernel.venue.is_simulated or self._is_booked(command):
+            return None
+        self._require_amount(command)
+        return CapitalQuestion(self._kernel, self, command)
+
+    async def execute(self, command: CapitalCommand, books: BrokerBooks | None = None) -> Answer:
         """Book ``command`` and return what was booked; raise what it is refused for.
 
-        Raises InputError, with nothing booked, for values that are not allowed or while capital may not move,
-        BrokerUnavailable when the broker does not answer, StorageError when the store has failed.
+        ``books``: what a real broker shows now, None at a simulated one. Raises InputError, with nothing booked,
+        for values that are not allowed or while capital may not move, and when ``books`` are not ours; StorageError
+        when the store has failed.
         """
         if self._is_booked(command):
             return Answer(done=True, answer=f"this {name_of(command)} was booked before; it is booked once")
-        if not isinstance(command, Adopt):
-            positive_quanta(command.amount, self._account.quantum, name_of(command))
-        books = await self._broker_books(command)
+        self._require_amount(command)
+        if books is not None:
+            self._require_ours(command, books)
         if not self._shared.safety.is_trading_allowed and not (isinstance(command, Deposit) and self._lacks_money):
             state = self._shared.safety.current_state.value
             raise InputError(f"safety is {state}: no capital moves before it is released; nothing was booked")
@@ -62,29 +76,28 @@ class CapitalCommands:
         kind = BookingKind.WITHDRAWAL if isinstance(command, Withdraw) else BookingKind.DEPOSIT
         return self._account.has_noted(kind, BookingNote(command.id, 0, "", ""))
 
-    async def _broker_books(self, command: CapitalCommand) -> BrokerBooks | None:
-        """Return the books of a real broker as it shows them now, which are ours; None at a simulated one.
+    def _require_amount(self, command: CapitalCommand) -> None:
+        if not isinstance(command, Adopt):
+            positive_quanta(command.amount, self._account.quantum, name_of(command))
 
-        Raises InputError when they are not ours: news of executions is missing here, or waits to be booked; and for
-        shares to adopt that the broker does not show.
+    def _require_ours(self, command: CapitalCommand, books: BrokerBooks) -> None:
+        """Raise InputError unless the broker's books are ours: news of executions may be missing here.
+
+        And for shares to adopt that the broker does not show.
         """
-        if self._kernel.venue.is_simulated:
-            return None
-        books = await read_books(self._kernel.broker, self._kernel.execution_reports.numbers.listed)
+        name = self._kernel.broker.name
         if isinstance(command, Adopt):
-            name = self._kernel.broker.name
             differs = share_difference(books, name, self._account, command.symbol)
             if differs:
                 raise InputError(
                     f"{differs}; nothing was booked. Ask again when {name} shows what is booked here; "
                     "'qts reconcile' compares the books"
                 )
-        if not books.are_in(self._account) or self._kernel.dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL):
+        if not books.are_in(self._account):
             raise InputError(
-                f"not everything that was executed at {self._kernel.broker.name} is booked here: nothing was "
-                "booked; ask again when it is, or look at 'qts safety show'"
+                f"not everything that was executed at {name} is booked here: nothing was booked; ask again when it "
+                "is, or look at 'qts safety show'"
             )
-        return books
 
     # -- shares ------------------------------------------------------------------------------------------------
 
@@ -249,3 +262,29 @@ class CapitalCommands:
                 p.record.write_later(record)
             self._kernel.components.listeners.on_booking(effect.booking)
         self._kernel.due.audit_soon()
+
+
+class CapitalQuestion:
+    """The question for the broker's books before ``command`` is booked, and the booking with the answer."""
+
+    def __init__(self, kernel: Kernel, commands: CapitalCommands, command: CapitalCommand) -> None:
+        self._kernel = kernel
+        self._commands = commands
+        self._command = command
+        self._revision = 0
+        self._books: BrokerBooks | None = None
+
+    async def ask(self) -> None:
+        """Read the broker's books. Raises BrokerUnavailable."""
+        kernel = self._kernel
+        self._revision = kernel.shared.record.book_revision
+        reading = read_books(kernel.broker, kernel.execution_reports.numbers.listed)
+        self._books = await answered(reading, ANSWER_WITHIN_S)
+
+    async def execute(self) -> Answer | None:
+        """Book the command; None when something was booked since the books were asked for, or is being booked."""
+        kernel, books, self._books = self._kernel, self._books, None
+        is_busy = kernel.dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL)
+        if books is None or is_busy or kernel.shared.record.book_revision != self._revision:
+            return None
+        return await self._commands.execute(self._command, books)

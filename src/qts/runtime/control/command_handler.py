@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from qts.errors import InputError, StorageError
 from qts.runtime.control.book_comparison import BookComparison
+from qts.runtime.control.broker_commands import BrokerCommands, BrokerQuestion, asked_and_executed
 from qts.runtime.control.capital_commands import CapitalCommands
 from qts.runtime.control.commands import (
     Adopt,
@@ -24,14 +25,11 @@ from qts.runtime.control.commands import (
     Withdraw,
 )
 from qts.runtime.control.config_reload import ConfigReloader
+from qts.runtime.control.releases import ReleaseQuestion
 from qts.runtime.control.stops import StopProgress
 from qts.runtime.kernel import Kernel
-from qts.safety.contracts import SafetyState
-from qts.safety.state import SafetyStateManager
 from qts.state.contracts import ManualOverride, OperatingState, TransitionResult
 from qts.state.reasons import sentence
-
-STOPPED_MEANWHILE = "a stop came at the same time: nothing is released; look, and release again if you mean it"
 
 
 class CommandHandler:
@@ -46,30 +44,58 @@ class CommandHandler:
         self._capital = CapitalCommands(kernel)
         self._begun: dict[int, tuple[Stop, StopProgress]] = {}
         """Stops that were sent and not yet executed, by the identity of their command object."""
-        self._comparison = BookComparison(kernel)
+        self._asking = BrokerCommands(kernel.background)
         self._last: tuple[Command, Callable[[], Progress | None]] | None = None
         """The command executed last that goes on behind its answer, and what reports its progress."""
 
     async def execute(self, command: Command) -> Answer:
         """Execute ``command`` and return its answer; ``done`` False is a refusal by the rules.
 
-        Raises InputError when it names something that this session does not have, ContractError when no rule allows
-        it in any session, BrokerUnavailable when a broker has to be asked and does not answer, StorageError when
-        the store has failed.
+        It waits where a broker has to be asked; :meth:`step` does not. Raises InputError when it names something
+        that this session does not have, ContractError when no rule allows it in any session, BrokerUnavailable when
+        a broker has to be asked and does not answer, StorageError when the store has failed.
         """
+        question = self._question(command)
+        return await (self._execute(command) if question is None else asked_and_executed(command, question))
+
+    async def step(self, command: Command) -> Answer | None:
+        """Execute ``command`` like :meth:`execute` as far as it goes without waiting for a broker.
+
+        None: the broker is being asked, for it or for an earlier command. Call it again with the same object
+        until there is an answer; other commands can be executed meanwhile.
+        """
+        if command not in self._asking:
+            question = self._question(command)
+            if question is None:
+                return await self._execute(command)
+            self._asking.add(command, question)
+        return await self._asking.step(command)
+
+    def is_waiting(self, command: Command) -> bool:
+        """Return whether this very object was given to :meth:`step` and is not answered."""
+        return command in self._asking
+
+    def _question(self, command: Command) -> BrokerQuestion | None:
+        """Return what has to be asked of the broker before ``command`` is executed; None: nothing."""
+        match command:
+            case Reconcile():
+                return BookComparison(self._kernel, command)
+            case Release():
+                return ReleaseQuestion(self._kernel, command)
+            case Adopt() | Deposit() | Withdraw():
+                return self._capital.question(command)
+            case _:
+                return None
+
+    async def _execute(self, command: Command) -> Answer:
+        """Execute a command for which nothing has to be asked."""
         match command:
             case Stop():
                 return await self._stop(command)
-            case Release():
-                return await self._release(command)
             case Flatten():
                 answer, flattening = await self._kernel.components.flattens.execute(command)
                 self._last = command, flattening.report
                 return answer
-            case Reconcile():
-                comparing = await self._comparison.begin(command)
-                self._last = command, comparing.report
-                return comparing.answer()
             case Override():
                 return self._override(command)
             case ClearOverride():
@@ -81,6 +107,8 @@ class CommandHandler:
                 return await self._reloader.reload(command)
             case Adopt() | Deposit() | Withdraw():
                 return await self._capital.execute(command)
+            case _:
+                raise TypeError(f"{command!r} asks the broker")
 
     def begin(self, command: Stop) -> None:
         """Send a stop ahead of all other events, without waiting; :meth:`execute` of the same object completes it.
@@ -96,6 +124,19 @@ class CommandHandler:
         """
         return self._last[1] if self._last is not None and self._last[0] is command else None
 
+    def progress_again(self, answer: Answer) -> Callable[[], Progress | None] | None:
+        """Return a callable that reports the progress of a command that an earlier process answered.
+
+        None for an answer without progress, or whose command is over; of a stop the new process knows no progress.
+        """
+        last = answer.flatten
+        if last is None or last.complete:
+            return None
+        try:
+            return self._kernel.components.flattens.follow_again(last).report
+        except ArithmeticError:  # no session has written these quantities
+            return None
+
     async def _stop(self, command: Stop) -> Answer:
         """Send a stop if that is not done yet, and store a checkpoint; it stays in force when the store fails."""
         if id(command) not in self._begun:
@@ -109,19 +150,6 @@ class CommandHandler:
             unwritten = f", but it could not be written down: {error}"
         return Answer(done=True, answer=f"{progress.text()}{unwritten}", stop=progress.report())
 
-    async def _release(self, command: Release) -> Answer:
-        """Release after a full audit of the books; refuse when a stop arrived during that audit."""
-        kernel = self._kernel
-        stops, now_ns = kernel.stops.begun_count, kernel.shared.clock.time_ns()
-        await kernel.auditor.run_whole_audit(now_ns)
-        if kernel.stops.begun_count != stops:
-            return Answer(done=False, answer=STOPPED_MEANWHILE)
-        kernel.on_command()
-        if command.is_scoped:
-            return kernel.stops.release(command)
-        answer = release_safety(kernel.shared.safety, command, kernel.monitor.recovery_checks(now_ns))
-        return kernel.stops.with_scoped_stops(answer)
-
     def _override(self, command: Override) -> Answer:
         shared = self._kernel.shared
         self._kernel.on_command()
@@ -130,18 +158,6 @@ class CommandHandler:
                 done=False, answer="the operating state rules nothing in this run (state.enabled is false)"
             )
         return _answer_of(shared.state.apply_override(_override_of(command, shared.clock.now())))
-
-
-def release_safety(safety: SafetyStateManager, command: Release, checks: Mapping[str, bool | None]) -> Answer:
-    """Request that safety returns to NORMAL; ``checks`` are the conditions by name, None: unknown, so not met."""
-    if safety.current_state is SafetyState.NORMAL:
-        return Answer(done=True, answer="safety is NORMAL: there is nothing to release")
-    change = safety.request_recovery(
-        operator_approved=True, operator_id=command.operator, reason=command.reason, checks=checks
-    )
-    return Answer(
-        done=change.to_state is SafetyState.NORMAL, answer=f"safety is {change.to_state.value}: {change.reason}"
-    )
 
 
 def _answer_of(result: TransitionResult) -> Answer:

@@ -202,25 +202,24 @@ class ReconcileReport(msgspec.Struct, frozen=True):
     """The outcome of a comparison of the broker's books with ours, as sentences.
 
     ``compared``: what was looked at; ``booked``: what was found at the broker and taken over here; ``differs``:
-    what differs at the end; ``problem``: why the books could not be compared, "" when they were. ``complete``: the
-    comparison is over.
+    what differs at the end; ``problem``: why the books could not be compared, "" when they were.
     """
 
     compared: tuple[str, ...] = ()
     booked: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
     problem: str = ""
-    complete: bool = False
 
 
-Progress = StopReport | FlattenReport | ReconcileReport
+Progress = StopReport | FlattenReport
 """What a command is doing that goes on behind its first answer."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to a command: ``done`` False is a refusal, ``answer`` a sentence for people.
 
-    ``stop``, ``flatten``, ``reconcile``: the progress of a command of that kind, None for all others.
+    ``stop``, ``flatten``: the progress of a command of that kind, ``reconcile`` the outcome of one; None for all
+    others.
     """
 
     done: bool
@@ -232,12 +231,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def progress(self) -> Progress | None:
         """Return the progress of its command; None for a command that has none."""
-        return self.stop or self.flatten or self.reconcile
+        return self.stop or self.flatten
 
     def with_progress(self, now: Progress) -> Answer:
         """Return the answer with the progress as it is now."""
         if isinstance(now, StopReport):
             return msgspec.structs.replace(self, stop=now)
-        if isinstance(now, FlattenReport):
-            return msgspec.structs.replace(self, flatten=now)
-        return msgspec.structs.replace(self, reconcile=now)
+        return msgspec.structs.replace(self, flatten=now)

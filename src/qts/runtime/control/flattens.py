@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from qts.capital.contracts import Pool
 from qts.clock import from_ns
@@ -29,13 +30,28 @@ _NAMED: Final = 20
 Key = tuple[str, str]
 
 
-class FlattenProgress:
-    """The progress of one flattening since it was requested; ``asked`` is what was held, by (strategy, symbol)."""
+class _Asked(NamedTuple):
+    """A holding that is to be sold: its pool, and the quantity that was held."""
 
-    def __init__(self, shared: SharedComponents, asked: Mapping[Key, PositionRow]) -> None:
+    pool: str
+    qty: Decimal
+
+
+class FlattenProgress:
+    """The progress of one flattening since it was requested.
+
+    ``asked`` is what was held, by (strategy, symbol), ``sold`` what has been sold of it.
+    """
+
+    def __init__(
+        self,
+        shared: SharedComponents,
+        asked: Mapping[Key, _Asked],
+        sold: Mapping[Key, Decimal] = MappingProxyType({}),
+    ) -> None:
         self._shared = shared
         self._asked = asked
-        self._sold = dict.fromkeys(asked, ZERO)
+        self._sold = dict.fromkeys(asked, ZERO) | dict(sold)
         self._taken_back: set[Key] = set()
 
     def on_fill(self, fill: Fill, order: Order) -> None:
@@ -61,13 +77,13 @@ class FlattenProgress:
         p = self._shared
         return key in p.forced_exit_reasons or p.flattenings.get(*key) is not None
 
-    def _row(self, key: Key, row: PositionRow) -> FlattenedHolding:
+    def _row(self, key: Key, row: _Asked) -> FlattenedHolding:
         held = max(self._shared.account.holding(*key), ZERO)
         sold = min(self._sold[key], row.qty)
         one = self._shared.flattenings.get(*key)
         left = min(minus(row.qty, sold) if one is None else one.left, held)
         return FlattenedHolding(
-            *key[:1], row.pool.value, key[1], _text(row.qty), _text(sold), _text(left), _text(held),
+            *key[:1], row.pool, key[1], _text(row.qty), _text(sold), _text(left), _text(held),
             self._why(key) if left else "",
         )  # fmt: skip
 
@@ -118,7 +134,7 @@ class Flattens:
         """
         what, rows = self._meant(command)
         reason = f"flatten {what} by {command.operator}: {command.reason}"
-        asked = {(row.strategy, row.symbol): row for row in rows}
+        asked = {(row.strategy, row.symbol): _Asked(row.pool.value, row.qty) for row in rows}
         for key, row in asked.items():
             self._exits.flatten(*key, row.qty, reason)
         progress = FlattenProgress(self._shared, asked)
@@ -129,6 +145,28 @@ class Flattens:
         held = ", ".join(f"{row.strategy} {_text(row.qty)} {row.symbol}" for row in rows)
         answer = f"{counted(len(rows), 'holding')} of {what} to be sold: {held}{self._closed(rows)}"
         return Answer(done=True, answer=answer, flatten=progress.report()), progress
+
+    def follow_again(self, last: FlattenReport) -> FlattenProgress:
+        """Return the progress of a flattening that an earlier process began; ``last`` is what that one told of it.
+
+        One that is open goes on with what is left of it. One that is not has sold everything, unless a stop is in
+        force there, which may have ended it.
+        """
+        asked, sold = {}, {}
+        for row in last.holdings:
+            key, qty = (row.strategy, row.symbol), Decimal(row.asked)
+            asked[key] = _Asked(row.pool, qty)
+            sold[key] = max(minus(qty, self._left(key, row)), ZERO)
+        progress = FlattenProgress(self._shared, asked, sold)
+        self._followed.append(progress)
+        return progress
+
+    def _left(self, key: Key, last: FlattenedHolding) -> Decimal:
+        p, one = self._shared, self._shared.flattenings.get(*key)
+        if one is not None:
+            return one.left
+        is_stopped = not p.safety.is_trading_allowed or p.stops.covering(*key, last.pool) is not None
+        return Decimal(last.left) if is_stopped or key in p.forced_exit_reasons else ZERO
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Add a fill to the progress of the newest flattenings."""

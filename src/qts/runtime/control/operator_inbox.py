@@ -11,23 +11,22 @@ import os
 import stat
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
 from qts.errors import QtsError, StorageError
-from qts.files import in_place_opener
-from qts.runtime.control.command_files import ANSWER_SUFFIX, COMMAND_SUFFIX, DIRECTORY
-from qts.runtime.control.commands import Answer, Command, Progress, Stop, command_from
+from qts.runtime.control.answer_files import AnswerFiles, Report, Resume
+from qts.runtime.control.command_files import COMMAND_SUFFIX, DIRECTORY
+from qts.runtime.control.commands import Answer, Command, Stop, command_from
 from qts.runtime.control.kill_switch import STOP_FILES, is_stop, stop_files_in
 from qts.runtime.drivers.descriptors import SpareDescriptor
 
 T = TypeVar("T")
 _MAX_BYTES: Final = 16 * 1024
 _MAX_AT_ONCE: Final = 32
-_ANSWERS_KEPT: Final = 100
 _MAX_ENTRIES: Final = 10_000
 _NEVER_WAITS: Final = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS: Final = (
@@ -38,25 +37,14 @@ _KINDS: Final = (
     (lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "a device"),
 )
 
-Execute = Callable[[Command], Awaitable[Answer]]
+ENDED_MEANWHILE: Final = "the session ended before the broker had answered: it is not carried out; give it again"
+Execute = Callable[[Command], Awaitable[Answer | None]]
 RecordAnswer = Callable[[Command | None, Answer], None]
-Report = Callable[[], Progress | None]
 ProgressOf = Callable[[Command], Report | None]
 Begin = Callable[[Stop], object]
 OnTrouble = Callable[[str], None]
 _Identity = tuple[int, int]
 """Inode of a file and the time of its last change (ns): the same name with another identity is another command."""
-
-
-class _PendingAnswer:
-    """An answer that is written again: it could not be written yet, or reports the progress of a command."""
-
-    __slots__ = ("answer", "is_written", "report")
-
-    def __init__(self, answer: Answer, report: Report | None, *, is_written: bool) -> None:
-        self.answer = answer
-        self.report = report
-        self.is_written = is_written
 
 
 def _ignore_trouble(trouble: str) -> None:
@@ -75,12 +63,13 @@ def _begin_nothing(command: Stop) -> None:
 class OperatorInbox:
     """An inbox of command files: each command is executed once and answered. For the session's thread alone.
 
-    ``execute`` raises QtsError for a refusal. ``note`` records each command and its answer, before the answer is
-    written. The newest hundred answers are kept. ``on_trouble`` is called once when commands cannot be read as they
-    should, and with "" when they can be read again. ``progress_of`` returns a callable that reports the progress of
-    a command just executed: its answer is rewritten when that changes, until the report is complete or None.
-    ``begin`` takes each stop before it is executed, as soon as it is found: it must not wait, and may raise
-    QtsError as ``execute`` does.
+    ``execute`` raises QtsError for a refusal, and returns None for a command that waits for the broker: each
+    :meth:`poll` gives it the same object again until there is an answer. ``note`` records each command and its
+    answer, before the answer is written. The newest hundred answers are kept. ``on_trouble`` is called once when
+    commands cannot be read as they should, and with "" when they can be read again. ``progress_of`` returns a
+    callable that reports the progress of a command just executed: its answer is rewritten when that changes, until
+    the report is complete or None. ``begin`` takes each stop before it is executed, as soon as it is found: it must
+    not wait, and may raise QtsError as ``execute`` does.
     """
 
     def __init__(
@@ -100,7 +89,9 @@ class OperatorInbox:
         self._begin = begin
         self._begun: dict[str, tuple[_Identity | None, Stop]] = {}
         """Stops that were begun and are executed by the next :meth:`poll`, by the name of their file."""
-        self._pending_answers: dict[Path, _PendingAnswer] = {}
+        self._waiting: dict[str, tuple[_Identity | None, Command]] = {}
+        """Commands that wait for the broker, oldest first, by the name of their file."""
+        self._answers = AnswerFiles(self._directory, self._with_spare)
         self._trouble = ""
         self._spare = SpareDescriptor()
         self._spare_was_needed = self._overfull = False
@@ -108,8 +99,16 @@ class OperatorInbox:
         """Files of executed commands that could not be removed: unless replaced, they are not executed again."""
 
     def close(self) -> None:
-        """Close the spare descriptor."""
+        """Answer the commands that wait for the broker: they are not carried out. Close the spare descriptor."""
+        for name, (was, command) in self._waiting.items():
+            with contextlib.suppress(StorageError):
+                self._end(self._directory / name, was, command, Answer(done=False, answer=ENDED_MEANWHILE))
+        self._waiting.clear()
         self._spare.close()
+
+    def follow_again(self, resume: Resume) -> None:
+        """Report on what commands to an earlier process have begun, see :meth:`AnswerFiles.follow_again`."""
+        self._answers.follow_again(resume)
 
     def begin_stops(self) -> None:
         """Begin the stops found in the directory; callable while :meth:`poll` waits. Never waits itself."""
@@ -135,11 +134,12 @@ class OperatorInbox:
     async def poll(self) -> int:
         """Execute the commands found, stops first, then the oldest, at most 32; return how many were answered.
 
-        Raises StorageError, after the answer was written, when the store failed during a command.
+        One that waits for the broker holds up no other; its file stays until it is answered. Raises
+        StorageError, after the answer was written, when the store failed during a command.
         """
         self._spare.acquire()
         self._spare_was_needed = self._overfull = False
-        self._update_answers()
+        self._answers.update()
         dropped, trouble = stop_files_in(self._directory), ""
         try:
             asked = dropped + self._with_spare(self._command_paths)
@@ -150,23 +150,40 @@ class OperatorInbox:
             del self._done[name]
         self._begin_stops_in(asked)
         begun = [self._directory / name for name in self._begun]  # one of the files may have been removed since
-        others = (path for path in asked if path.name not in self._done and path.name not in self._begun)
-        todo = [*begun, *others][:_MAX_AT_ONCE]
-        for path in todo:
-            was, known = self._begun.get(path.name, (_identity(path), None))
-            command, answer, failure = await self._handle(path, known)
-            self._begun.pop(path.name, None)
-            try:
-                self._note(command, answer)
-            finally:  # it was executed: a resumed session must not find it and execute it again
-                self._give_answer(path, command, answer)
-                self._remove(path, was)
-            if failure is not None:
-                raise failure
-        if todo:
-            self._prune_answers()
+        waiting = [self._directory / name for name in self._waiting]
+        known = {*self._done, *self._begun, *self._waiting}
+        others = (path for path in asked if path.name not in known)
+        todo = [*islice(chain(begun, others), _MAX_AT_ONCE)]
+        answered = 0
+        for path in (*todo[: len(begun)], *waiting, *todo[len(begun) :]):
+            answered += await self._take(path)
+        if answered:
+            self._answers.prune()
         self._report_trouble(trouble or self._current_trouble())
-        return len(todo)
+        return answered
+
+    async def _take(self, path: Path) -> bool:
+        """Execute the command in a file as far as it goes now; return whether it was answered."""
+        name = path.name
+        was, known = self._begun.get(name) or self._waiting.pop(name, None) or (_identity(path), None)
+        command, answer, failure = await self._handle(path, known)
+        self._begun.pop(name, None)
+        if answer is None:
+            assert command is not None  # only one that was read can wait
+            self._waiting[name] = was, command
+            return False
+        self._end(path, was, command, answer)
+        if failure is not None:
+            raise failure
+        return True
+
+    def _end(self, path: Path, was: _Identity | None, command: Command | None, answer: Answer) -> None:
+        """Note and give the answer to a command, and remove its file."""
+        try:
+            self._note(command, answer)
+        finally:  # it was executed: a resumed session must not find it and execute it again
+            self._give_answer(path, command, answer)
+            self._remove(path, was)
 
     def is_done(self, name: str) -> bool:
         """Return whether the command in this file was executed, although the file could not be removed.
@@ -187,33 +204,9 @@ class OperatorInbox:
 
     def _give_answer(self, path: Path, command: Command | None, answer: Answer) -> None:
         report = self._progress_of(command) if command is not None and answer.done else None
-        is_written = True
-        try:
-            self._with_spare(partial(_write_answer, path, answer))
-        except OSError as error:  # the command was executed even so
-            is_written = False
-            self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
-        self._pending_answers.pop(path, None)
-        if report is not None or not is_written:
-            self._pending_answers[path] = _PendingAnswer(answer, report, is_written=is_written)
-            if len(self._pending_answers) > _MAX_AT_ONCE:
-                del self._pending_answers[next(iter(self._pending_answers))]
-
-    def _update_answers(self) -> None:
-        """Write again the answers that have changed and those that could not be written before."""
-        for path, pending in list(self._pending_answers.items()):
-            now = None if pending.report is None else pending.report()
-            if not pending.is_written or (now is not None and now != pending.answer.progress):
-                if now is not None:
-                    pending.answer = pending.answer.with_progress(now)
-                pending.is_written = False
-                try:
-                    self._with_spare(partial(_write_answer, path, pending.answer))
-                except OSError:
-                    continue  # tried again by the next poll
-                pending.is_written = True
-            if now is None or now.complete:
-                del self._pending_answers[path]
+        problem = self._answers.give(path, answer, report)
+        if problem:  # the command was executed even so
+            self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {problem}"))
 
     def _current_trouble(self) -> str:
         """Return the trouble that the poll just ended has met; "" for none."""
@@ -250,15 +243,9 @@ class OperatorInbox:
             return []
         return [self._directory / name for _, name in sorted(found)]
 
-    def _prune_answers(self) -> None:
-        with contextlib.suppress(OSError):
-            answers = sorted(self._directory.glob(f"*{ANSWER_SUFFIX}"), key=lambda path: path.lstat().st_mtime_ns)
-            for path in answers[:-_ANSWERS_KEPT]:
-                path.unlink()
-
     async def _handle(
         self, path: Path, command: Command | None
-    ) -> tuple[Command | None, Answer, StorageError | None]:
+    ) -> tuple[Command | None, Answer | None, StorageError | None]:
         try:
             if command is None:
                 command = self._command_in(path)
@@ -302,15 +289,6 @@ def _require_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
         raise OSError(f"{path.name} is {kind}; a command is a regular file")
-
-
-def _write_answer(path: Path, answer: Answer) -> None:
-    draft = path.with_suffix(".draft")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()  # a FIFO or link of that name could make us wait, or write elsewhere
-    with open(draft, "xb", opener=in_place_opener) as file:
-        file.write(msgspec.json.encode(answer))
-    os.replace(draft, path.with_suffix(ANSWER_SUFFIX))
 
 
 def _identity(path: Path) -> _Identity | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from qts.errors import StorageError
 from qts.event.payloads import LogWrite
 from qts.runtime.control.command_files import DIRECTORY
-from qts.runtime.control.command_handler import STOPPED_MEANWHILE, CommandHandler
+from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.commands import Answer, Command, Release, Stop, name_of
 from qts.runtime.control.kill_switch import STOP_FILES, Press
 from qts.runtime.control.operator_inbox import OperatorInbox
+from qts.runtime.control.releases import STOPPED_MEANWHILE
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.session_log import SessionLog
 
@@ -47,6 +48,7 @@ class Operators:
         self._stops_seen = kernel.stops.begun_count
         with suppress(OSError):  # then it is created with the first command
             self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._inbox.follow_again(handler.progress_again)
         self._kill.watch(self._directory, self._inbox.is_done)
 
     def begin_stops(self) -> None:
@@ -118,11 +120,15 @@ class Operators:
             self._pressed.append((press, command))
             self._handler.begin(command)
 
-    async def _execute(self, command: Command) -> Answer:
-        """Execute a command of a file; refuse a release when a stop arrived that its operator could not see."""
-        if isinstance(command, Release) and self._kernel.stops.begun_count != self._stops_seen:
+    async def _execute(self, command: Command) -> Answer | None:
+        """Execute a command of a file; refuse a release when a stop arrived that its operator could not see.
+
+        None: it waits for the broker.
+        """
+        is_new = isinstance(command, Release) and not self._handler.is_waiting(command)
+        if is_new and self._kernel.stops.begun_count != self._stops_seen:
             return Answer(done=False, answer=STOPPED_MEANWHILE)
-        return await self._handler.execute(command)
+        return await self._handler.step(command)
 
     def _save_for_resume(self, press: Press) -> None:
         """Create the stop file that equals a signal, for the resumed session; a full disk often has room for it."""
