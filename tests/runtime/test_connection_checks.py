@@ -8,9 +8,9 @@ from decimal import Decimal as D
 import pytest
 from msgspec.structs import replace
 
-from qts.clock import ManualClock, from_ns
-from qts.errors import BrokerUnavailable
-from qts.runtime.checks.connection_checks import CheckResult, Finding, check_broker, check_clock
+from qts.broker.broker_clock import BrokerClock
+from qts.broker.gateway.config import GatewayConfig
+from qts.runtime.checks.connection_checks import CheckResult, Finding, check_broker, clock_result
 from qts.strategy.contracts import Side
 from tests.broker.scripted import NAMED, ScriptedBroker
 from tests.runtime.rig import SYMBOL, kst
@@ -92,42 +92,30 @@ async def test_a_broker_that_never_answers_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("theirs_ms", "took_ms", "most_ms", "finding", "said"),
+    ("apart_ms", "finding", "said"),
     [
-        # asked at 0; the answer is of the middle of the way
-        (100, 200, 1_000, Finding.OK, "the clock is 0.000 s behind the broker's, to ±0.100 s"),
-        (-400, 200, 1_000, Finding.OK, "the clock is 0.500 s ahead of the broker's, to ±0.100 s"),
-        (1_000, 200, 1_000, Finding.OK, "the clock is 0.900 s behind the broker's, to ±0.100 s"),
-        (1_001, 200, 1_000, Finding.NOT_MEASURED, "0.901 s behind the broker's, to ±0.100 s; allowed: 1 s"),
-        (1_200, 200, 1_000, Finding.NOT_MEASURED, "1.100 s behind the broker's, to ±0.100 s; allowed: 1 s"),
-        (1_201, 200, 1_000, Finding.NOT_OK, "1.101 s behind the broker's, to ±0.100 s; allowed: 1 s"),
-        (-1_001, 200, 1_000, Finding.NOT_OK, "1.101 s ahead of the broker's, to ±0.100 s; allowed: 1 s"),
+        (500, Finding.OK, "our clock is at least 500 ms from the broker's"),
+        (501, Finding.NOT_OK, "our clock is at least 501 ms ahead of the broker's, allowed are 500 ms: set it"),
+        (
+            -2_001,
+            Finding.NOT_OK,
+            "our clock is at least 2,001 ms behind the broker's, allowed are 2,000 ms: set it",
+        ),
     ],
 )
-async def test_the_clock_is_judged_by_what_is_certain(
-    theirs_ms: int, took_ms: int, most_ms: int, finding: Finding, said: str
-) -> None:
-    now_ns = kst(10)
-
-    async def time() -> int:
-        return now_ns + theirs_ms * MS
-
-    clock = ManualClock(from_ns(now_ns))
-    result = await check_clock(clock, time, most_ns=most_ms * MS, stopwatch=ticking(0, took_ms))
-    assert (result.finding, said in result.said[0]) == (finding, True), result
+def test_the_clock_is_judged_by_the_limits_of_a_session(apart_ms: int, finding: Finding, said: str) -> None:
+    # Given an answer with a time to the millisecond, received in the moment in which it was asked for
+    clock = BrokerClock()
+    clock.note(kst(10), kst(10) + apart_ms * MS, kst(10) + apart_ms * MS, resolution_ns=0)
+    result = clock_result(clock, GatewayConfig(clock_warning_ms=500, clock_fail_ms=2_000))
+    assert (result.finding, result.said) == (finding, (said,))
+    assert result.measured == {"apart_ms": abs(apart_ms)}
     assert bool(result.remedy) is (finding is not Finding.OK)
 
 
-async def test_a_broker_that_tells_no_time_leaves_the_clock_unmeasured() -> None:
-    clock = ManualClock(from_ns(kst(10)))
-
-    async def none() -> int | None:
-        return None
-
-    async def fails() -> int | None:
-        raise BrokerUnavailable("the line is down")
-
-    for time in (None, none, fails):
-        result = await check_clock(clock, time)
-        assert (result.finding, result.measured) == (Finding.NOT_MEASURED, {})
-        assert result.remedy
+@pytest.mark.parametrize("clock", [None, BrokerClock()])
+def test_a_broker_that_tells_no_time_leaves_the_clock_unmeasured(clock: BrokerClock | None) -> None:
+    result = clock_result(clock, GatewayConfig())
+    assert (result.finding, result.measured) == (Finding.NOT_MEASURED, {})
+    assert result.said == ("not measured: the broker has told no time",)
+    assert result.remedy

@@ -12,18 +12,18 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from qts.broker.broker_clock import BrokerClock
 from qts.broker.contracts import BrokerQueries, Capabilities
-from qts.clock import NS_PER_MS, NS_PER_S, Clock, stopwatch_ns
+from qts.broker.gateway.config import GatewayConfig
+from qts.clock import NS_PER_MS, NS_PER_S, stopwatch_ns
 from qts.errors import BrokerUnavailable
+from qts.runtime.checks.clock_check import check_clock
 from qts.runtime.orders.broker_queries import QUERY_TIMEOUT_S, answered
+from qts.safety.contracts import SafetyState
 from qts.wording import counted
 
-BrokerTime: TypeAlias = Callable[[], Awaitable[int | None]]
-"""Asks a broker what time it is, ns since 1970 UTC; None: it does not say. Raises BrokerUnavailable."""
 SLOW_S: Final = 2.0
 """Real time from which on one query counts as slow: orders of unknown fate are to be found within seconds."""
-MOST_APART_NS: Final = NS_PER_S
-"""How far the clock may be from a broker's."""
 Stopwatch: TypeAlias = Callable[[], int]
 
 
@@ -126,42 +126,19 @@ async def _closed(broker: BrokerQueries, timeout_s: float) -> None:
         return
 
 
-async def check_clock(
-    clock: Clock,
-    broker_time: BrokerTime | None,
-    *,
-    most_ns: int = MOST_APART_NS,
-    timeout_s: float = QUERY_TIMEOUT_S,
-    stopwatch: Stopwatch = stopwatch_ns,
-) -> CheckResult:
-    """Compare ``clock`` with a broker's time; ``broker_time`` None: there is no way to ask for it.
+def clock_result(clock: BrokerClock | None, config: GatewayConfig) -> CheckResult:
+    """Return what the times in a broker's answers prove of our clock, such as those of :func:`check_broker`.
 
-    The answer was made somewhere between question and arrival, so half of that time is the uncertainty. NOT_OK when
-    the clocks are certainly more than ``most_ns`` apart, NOT_MEASURED when that cannot be decided.
+    ``clock`` None: its adapter reads no times. The limits are those of a session,
+    :func:`~qts.runtime.checks.clock_check.check_clock`.
     """
-    if broker_time is None:
-        return _not_measured("the broker does not tell its time", "compare the machine's clock with a time server")
-    asked_ns, begun_ns = clock.time_ns(), stopwatch()
-    try:
-        theirs_ns = await answered(broker_time(), timeout_s)
-    except BrokerUnavailable as error:
-        return _not_measured(f"the broker's time was not told: {error}", "try again when the broker answers")
-    if theirs_ns is None:
-        return _not_measured("the broker does not tell its time", "compare the machine's clock with a time server")
-    half_ns = (stopwatch() - begun_ns) // 2
-    ahead_ns = asked_ns + half_ns - theirs_ns
-    where = "ahead of" if ahead_ns > 0 else "behind"
-    said = f"the clock is {abs(ahead_ns) / NS_PER_S:.3f} s {where} the broker's, to ±{half_ns / NS_PER_S:.3f} s"
-    measured = {"ahead_s": ahead_ns / NS_PER_S, "uncertainty_s": half_ns / NS_PER_S}
-    allowed = f"allowed: {most_ns / NS_PER_S:g} s"
-    if abs(ahead_ns) - half_ns > most_ns:
-        remedy = "set the machine's clock by a time server (NTP) before a session begins"
-        return CheckResult("clock", Finding.NOT_OK, (f"{said}; {allowed}",), remedy, measured)
-    if abs(ahead_ns) + half_ns > most_ns:
-        remedy = "the answer took too long to tell; try again"
-        return CheckResult("clock", Finding.NOT_MEASURED, (f"{said}; {allowed}",), remedy, measured)
-    return CheckResult("clock", Finding.OK, (said,), "", measured)
-
-
-def _not_measured(said: str, remedy: str) -> CheckResult:
-    return CheckResult("clock", Finding.NOT_MEASURED, (said,), remedy)
+    found = check_clock(clock, config)
+    if found.state is None or found.apart_ms is None:
+        return CheckResult(
+            "clock", Finding.NOT_MEASURED, (found.text,), "compare the clock with a time server (NTP)"
+        )
+    measured = {"apart_ms": found.apart_ms}
+    if found.state is SafetyState.NORMAL:
+        return CheckResult("clock", Finding.OK, (f"our clock is {found.text}",), "", measured)
+    remedy = "set the machine's clock by a time server (NTP) before a session begins"
+    return CheckResult("clock", Finding.NOT_OK, (found.text,), remedy, measured)

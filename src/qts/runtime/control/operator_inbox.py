@@ -107,7 +107,7 @@ class OperatorInbox:
         self._spare.close()
 
     def follow_again(self, resume: Resume) -> None:
-        """Report on what commands to an earlier process have begun, see :meth:`AnswerFiles.follow_again`."""
+        """Continue to report what an earlier process was told to do, see :meth:`AnswerFiles.follow_again`."""
         self._answers.follow_again(resume)
 
     def begin_stops(self) -> None:
