@@ -46,7 +46,7 @@ def unreadable(fill: Fill) -> str:
         return "its time is no moment"
     for name in ("qty", "price", "fee", "tax"):
         value = getattr(fill, name)
-        if not isinstance(value, Decimal) or not value.is_finite() or not is_bounded(value):
+        if not isinstance(value, Decimal) or not is_bounded(value):
             return f"{name} is no number that can be booked"
     return ""
 
@@ -173,8 +173,9 @@ def is_moment(ts_ns: object) -> bool:
 
 
 def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return False
     return "\0" not in text

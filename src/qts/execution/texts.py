@@ -54,6 +54,8 @@ def kept_ref(ref: VenueRef) -> VenueRef:
 def kept_text(text: object, most: int = MAX_REASON_LENGTH) -> str:
     """Return ``text`` cut to ``most`` characters, control characters and half characters as escapes."""
     raw = text if isinstance(text, str) else ascii(text)
+    if len(raw) <= most and raw.isprintable():  # mostly; what is shown beside that are spaces of other kinds
+        return raw
     kept = "".join(char if _is_shown(char) else char.encode("unicode_escape").decode() for char in raw[:most])
     return kept if len(raw) <= most and len(kept) <= most else f"{kept[: most - 1]}…"
 

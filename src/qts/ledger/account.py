@@ -646,6 +646,10 @@ class Account:
         held = self._holdings.get((strategy, symbol))
         return held.qty if held is not None else ZERO
 
+    def held(self, strategy: str, symbol: str) -> Holding | None:
+        """Return the strategy's holding of ``symbol``; None when there never was one."""
+        return self._holdings.get((strategy, symbol))
+
     def average_cost(self, strategy: str, symbol: str) -> Decimal | None:
         """Return the average price of the strategy's holding, without fees; None when flat."""
         held = self._holdings.get((strategy, symbol))

@@ -32,25 +32,43 @@ class Admission:
 
     def expires_ns(self, approved: Approved) -> int:
         """Return when an approval that is given to the gateway now expires, by the time that has passed, ns."""
-        life_ns = approved.expires_ns - approved.request.ts_ns
-        return self._elapsed.ns() + min(approved.expires_ns - self._clock.time_ns(), life_ns)
+        return self._elapsed.ns() + self._left_ns(approved)
+
+    def _left_ns(self, approved: Approved) -> int:
+        return min(approved.expires_ns - self._clock.time_ns(), approved.expires_ns - approved.request.ts_ns)
 
     def use(self, approved: Approved, expires_ns: int) -> None:
         """Remember an approval as used; those that have expired are forgotten."""
-        now_ns = self._elapsed.ns()
+        self._remember(approved, expires_ns, self._elapsed.ns())
+
+    def use_at_once(self, approved: Approved) -> str:
+        """Use an approval whose order waits in no lane; return why it may not leave, "" when it may."""
+        now_ns, left_ns = self._elapsed.ns(), self._left_ns(approved)
+        why = self._why_used(approved) or self._why_late(approved, now_ns, now_ns + left_ns)
+        if not why:
+            self._remember(approved, now_ns + left_ns, now_ns)
+        return why
+
+    def _remember(self, approved: Approved, expires_ns: int, now_ns: int) -> None:
         self._used[approved.approval_id] = expires_ns
         while self._used and next(iter(self._used.values())) < now_ns:
             self._used.popitem(last=False)
 
     def why_unsent(self, approved: Approved, expires_ns: int) -> str:
         """Return why the order of ``approved`` may not leave; "" when it may."""
-        approval_id = approved.approval_id
-        if approval_id in self._used or approval_id in self._used_before:
-            return f"approval {approval_id} was used before"
-        return self.why_late(approved, expires_ns)
+        return self._why_used(approved) or self.why_late(approved, expires_ns)
 
     def why_late(self, approved: Approved, expires_ns: int) -> str:
         """Return why an order that was let pass may not leave any more; "" when it may."""
-        if self._elapsed.ns() > expires_ns:
+        return self._why_late(approved, self._elapsed.ns(), expires_ns)
+
+    def _why_used(self, approved: Approved) -> str:
+        approval_id = approved.approval_id
+        if approval_id in self._used or approval_id in self._used_before:
+            return f"approval {approval_id} was used before"
+        return ""
+
+    def _why_late(self, approved: Approved, now_ns: int, expires_ns: int) -> str:
+        if now_ns > expires_ns:
             return f"approval {approved.approval_id} has expired"
         return self._why_not(approved.request)

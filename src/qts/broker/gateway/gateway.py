@@ -165,11 +165,9 @@ class Gateway:
             self._worker.exits_wait = waiting
 
     def _place_now(self, order: Place) -> OrderAck:
-        order.expires_ns = self._admission.expires_ns(order.approved)
-        why = self._admission.why_unsent(order.approved, order.expires_ns)
+        why = self._admission.use_at_once(order.approved)
         if why:
             return unsent(order.client_order_id, why)
-        self._admission.use(order.approved, order.expires_ns)
         self._messages.add()
         return self._now(order.client_order_id, self._broker.place(order.approved))
 

@@ -115,7 +115,7 @@ class DayResults:
         """Yield what ``strategy`` holds; symbols in which it is flat are not looked at again."""
         symbols = self._held.get(strategy, set())
         for symbol in tuple(symbols):
-            held = next((one for name, _, one in self._account.holders(symbol) if name == strategy), None)
+            held = self._account.held(strategy, symbol)
             if held is None or not held.qty:
                 symbols.discard(symbol)
             else:

@@ -35,8 +35,11 @@ class CountedLimits:
             return None
         since_ns = self._duplicates.since_ns(request, self._clock.time_ns())
         case = CountCase(request, self._facts, self._config(), self.messages.sent(), since_ns)
-        refusals = (rule(case) for rule in COUNT_RULES)
-        return next((one for one in refusals if one is not None), None)
+        for rule in COUNT_RULES:
+            refusal = rule(case)
+            if refusal is not None:
+                return refusal
+        return None
 
     def note(self, request: OrderRequest) -> None:
         """Note that an order was let pass, or was filled: one like it is a repetition for a moment."""

@@ -45,6 +45,8 @@ def price_collar(case: LimitCase) -> LimitRefusal | None:
     )
     if price is None or last is None:
         return LimitRefusal("price_collar", f"no price of {request.symbol} is known to judge it by{_when(case)}")
+    if price <= last if request.side is Side.BUY else price >= last:
+        return None  # on the other side of the last price
     if times(minus(price, last), request.side.sign) <= times(share, last):
         return None
     bound = _bound(last, share, request.side)
