@@ -42,6 +42,10 @@ def test_presses_are_handed_over_once_and_in_their_order() -> None:
     kill.press(liquidate=True, by="signal SIGUSR2")
     assert kill.is_pressed()
     assert kill.take() == [Press(False, "signal SIGUSR1"), Press(True, "signal SIGUSR2")]
+    assert kill.is_pressed(), "no order may leave before they are begun"
+    kill.on_stop_begun()
+    assert kill.is_pressed()
+    kill.on_stop_in_force()
     assert not kill.is_pressed()
     assert kill.take() == []
 

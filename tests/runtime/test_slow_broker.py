@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from decimal import Decimal as D
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from qts.broker.contracts import BrokerOrder
+from qts.broker.gateway.lanes import Lane
+from qts.broker.gateway.view import GatewayView
 from qts.clock import PacedClock, from_ns
 from qts.db.sqlite import SqliteStore
 from qts.event.contracts import EventType
@@ -133,6 +136,45 @@ async def test_a_stop_remembers_the_cancel_of_an_order_that_is_on_its_way(tmp_pa
         assert rig.kernel.shared.account.open_reservations == ()
 
     await in_session(tmp_path, body)
+
+
+@pytest.mark.parametrize("way", ["signal", "file"])
+async def test_an_entry_that_waits_does_not_leave_behind_a_stop_that_the_session_has_not_read(
+    tmp_path: Path, way: str
+) -> None:
+    # Given an order that is not answered, and a second one behind it in the gateway
+    broker, scripted = ScriptedBroker(), ScriptedStrategy()
+    broker.holds_answers = True
+    settings = {"broker.gateway.in_flight": "1", "broker.gateway.entry_wait_ms": "60000"}
+    async with live(tmp_path, strategies=[scripted], settings=settings, broker=broker, feed=TwoSymbols()) as rig:
+        first = await sent(rig, broker, scripted)
+        scripted.intents.append(Intent(OTHER, Side.BUY, 1.0, qty=1))
+        await rig.push(quote(kst(10, 0, 1), OTHER))
+        await rig.until(lambda: shown(rig).lanes[Lane.ENTRY].waiting == 1)
+        kill = rig.kernel.shared.kill
+        (tmp_path / "operator").mkdir()
+        kill.watch(tmp_path / "operator", lambda name: False)
+
+        # When a stop comes while the session's thread is busy, and then the answer to the first
+        if way == "signal":
+            kill.press(liquidate=False, by="signal SIGUSR1")
+        else:
+            (tmp_path / "operator" / "stop-keep").touch()
+        broker.let_answer(first)
+        busy = Event()
+        while not (shown(rig).not_sent or len(broker.placed) > 1):
+            busy.wait(0.001)  # nothing on the session's loop gets its turn
+
+        # Then the second has not left
+        assert [one.request.client_order_id for one in broker.placed] == [first]
+        await rig.drain()
+        assert rig.orders()[-1].note == "not sent: a stop came before it was sent"
+
+
+def shown(rig: LiveRig) -> GatewayView:
+    view = rig.kernel.sender.view()
+    assert view is not None
+    return view
 
 
 async def test_prices_come_while_an_exit_waits_for_its_answer(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ class Press(msgspec.Struct, frozen=True):
 class KillSwitch:
     """A switch that is pressed while a stop by signal or file waits to be put in force.
 
-    :meth:`press` may be called from any thread and from signal handlers, the rest on the session's thread.
-    ``stopwatch`` returns real time in nanoseconds.
+    :meth:`press` may be called from any thread and from signal handlers, :meth:`is_pressed` from any thread, the
+    rest on the session's thread. ``stopwatch`` returns real time in nanoseconds.
     """
 
     def __init__(self, stopwatch: Callable[[], int] = stopwatch_ns) -> None:
@@ -45,6 +45,7 @@ class KillSwitch:
         self._presses: deque[Press] = deque(maxlen=8)
         """Of more the oldest is dropped: a later press of the other kind replaces what it wanted anyway."""
         self._stops_under_way = 0
+        self._is_handed_over = False
         self._directory: str | None = None
         self._is_done: Callable[[str], bool] = _none_is_done
         self._seen: tuple[int, int] | None = None
@@ -57,15 +58,20 @@ class KillSwitch:
         self._presses.append(Press(liquidate, by))
 
     def take(self) -> list[Press]:
-        """Remove and return the presses so far, oldest first; the caller puts them in force."""
+        """Remove and return the presses so far, oldest first; the caller puts them in force.
+
+        The switch stays pressed until the caller begins the first of them.
+        """
         taken = []
         while self._presses:
+            self._is_handed_over = True
             taken.append(self._presses.popleft())
         return taken
 
     def on_stop_begun(self) -> None:
         """Count a stop that was sent to its handler: the switch stays pressed until :meth:`on_stop_in_force`."""
         self._stops_under_way += 1
+        self._is_handed_over = False
 
     def on_stop_in_force(self) -> None:
         """Count one of the sent stops, if there is any, as in force: the gate refuses entries."""
@@ -81,7 +87,7 @@ class KillSwitch:
 
     def is_pressed(self) -> bool:
         """Return whether a stop waits to be put in force; the directory is checked at most every 5 ms."""
-        if self._presses or self._stops_under_way:
+        if self._presses or self._is_handed_over or self._stops_under_way:
             return True
         if self._directory is None:
             return False
@@ -101,7 +107,7 @@ class KillSwitch:
             return True  # unknown, so it may hold a stop
         seen = status.st_mtime_ns, status.st_ino
         if seen == self._seen:
-            if not self._rescans_left:
+            if self._rescans_left <= 0:  # two threads may look at once
                 return self._found
             self._rescans_left -= 1
         else:

@@ -26,6 +26,8 @@ class LastCheck:
         if order is None or order.state is not OrderState.PENDING_NEW:
             return f"it is {'not in the book' if order is None else order.state.value}"
         if not request.reduce_only:
+            if p.kill.is_pressed():  # the session's thread may be busy, and the stop not in force yet
+                return "a stop came before it was sent"
             return "" if p.safety.is_trading_allowed else "safety stopped it before it was sent"
         held = p.account.holding(request.strategy, request.symbol)
         if (held if request.side is Side.SELL else negated(held)) < request.qty:
