@@ -135,6 +135,14 @@ def test_the_demo_with_a_cache_has_the_results_that_it_has_without(
     assert valkey.ask("HGET", "qts:main:risk", "daily_pnl") is not None
     # And everything ends by itself
     assert all(valkey.ask("PTTL", key) != -1 for key in valkey.ask("KEYS", "*"))
+    # And orders of unknown fate that a view shows are read with the orders
+    unknown = {"order_id": "o-9", "strategy": "one", "symbol": "005930", "side": "BUY", "qty": "10", "filled": "0"}
+    unknown |= {"limit": "150000", "since_ns": 1, "asked": 3, "next_s": 0.8, "cash": "1500225", "shares": "0"}
+    unknown |= {"currency": "KRW"}
+    view = json.loads(valkey.ask("HGET", "qts:main:view", "json")) | {"unknown_orders": [unknown]}
+    valkey.ask("HSET", "qts:main:view", "json", json.dumps(view))
+    out = run_qts(capsys, "orders", "--json", "--cache", valkey.url())[1]
+    assert json.loads(out)["unknown_orders"] == [unknown]
 
 
 def test_commands_on_another_machine_show_a_session_that_runs(

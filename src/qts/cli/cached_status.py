@@ -14,7 +14,7 @@ from qts.cache.contracts import OrderValue, PositionValue
 from qts.cli.columns import Column, csv_text, folded, table_lines
 from qts.cli.market_time import MarketTime
 from qts.cli.status_lists import Listing
-from qts.cli.status_screen import row_of, view_lines
+from qts.cli.status_screen import row_of, unknown_lines, unknown_values, view_lines
 from qts.clock import to_ns
 from qts.errors import CacheStaleDataError
 from qts.money import ZERO
@@ -70,7 +70,8 @@ def values_text(
 ) -> tuple[str, str]:
     """Return the list as it is asked for, the newest ``most`` (0: all), and one line about it.
 
-    What should be in it and is not known now is named there: a list without it would say that it is not there.
+    What should be in it and is not known now is named there: a list without it would say that it is not there. A
+    list of orders says what is known of those whose fate is unknown.
     """
     listing = cached.listing
     records = [(name, value) for name, value in found.values.items() if cached.is_shown(value)]
@@ -86,14 +87,16 @@ def values_text(
         rows = [dict(zip(keys, listing.plain(record), strict=True)) for record in newest]
         age_s = None if found.age_s is None else round(found.age_s, 3)
         cache = {"server": found.server, "account": found.account, "age_s": age_s, "unknown": found.unknown}
-        return json.dumps({"cache": cache, cached.what: rows}, ensure_ascii=False), about
-    if not newest:
-        return about if found.unknown else f"{about}\nno {cached.what}", about
-    time = MarketTime()
-    rows_shown = [listing.shown(record, time) for record in newest]
-    lines = [about, *table_lines(listing.titled(time), rows_shown, width)]
+        more = unknown_values(found.fates) if cached.of is OrderValue else {}
+        return json.dumps({"cache": cache, cached.what: rows, **more}, ensure_ascii=False), about
+    lines, time = [about], MarketTime()
+    if newest:
+        lines += table_lines(listing.titled(time), [listing.shown(record, time) for record in newest], width)
+    elif not found.unknown:
+        lines.append(f"no {cached.what}")
     if len(newest) < len(records):
         lines.append(f"the newest {len(newest):,} of {len(records):,}; --last 0 shows all")
+    lines += unknown_lines(found.fates, width, ended=found.ended)
     return "\n".join(lines), about
 
 

@@ -123,6 +123,8 @@ def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) ->
     from qts.cli.status_screen import run_values, time_of, unknown_lines, unknown_values
     from qts.runtime.persistence.run_lookup import status_line
 
+    view = status.view if args.listing == "orders" else None
+    unknown = () if view is None else view.unknown_orders
     records = listing.records(status)
     most = _most(args)
     newest = records[-most:] if most else records
@@ -131,7 +133,7 @@ def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) ->
     if args.json:
         keys = [column.key for column in listing.columns]
         rows = [dict(zip(keys, listing.plain(record), strict=True)) for record in newest]
-        more = unknown_values(status) if args.listing == "orders" else {}
+        more = unknown_values(unknown) if args.listing == "orders" else {}
         return json.dumps({"run": run_values(status), args.listing: rows, **more}, ensure_ascii=False)
     lines = [f"{status_line(status)} · {status.found.directory}"]
     if not newest:
@@ -143,8 +145,8 @@ def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) ->
         )
         if len(newest) < len(records):
             lines.append(f"the newest {len(newest):,} of {len(records):,}; --last 0 shows all")
-    if args.listing == "orders":
-        lines += unknown_lines(status, terminal_width())
+    if view is not None:
+        lines += unknown_lines(unknown, terminal_width(), ended=bool(view.ended))
     return "\n".join(lines)
 
 

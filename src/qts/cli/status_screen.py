@@ -19,7 +19,7 @@ from qts.market.live_view import LiveView
 from qts.money import times
 from qts.notes import in_english
 from qts.runtime.caching.cache_view import CacheView
-from qts.runtime.orders.unknown_view import note_of
+from qts.runtime.orders.unknown_view import UnknownOrderView, note_of
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.persistence.server_copy import ServerView
@@ -78,19 +78,15 @@ def status_values(status: RunStatus) -> dict[str, Any]:
     return {"run": run_values(status), "view": view}
 
 
-def unknown_lines(status: RunStatus, width: int) -> list[str]:
-    """Return a sentence for each order whose fate is unknown, as the session has shown last."""
-    view = status.view
-    if view is None:
-        return []
-    said = [in_english(note_of(one, ended=bool(view.ended))) for one in view.unknown_orders]
+def unknown_lines(unknown: Sequence[UnknownOrderView], width: int, *, ended: bool) -> list[str]:
+    """Return a sentence for each order whose fate is ``unknown``, as a session has shown last; ``ended``: it has."""
+    said = [in_english(note_of(one, ended=ended)) for one in unknown]
     return [line for sentence in said for line in folded(sentence, width)]
 
 
-def unknown_values(status: RunStatus) -> dict[str, Any]:
-    """Return the orders whose fate is unknown, for JSON."""
-    shown = () if status.view is None else status.view.unknown_orders
-    return {"unknown_orders": msgspec.json.decode(msgspec.json.encode(shown))}
+def unknown_values(unknown: Sequence[UnknownOrderView]) -> dict[str, Any]:
+    """Return the orders whose fate is ``unknown``, for JSON."""
+    return {"unknown_orders": msgspec.json.decode(msgspec.json.encode(unknown))}
 
 
 def facts_of(status: RunStatus) -> tuple[list[Column], list[list[str]]]:

@@ -18,6 +18,7 @@ from qts.cache.stats import Result
 from qts.clock import NS_PER_S, Clock
 from qts.db.resolving_loop import ResolvingLoop
 from qts.errors import CacheStaleDataError, InputError, Unavailable
+from qts.runtime.orders.unknown_view import UnknownOrderView
 from qts.runtime.session.session_view import SessionView
 
 _T = TypeVar("_T")
@@ -38,7 +39,8 @@ class CachedValues(msgspec.Struct, Generic[V], frozen=True):
     """Values of one kind by name. ``age_s``: how old the newest is, None without any.
 
     ``unknown``: names of which the cache has nothing that may be used now, though the session's view shows them or
-    something is there: the session hangs, has ended while it held them, or its clock is another one.
+    something is there: the session hangs, has ended while it held them, or its clock is another one. ``fates``: of
+    orders, those whose fate the session's view shows as unknown; ``ended``: the session has ended.
     """
 
     server: str
@@ -46,6 +48,8 @@ class CachedValues(msgspec.Struct, Generic[V], frozen=True):
     values: Mapping[str, V]
     age_s: float | None
     unknown: tuple[str, ...]
+    fates: tuple[UnknownOrderView, ...] = ()
+    ended: bool = False
 
 
 class CacheReader:
@@ -149,7 +153,8 @@ class CacheReader:
 
     async def _values(self, of: type[V]) -> CachedValues[V]:
         assert self._manager is not None and self._client is not None, "open"  # noqa: PT018
-        unknown = _shown_in(self._decoded(await self._found_view()), KIND_OF[of])
+        view = self._decoded(await self._found_view())
+        unknown = _shown_in(view, KIND_OF[of])
         kind, prefix = KIND_OF[of], self._config.prefix
         keys = [
             parse_key(prefix, text) async for text in self._client.keys(f"{self._manager.keys.own}{kind.value}:")
@@ -164,7 +169,9 @@ class CacheReader:
             elif read.result is not Result.MISS:  # what has expired since is what the view alone can tell of
                 unknown.add(name)
         age_s = min(map(self._age_s, values.values()), default=None)
-        return CachedValues(self._server, self._account, values, age_s, tuple(sorted(unknown - values.keys())))
+        missing = tuple(sorted(unknown - values.keys()))
+        fates = view.unknown_orders if kind is Kind.ORDER else ()
+        return CachedValues(self._server, self._account, values, age_s, missing, fates, bool(view.ended))
 
     def _absent(self, account: str) -> str:
         of = f"of account {account} " if account else ""
