@@ -1,7 +1,8 @@
 """What a session does while its broker takes ten seconds, beside one whose broker answers at once.
 
-One round of each by turns: an order is given away, and while its answer is missing prices are taken in, fills of an
-earlier order are booked as P0, and an operator is answered.
+One round of each by turns: an order is given away, and an operator wants a release, for which the broker's books
+are asked for. While both answers are missing prices are taken in, fills of an earlier order are booked as P0, and
+other commands of the operator are answered.
 """
 
 from __future__ import annotations
@@ -66,11 +67,13 @@ async def _times(directory: Path, *, answers: bool, count: int) -> Round:
         await rig.until(lambda: broker.placed)
         await rig.drain()
         key = broker.placed[0].request.client_order_id
-        broker.holds_answers = not answers
+        handler, release = CommandHandler(rig.kernel), command("release")
+        broker.holds_answers = broker.holds_queries = not answers
+        while await handler.step(release) is None and not broker.asked:
+            await asyncio.sleep(0)
         strategy.intents.append(Intent(OTHER, Side.BUY, 1.0, qty=1))
         await rig.push(quote(kst(10, 0, 1), OTHER))
         await rig.until(lambda: len(broker.placed) == 2)
-        handler = CommandHandler(rig.kernel)
         for number in range(count):
             at_ns = kst(10, 0, 2) + number * 1_000_000
             begun = perf_counter_ns()
@@ -83,8 +86,10 @@ async def _times(directory: Path, *, answers: bool, count: int) -> Round:
             took["P0"].append(perf_counter_ns() - begun)
             if number % 10 == 0:
                 begun = perf_counter_ns()
-                await handler.execute(command("clear_override" if number % 20 else "override", **_terms(number)))
+                await handler.step(command("clear_override" if number % 20 else "override", **_terms(number)))
                 took["operators"].append(perf_counter_ns() - begun)
+        if handler.is_waiting(release) is answers:
+            raise RuntimeError(f"the release {'was not' if answers else 'was'} answered")
     return {what: statistics.median(times) for what, times in took.items()}
 
 

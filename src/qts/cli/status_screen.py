@@ -79,7 +79,7 @@ def status_values(status: RunStatus) -> dict[str, Any]:
 
 
 def unknown_lines(unknown: Sequence[UnknownOrderView], width: int, *, ended: bool) -> list[str]:
-    """Return a sentence for each order whose fate is ``unknown``, as a session has shown last; ``ended``: it has."""
+    """Return a sentence for each order whose fate is ``unknown``; ``ended``: the session asks no more."""
     said = [in_english(note_of(one, ended=ended)) for one in unknown]
     return [line for sentence in said for line in folded(sentence, width)]
 
