@@ -178,7 +178,8 @@ async def test_those_that_ask_are_executed_in_their_order_and_others_at_once(tmp
         await one.looks()
         later = one.gives(OVERRIDE)
         await one.looks()
-        assert (one.told(asked), one.noted()) == ([None, None], [("override", "done")])
+        await asyncio.sleep(0.05)
+        assert (one.told(asked), one.noted(), one.broker.asked) == ([None, None], [("override", "done")], 1)
         # When the broker answers
         told = await one.until_told(asked)
         # Then the withdrawal was executed after the deposit
@@ -216,6 +217,31 @@ async def test_what_is_executed_while_the_broker_is_asked_has_it_asked_again(tmp
         assert one.broker.calls.count("balance") == before + 4
         account = one.rig.kernel.shared.account
         assert account.broker_cash == one.broker.books.cash
+
+
+async def test_a_purchase_and_a_sale_meanwhile_are_noticed_although_the_shares_are_what_they_were(
+    tmp_path: Path,
+) -> None:
+    # Given a deposit whose question was answered with 3,000,000 won that are EXTERNAL
+    async with session(tmp_path) as one:
+        one.broker.holds_queries = True
+        asked = one.gives(DEPOSIT)
+        await one.until_asked()
+        for _ in range(8):
+            one.broker.let_tell()
+            await asyncio.sleep(0.02)
+        assert one.broker.asked == 0
+        # When its owner buys a share for 1,000 and sells it for 900 before the command is executed
+        for number, (side, price) in enumerate(((Side.BUY, 1_000), (Side.SELL, 900))):
+            one.broker.trade_by_hand(
+                Fill("scripted", f"x-{number}", "hand", SYMBOL, side, D(1), D(price), D(0), D(0), AT, last=False)
+            )
+        await one.rig.until(lambda: one.rig.kernel.shared.account.external.cash == 2_999_900)
+        (told,) = await one.until_told(asked)
+        # Then the 100 are not taken for money that the broker lacks or has too much
+        assert told is not None
+        assert told.endswith("EXTERNAL cash is 1,999,900 KRW")
+        assert one.rig.kernel.shared.account.broker_cash == one.broker.books.cash
 
 
 async def test_books_that_change_all_the_time_refuse_it(tmp_path: Path) -> None:
@@ -369,7 +395,7 @@ async def test_two_audits_do_not_forget_what_the_other_adds_up(tmp_path: Path) -
             await asyncio.sleep(0.001)
         # When another one is asked for
         audits.append(asyncio.ensure_future(auditor.run_whole_audit(now_ns)))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
         # Then it begins when the first has ended
         assert one.broker.asked == 1
         while not all(audit.done() for audit in audits):

@@ -38,8 +38,11 @@ def sold_and_left(path: Path) -> tuple[str, str, str, bool]:
     return one.sold, one.left, one.held, report.complete
 
 
-async def killed_behind_four_of_ten(directory: Path, broker: ScriptedBroker) -> tuple[Path, str]:
-    """Let a session be killed that has sold four of ten; return the path of the answer, and the id of the sale."""
+async def killed_behind_five_of_ten(directory: Path, broker: ScriptedBroker) -> tuple[Path, str]:
+    """Let a session be killed that has told of four of ten, and sold a fifth.
+
+    Return the path of the answer, and the id of the sale.
+    """
     log = SessionLog(directory, "INFO")
     async with session(directory, broker) as (rig, scripted):
         await with_ten_and_a_bid(rig, scripted, broker)
@@ -50,6 +53,8 @@ async def killed_behind_four_of_ten(directory: Path, broker: ScriptedBroker) -> 
         broker.fill(sale.client_order_id, 4, 1_000, kst(10, 0, 3.5))
         await rig.drain()
         await operators.run_commands()
+        broker.fill(sale.client_order_id, 1, 1_000, kst(10, 0, 3.6))
+        await rig.drain()
         assert sold_and_left(path) == ("4", "6", "6", False)
         log.close()
     return path, sale.client_order_id
@@ -57,7 +62,7 @@ async def killed_behind_four_of_ten(directory: Path, broker: ScriptedBroker) -> 
 
 async def test_it_goes_on_in_the_next_session(tmp_path: Path) -> None:
     broker = ScriptedBroker()
-    path, sale = await killed_behind_four_of_ten(tmp_path, broker)
+    path, sale = await killed_behind_five_of_ten(tmp_path, broker)
     # Given one more share sold while no session runs, and a next one
     broker.fill(sale, 1, 1_000, kst(10, 0, 10))
     log = SessionLog(tmp_path, "INFO")
@@ -65,9 +70,9 @@ async def test_it_goes_on_in_the_next_session(tmp_path: Path) -> None:
         operators = await looks(tmp_path, rig, log)
         await rig.show(quote(20))
         await operators.run_commands()
-        assert sold_and_left(path) == ("5", "5", "5", False)
+        assert sold_and_left(path) == ("6", "4", "4", False)
         # When the rest is sold, then the answer says so
-        broker.fill(sale, 5, 1_000, kst(10, 0, 21))
+        broker.fill(sale, 4, 1_000, kst(10, 0, 21))
         await rig.show(quote(40), quote(60))
         await operators.run_commands()
         assert sold_and_left(path) == ("10", "0", "0", True)
@@ -75,11 +80,12 @@ async def test_it_goes_on_in_the_next_session(tmp_path: Path) -> None:
 
 
 async def test_what_was_all_sold_meanwhile_is_told(tmp_path: Path) -> None:
-    # Given a session that sold the rest in its last moment
+    # Given a session that sold the rest, and bought five more, in its last moment
     broker = ScriptedBroker()
-    path, sale = await killed_behind_four_of_ten(tmp_path, broker)
+    path, sale = await killed_behind_five_of_ten(tmp_path, broker)
     async with session(tmp_path, broker) as (rig, _):
-        broker.fill(sale, 6, 1_000, kst(10, 0, 21))
+        broker.fill(sale, 5, 1_000, kst(10, 0, 21))
+        broker.fill(broker.placed[1].request.client_order_id, 5, 800, kst(10, 0, 22))
         await rig.show(quote(40), quote(60))
         assert len(rig.kernel.shared.flattenings) == 0
     # When the next one looks
@@ -87,14 +93,14 @@ async def test_what_was_all_sold_meanwhile_is_told(tmp_path: Path) -> None:
     async with session(tmp_path, broker) as (rig, _):
         operators = await looks(tmp_path, rig, log)
         await operators.run_commands()
-        assert sold_and_left(path) == ("10", "0", "0", True)
+        assert sold_and_left(path) == ("10", "0", "5", True)
         log.close()
 
 
 async def test_what_a_stop_has_ended_is_told(tmp_path: Path) -> None:
     # Given a stop that keeps what is held, in a session that did not live to tell
     broker = ScriptedBroker()
-    path, sale = await killed_behind_four_of_ten(tmp_path, broker)
+    path, sale = await killed_behind_five_of_ten(tmp_path, broker)
     async with session(tmp_path, broker) as (rig, _):
         await CommandHandler(rig.kernel).execute(Stop(operator="kim", reason="drill", liquidate=False))
         await rig.show(quote(40))
@@ -103,7 +109,7 @@ async def test_what_a_stop_has_ended_is_told(tmp_path: Path) -> None:
     async with session(tmp_path, broker) as (rig, _):
         operators = await looks(tmp_path, rig, log)
         await operators.run_commands()
-        assert sold_and_left(path) == ("4", "6", "6", True)
+        assert sold_and_left(path) == ("5", "5", "5", True)
         assert told(path).holdings[0].why == "a stop that keeps what is held has ended it"
         log.close()
 
@@ -123,7 +129,7 @@ async def test_a_file_that_is_no_answer_is_left_alone(tmp_path: Path, content: b
 
 async def test_quantities_that_are_none_are_left_alone(tmp_path: Path) -> None:
     broker = ScriptedBroker()
-    path, _ = await killed_behind_four_of_ten(tmp_path, broker)
+    path, _ = await killed_behind_five_of_ten(tmp_path, broker)
     content = path.read_bytes().replace(b'"asked":"10"', b'"asked":"ten"')
     path.write_bytes(content)
     log = SessionLog(tmp_path, "INFO")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 
@@ -44,10 +44,14 @@ class BackgroundWork:
         if self._failure is not None:
             raise self._failure
 
-    async def wait(self, timeout_s: float) -> None:
-        """Wait until no task runs, at most ``timeout_s`` of real time; then raise the first exception, if any."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks.values()), timeout=timeout_s)
+    async def wait(self, timeout_s: float, kinds: Collection[str] | None = None) -> None:
+        """Wait until no task runs, at most ``timeout_s`` of real time; then raise the first exception, if any.
+
+        ``kinds``: the tasks to wait for, None: all.
+        """
+        tasks = [task for kind, task in self._tasks.items() if kinds is None or kind in kinds]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
             await asyncio.sleep(0)  # the end of a task is handled in a callback
         self.raise_failure()
 

@@ -166,7 +166,9 @@ class Flattens:
         if one is not None:
             return one.left
         is_stopped = not p.safety.is_trading_allowed or p.stops.covering(*key, last.pool) is not None
-        return Decimal(last.left) if is_stopped or key in p.forced_exit_reasons else ZERO
+        if not (is_stopped or key in p.forced_exit_reasons):
+            return ZERO
+        return min(Decimal(last.left), max(p.account.holding(*key), ZERO))
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Add a fill to the progress of the newest flattenings."""

@@ -22,6 +22,8 @@ from qts.runtime.session.schedule import AFTER_CLOSE
 
 POLL_INTERVAL_NS: Final = 50_000_000
 """Real time after which a driver does its periodic work while no value comes."""
+_SENDS_OR_BOOKS: Final = ("forced-exits", "unknown-orders")
+"""The background work that may send or book; all else only asks the broker, and can go on behind a split."""
 _AUDIT_NS: Final = 5 * NS_PER_S
 """Real time between two recomputations of the whole book."""
 
@@ -80,7 +82,7 @@ class LoopSession:
         """Wait, while there is time, until what was executed and sent before a split is booked and answered."""
         kernel, limit_ms = self._kernel, self._kernel.shared.config.event.stop_timeout_ms
         await kernel.dispatcher.stats.wait_until_idle(limit_ms)
-        await kernel.background.wait(limit_ms / 1_000)
+        await kernel.background.wait(limit_ms / 1_000, _SENDS_OR_BOOKS)
 
     async def deliver(self, value: MarketValue, now_ns: int) -> None:
         """Deliver a value to the kernel after the tasks due by ``now_ns``; a checkpoint in between keeps it."""
