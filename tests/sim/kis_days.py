@@ -8,6 +8,7 @@ the clock waits for that clock.
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options, SessionPlan
-from qts.runtime.wiring.plans import live_plan
+from qts.runtime.wiring.plans import live_plan, paper_plan
 from tests.doubles.kis import KST, DoubleClock, KisDouble, Settings
 
 Script = Callable[[], Coroutine[Any, Any, object]]
@@ -85,7 +86,14 @@ class DaysAtKis:
     """The double of an account and a session at it. ``settings`` are those of the double."""
 
     def __init__(
-        self, directory: Path, patch: pytest.MonkeyPatch, start: datetime, *, paper: bool = True, **settings: Any
+        self,
+        directory: Path,
+        patch: pytest.MonkeyPatch,
+        start: datetime,
+        *,
+        paper: bool = True,
+        strategy: str = IN_AND_OUT,
+        **settings: Any,
     ) -> None:
         self.directory = directory / "run"
         self.kis = KisDouble(seed=5, paper=paper, start=start, settings=Settings(paper_per_s=18, **settings))
@@ -95,7 +103,8 @@ class DaysAtKis:
         """Fills booked at each close of a day, once its rows are stored."""
         self.on_close: Callable[[Kernel], object] = lambda kernel: None
         self._strategy = directory / "strategy.py"
-        self._strategy.write_text(IN_AND_OUT)
+        self._strategy.write_text(strategy)
+        self.settings = {"state.enabled": "false", "runtime.equity_start": "100000000"}
         self._patch = patch
         patch.setenv("XDG_CACHE_HOME", str(directory / "cache"))
         patch.setattr("qts.runtime.wiring.kis.PacedClock", lambda now: LeapingClock(self.kis.clock))
@@ -139,7 +148,18 @@ class DaysAtKis:
     def is_connected(self) -> bool:
         return self.feed.connected
 
-    def plan(self, **more: Any) -> SessionPlan:
+    def is_registered(self) -> bool:
+        """Whether everything that the session wants of the websocket comes."""
+        registrations = self.feed._websocket.registrations
+        return bool(registrations.wanted) and set(registrations.wanted) <= set(registrations.registered)
+
+    def options(self, directory: Path, **more: Any) -> Options:
+        """Return the options of a session of the strategy in ``directory``."""
+        (name,) = re.findall(r"^class (\w+)", self._strategy.read_text(), re.MULTILINE)
+        return Options(strategies=(f"{self._strategy}:{name}",), data_dir=directory, **more)
+
+    def plan(self, *, simulated: bool = False) -> SessionPlan:
+        """Plan the session at KIS; ``simulated``: on its prices alone, with simulated fills."""
         keys, kind = self.kis.keys, "paper" if self.kis.is_paper else "live"
         for name, text in (
             ("APP_KEY", keys.appkey),
@@ -149,8 +169,7 @@ class DaysAtKis:
         ):
             self._patch.setenv(f"QTS_KIS_{kind.upper()}_{name}", text)
         settings = {
-            "state.enabled": "false",
-            "runtime.equity_start": "100000000",
+            **self.settings,
             "broker.kis.account": kind,
             "broker.kis.confirmation": REAL_MONEY,
             f"broker.kis.{kind}_rest": self.kis.rest_url,
@@ -159,16 +178,17 @@ class DaysAtKis:
             "broker.kis.stream.command_ms": "1",
             "broker.kis.stream.first_pause_ms": "100",
         }
-        options = Options(
-            strategies=(f"{self._strategy}:InAndOut",), data_dir=self.directory, overrides=settings, **more
-        )
+        options = self.options(self.directory, overrides=settings)
+        if simulated:
+            return paper_plan(options, "kis", None)
         words = "" if self.kis.is_paper else REAL_MONEY
         return live_plan(options, "kis", paper_account=self.kis.is_paper, confirmation=words)
 
-    def run(self, script: Script) -> SessionResult:
+    def run(self, script: Script, *, simulated: bool = False) -> SessionResult:
         """Run a session while ``script`` lets days happen; the end of ``script`` stops it. Raises its errors."""
         with self._served(script):
-            return run_session(self.plan(), progress=lambda share, moment: None, stop=self.stop, machine=self.clock)
+            plan = self.plan(simulated=simulated)
+            return run_session(plan, progress=lambda share, moment: None, stop=self.stop, machine=self.clock)
 
     @contextmanager
     def _served(self, script: Script) -> Iterator[None]:
