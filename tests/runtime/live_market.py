@@ -105,7 +105,11 @@ class LiveSession:
             self.polls += 1
             if self.fail_with is not None and self.kernel.shared.kill.is_pressed():
                 raise self.fail_with
-            self.taken += self.kernel.shared.kill.take()
+            kill = self.kernel.shared.kill
+            for press in kill.take():  # each is in force at once
+                self.taken.append(press)
+                kill.on_stop_begun()
+                kill.on_stop_in_force()
 
         async with asyncio.timeout(60):
             return await run_live(
