@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options, SessionPlan
-from qts.runtime.wiring.plans import live_plan, paper_plan
+from qts.runtime.wiring.plans import live_plan, paper_plan, replay_plan
 from tests.doubles.kis import KST, DoubleClock, KisDouble, Settings
 
 Script = Callable[[], Coroutine[Any, Any, object]]
@@ -36,15 +36,23 @@ SYMBOL = "005930"
 PRICE = 70_000
 LOOK_S = 0.02
 WAIT_S = 60.0
+SEEN = "SEEN"
+"""The variable that names the file in which a strategy writes what it has seen; its log is paused in a WARNING."""
 IN_AND_OUT = """
+import os
 from datetime import timedelta
 
 from qts.kit import Intent, Side, Strategy
 
 class InAndOut(Strategy):
     symbols = ("005930",)
+    data = ("trades",)
     def on_start(self, ctx):
         self.next = ctx.now
+    def on_trade(self, ctx, tick):
+        with open(os.environ["SEEN"], "a") as file:
+            file.write(f"{ctx.now:%Y-%m-%d} {tick.price} {tick.size}\\n")
+        return ()
     def on_quote(self, ctx, quote):
         if quote.ask is None or quote.bid is None or ctx.now < self.next or ctx.working(quote.symbol):
             return ()
@@ -80,6 +88,11 @@ def pause_over_leaps(clock: Clock) -> Pause:
             await asyncio.sleep(min(left / NS_PER_S, LOOK_S))
 
     return pause
+
+
+def seen_in(directory: Path) -> Path:
+    """Return the file of what a strategy has seen in the session of a directory."""
+    return directory.with_suffix(".seen")
 
 
 class DaysAtKis:
@@ -137,6 +150,11 @@ class DaysAtKis:
         return feed
 
     @property
+    def seen(self) -> Path:
+        """The file of what the strategy has seen in the session."""
+        return seen_in(self.directory)
+
+    @property
     def clock(self) -> DoubleClock:
         return self.kis.clock
 
@@ -186,9 +204,18 @@ class DaysAtKis:
 
     def run(self, script: Script, *, simulated: bool = False) -> SessionResult:
         """Run a session while ``script`` lets days happen; the end of ``script`` stops it. Raises its errors."""
+        self._patch.setenv(SEEN, str(self.seen))
         with self._served(script):
             plan = self.plan(simulated=simulated)
             return run_session(plan, progress=lambda share, moment: None, stop=self.stop, machine=self.clock)
+
+    def replay(self, name: str, day: date | None = None) -> Path:
+        """Replay a day of the record in a directory with this name beside its own; return that."""
+        directory = self.directory.parent / name
+        self._patch.setenv(SEEN, str(seen_in(directory)))
+        plan = replay_plan(self.options(directory, overrides=self.settings, day=day), [self.directory], None)
+        run_session(plan, progress=lambda share, moment_ns: None, stop=StopFlag())
+        return directory
 
     @contextmanager
     def _served(self, script: Script) -> Iterator[None]:
@@ -242,7 +269,7 @@ class DaysAtKis:
             number += 1
             price = prices[number % len(prices)]
             self.kis.market.quote(SYMBOL, price - 100, price)
-            self.kis.market.trade(SYMBOL, price, 5)
+            self.kis.market.trade(SYMBOL, price, 1 + number % 97)
             return condition()
 
         await self.until(one, what)

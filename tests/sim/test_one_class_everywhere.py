@@ -20,13 +20,10 @@ from typing import Any
 import pytest
 
 from qts.db.datadir import DATABASE_NAME
-from qts.runtime.control.stop_flag import StopFlag
-from qts.runtime.session.session import run_session
-from qts.runtime.wiring.plans import replay_plan
 from qts.runtime.wiring.stores import stored_run
 from tests.doubles.kis import KST
 from tests.doubles.kis.books import BUYING
-from tests.sim.kis_days import LOOK_S, PRICE, SYMBOL, DaysAtKis
+from tests.sim.kis_days import LOOK_S, PRICE, SYMBOL, DaysAtKis, seen_in
 
 OPEN = datetime(2026, 10, 20, 10, 0, tzinfo=KST)
 VALUES = 14
@@ -36,6 +33,7 @@ QUIET = 4
 """Looks in a row at which nothing was under way."""
 STEPS = """
 import json
+import os
 
 from qts.kit import Cancel, Intent, Side, Strategy
 
@@ -70,15 +68,14 @@ class Steps(Strategy):
         tell(ctx, "fill", fill.side.value, fill.qty, fill.price, fill.fee, fill.tax, fill.partial)
 
 def tell(ctx, *what):
-    ctx.log(json.dumps(what, default=str))
+    with open(os.environ["SEEN"], "a") as file:
+        file.write(json.dumps(what, default=str) + "\\n")
 """
 
 
 def told(directory: Path) -> list[Any]:
     """Return what the strategy of a session was told and what it wanted, in order."""
-    lines = [json.loads(line) for line in (directory / "session.log.jsonl").read_text().splitlines()]
-    texts = [line["message"] for line in lines if line.get("strategy") == "Steps"]
-    return [json.loads(text) for text in texts if text.startswith("[")]
+    return [json.loads(line) for line in seen_in(directory).read_text().splitlines()]
 
 
 async def show(world: DaysAtKis) -> None:
@@ -123,11 +120,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             world.run(partial(show, world), simulated=name == PAPER)
             directories[name] = world.directory
             if name == PAPER:
-                directories[REPLAY] = directory / "replay"
-                plan = replay_plan(
-                    world.options(directory / "replay", overrides=world.settings), [world.directory], None
-                )
-                run_session(plan, progress=lambda share, moment: None, stop=StopFlag())
+                directories[REPLAY] = world.replay("replay")
     return directories
 
 
