@@ -20,6 +20,7 @@ from qts.event.journal import Journal
 from qts.ledger.account import Account
 from qts.runtime.checks.auditor import Auditor
 from qts.runtime.orders.missed_facts import MissedFacts
+from qts.runtime.orders.order_comparison import OrderComparison
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.persistence.checkpoint import Checkpoints
@@ -58,7 +59,7 @@ STEPS = (
     Step(Journal, "append_locked", "append", "appended"),
     # what the broker's books show
     Step(OrderReconciler, "catch_up", "catch up", "caught up"),
-    Step(OrderReconciler, "_compare", "compare", "compared"),
+    Step(OrderComparison, "compare", "compare", "compared"),
     Step(OrderReconciler, "_put", "put", ""),
     # bookings, and who is told
     Step(Account, "apply_fill", "book", "booked"),

@@ -53,7 +53,7 @@ class Days:
             run_to_completion(running.kernel.unresolved.resolve(self.now_ns))
             run_to_completion(running.kernel.drain())
             self.broker.is_up = True
-        if self.lost and running.held() == int(self.broker.books.held[SYMBOL]):
+        if self.lost and not self.lacks():
             self.delays += [self.now_ns - executed_ns for executed_ns in self.lost]
             self.lost.clear()
 
@@ -62,8 +62,12 @@ class Days:
         second = (self.now_ns - kst(10)) / NS_PER_S
         self.running.scripted.wants(side, qty=qty)
         self.running.quote(second)
-        while any(order.is_open for order in self.broker.books.orders.values()) or self.lost:
+        while any(order.is_open for order in self.broker.books.orders.values()) or self.lacks():
             self.tick()
+
+    def lacks(self) -> bool:
+        """Return whether the session has not booked all that the broker has executed."""
+        return self.running.held() != int(self.broker.books.held.get(SYMBOL, 0))
 
 
 @pytest.mark.parametrize("able", [NAMED, BY_NUMBER, CUMULATIVE], ids=["named", "by number", "cumulative"])

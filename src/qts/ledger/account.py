@@ -13,7 +13,7 @@ unique index is the last check behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple, TypeAlias
 
@@ -581,6 +581,21 @@ class Account:
         return [
             Execution(step.key[3], step.key[0], magnitude(step.signed), step.price)
             for step in held.steps_of(order_id)
+        ]
+
+    def external_executions(self, symbol: str, order_ids: Container[str], since_ns: int) -> list[Execution]:
+        """Return what EXTERNAL has of orders that are not ours, without what was taken back, by time.
+
+        None is older than ``since_ns``. Raises StorageError like :meth:`executions`.
+        """
+        held = self.external.holdings.get(symbol)
+        if held is None:
+            return []
+        if held.opening is not None and held.opening.key[0] >= since_ns:
+            self._recall("", symbol, held)
+        return [
+            Execution(step.key[3], step.key[0], magnitude(step.signed), step.price)
+            for step in held.steps_of_any(order_ids)
         ]
 
     def is_overfilled(self, order: Order) -> bool:

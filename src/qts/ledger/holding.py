@@ -18,6 +18,7 @@ they are read from the store and put back (:meth:`Holding.recall`).
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Container
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple, TypeAlias
 
@@ -120,7 +121,11 @@ class Holding:
 
     def steps_of(self, order_id: str) -> list[Step]:
         """Return the fills of an order that are in memory, by time."""
-        return [step for step in self._steps if step.kept is None and step.key[4] == order_id]
+        return self.steps_of_any((order_id,))
+
+    def steps_of_any(self, order_ids: Container[str]) -> list[Step]:
+        """Return the fills of any of these orders that are in memory, by time."""
+        return [step for step in self._steps if step.kept is None and step.key[4] in order_ids]
 
     def was_split_after(self, step: Step) -> bool:
         """Return whether the holding was split behind ``step``: its shares are not those of ``step`` now."""

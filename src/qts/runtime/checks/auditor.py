@@ -58,8 +58,8 @@ class Auditor:
     nothing.
 
     A listener of fills, orders and states. ``order_prefix``: what the ids of this run's orders begin with, up to
-    the last "-". ``looks_twice``: the broker's positions may be ahead of what it has told, as a real one's are. For
-    the session's thread alone.
+    the last "-". ``looks_twice``: the broker's positions may be ahead of what it has told, as a real one's are;
+    ``found_within_ns``: the time after which its books have told all of it. For the session's thread alone.
     """
 
     def __init__(
@@ -74,10 +74,12 @@ class Auditor:
         *,
         order_prefix: str,
         looks_twice: bool,
+        found_within_ns: int = 0,
     ) -> None:
         self._shared = shared
         self._order_prefix = order_prefix
         self._looks_twice = looks_twice
+        self._found_within_ns = found_within_ns
         self._differed: tuple[int, dict[str, Decimal]] = 0, {}
         """Since when (ns) the broker holds so much more than we, by symbol; {}: it held the same when asked."""
         self._broker = broker
@@ -436,7 +438,7 @@ class Auditor:
         """Return the broker's positions to compare with; None when there is nothing to compare yet.
 
         A fill of which the broker has not told us is in its positions already. So what differs counts when a later
-        audit sees the same difference.
+        audit sees the same difference, and its books had the time to tell of it.
         """
         if theirs is None or not self._looks_twice:
             return theirs
@@ -447,7 +449,8 @@ class Auditor:
         if difference != before:
             since_ns = now_ns
         self._differed = since_ns, difference
-        return theirs if not difference or since_ns < now_ns else None
+        may_be_told = now_ns - since_ns <= self._found_within_ns
+        return None if difference and may_be_told else theirs
 
     def _check_three_way_count(self, theirs: dict[str, Decimal], now_ns: int) -> None:
         """Check that the broker's book, the ledger and the independent counters agree (``three-way-count``).

@@ -19,13 +19,11 @@ from qts.execution.contracts import ExecutionReport, Fill, FillReversed, Order, 
 from qts.execution.fit import CLOCKS_APART_NS
 from qts.ledger.account import Account, Execution
 from qts.ledger.contracts import BookingKind, BookingRow
-from qts.money import ZERO, is_multiple, magnitude, minus, plus, ratio, sum_of, times, whole_steps
+from qts.money import ZERO, is_multiple, minus, plus, ratio, sum_of, times, whole_steps
+from qts.runtime.orders.untold_fills import UntoldFills
 
 BETWEEN_READINGS_NS: Final = 2 * NS_PER_S
 _MOST_TAKEN_BACK: Final = 1_000
-_MOST_UNTOLD: Final = 1_000
-_CLOCK_NS: Final = 2 * NS_PER_S
-"""What the broker's clock, which tells whole seconds, may be off by ours."""
 _ONE: Final = Decimal(1)
 
 
@@ -47,8 +45,7 @@ class CumulativeFills:
         self._below_since: dict[str, int] = {}
         self._taken_back: dict[str, None] = {}
         """Orders of which executions were taken back: their quantity filled is more than is booked."""
-        self._untold: dict[str, tuple[Decimal, int]] = {}
-        """By order: what was inferred of it and no notice has told yet, and when that was read."""
+        self._untold = UntoldFills()
 
     def reports(self, order: Order, row: BrokerOrder, now_ns: int) -> Sequence[ExecutionReport]:
         """Return what has to be booked of ``order`` so that the books show the quantity of ``row``; mostly nothing.
@@ -91,35 +88,14 @@ class CumulativeFills:
             begin = minus(end, fill.qty)
             covered = any(minus(one_end, one.qty) < end and begin < one_end for one, one_end in self._ends(order))
             return None if covered else fill
-        if self._was_read(fill):
+        if self._untold.was_read(fill.client_order_id, fill):
             return None
         booked = self._booked(order)
         total = max([sum_of(one.qty for one in booked), *(_end_of(one)[0] for one in booked)])
         end = plus(total, fill.qty)
         if end > order.qty or order.ref is None:
             return None
-        return self._with_new_id(replace(fill, execution_id=execution_id(order.ref, end)))
-
-    def told_of_others(self, fill: Fill) -> Fill:
-        """Return a notice of an order that is not ours with an id, made of what EXTERNAL has of that order."""
-        if fill.execution_id:
-            return fill
-        steps = self._account.external.holding(fill.symbol).steps_of(fill.client_order_id)
-        end = plus(sum_of(magnitude(step.signed) for step in steps), fill.qty)
-        return self._with_new_id(replace(fill, execution_id=f"{fill.client_order_id}/{end:f}"))
-
-    def _was_read(self, fill: Fill) -> bool:
-        """Return whether what a notice tells was inferred before it came, and count it as told then."""
-        key = fill.client_order_id
-        untold, read_ns = self._untold.get(key, (ZERO, 0))
-        if not untold or fill.ts_ns > read_ns + _CLOCK_NS:
-            return False
-        left = minus(untold, fill.qty)
-        if left > 0:
-            self._untold[key] = left, read_ns
-        else:
-            del self._untold[key]
-        return True
+        return with_new_id(replace(fill, execution_id=execution_id(order.ref, end)), self._account)
 
     def _booked(self, order: Order) -> list[Execution]:
         since_ns = order.ts_intent_ns - CLOCKS_APART_NS
@@ -137,7 +113,7 @@ class CumulativeFills:
 
     def export_state(self) -> dict[str, Any]:
         """Return the orders of which executions were taken back, or not told, for a checkpoint; {} for none."""
-        untold = [[key, *one] for key, one in self._untold.items()]
+        untold = self._untold.export_state()
         return {
             **({"taken_back": list(self._taken_back)} if self._taken_back else {}),
             **({"untold": untold} if untold else {}),
@@ -146,7 +122,7 @@ class CumulativeFills:
     def import_state(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""
         self._taken_back = dict.fromkeys(saved.get("taken_back", ()))
-        self._untold = {key: (Decimal(qty), ns) for key, qty, ns in saved.get("untold", ())}
+        self._untold.import_state(saved.get("untold", ()))
 
     def _inferred(self, order: Order, row: BrokerOrder, booked: Sequence[Execution], now_ns: int) -> Sequence[Fill]:
         """Return fills of what ``row`` shows beyond ``booked``, at prices that add up to its amount."""
@@ -156,7 +132,7 @@ class CumulativeFills:
         amount = minus(row.amount, sum_of(times(one.qty, one.price) for one in booked))
         fills = []
         for end, part, price in _in_gaps(
-            _gaps(booked, row.filled, qty), _priced(qty, amount, self._account.quantum)
+            _gaps(booked, row.filled, qty), prices_of(qty, amount, self._account.quantum)
         ):
             fill = Fill(
                 self._broker,
@@ -172,23 +148,21 @@ class CumulativeFills:
                 row.filled >= order.qty,
                 inferred=True,
             )
-            fills.append(self._with_new_id(fill))
-        key = order.client_order_id
-        self._untold[key] = plus(self._untold.pop(key, (ZERO, 0))[0], qty), now_ns
-        if len(self._untold) > _MOST_UNTOLD:
-            del self._untold[next(iter(self._untold))]
+            fills.append(with_new_id(fill, self._account))
+        self._untold.note(order.client_order_id, qty, now_ns)
         return fills
 
-    def _with_new_id(self, fill: Fill) -> Fill:
-        """Return ``fill`` with an id that was not booked: one with the same quantity before may be taken back."""
-        number, made = 1, fill
-        while self._account.has_booked(made):
-            number += 1
-            made = replace(fill, execution_id=f"{fill.execution_id}#{number}")
-        return made
+
+def with_new_id(fill: Fill, account: Account) -> Fill:
+    """Return ``fill`` with an id that was not booked: one with the same quantity before may be taken back."""
+    number, made = 1, fill
+    while account.has_booked(made):
+        number += 1
+        made = replace(fill, execution_id=f"{fill.execution_id}#{number}")
+    return made
 
 
-def _priced(qty: Decimal, amount: Decimal, quantum: Decimal) -> Sequence[tuple[Decimal, Decimal]]:
+def prices_of(qty: Decimal, amount: Decimal, quantum: Decimal) -> Sequence[tuple[Decimal, Decimal]]:
     """Divide ``amount`` over ``qty`` in at most two prices of whole quanta whose sum it is.
 
     Where no whole quantities do that, at the average price.

@@ -27,6 +27,7 @@ from qts.ledger.contracts import BookingEffect, BookingRow, FillEffect
 from qts.money import plus
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.cumulative_fills import CumulativeFills
+from qts.runtime.orders.foreign_fills import ForeignFills
 from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.quarantine import MAX_LOGGED, Quarantine
@@ -87,11 +88,13 @@ class ExecutionReportHandler:
         log: Callable[[str, str], None],
         numbers: NumberedReports,
         cumulative: CumulativeFills | None = None,
+        foreign: ForeignFills | None = None,
         on_disconnect: Callable[[BrokerDisconnect], object] = lambda report: None,
     ) -> None:
         self._shared = shared
         self._on_disconnect = on_disconnect
         self._cumulative = cumulative
+        self._foreign = foreign
         self.numbers = numbers
         self._account = shared.account
         self._orders = shared.orders
@@ -223,9 +226,9 @@ class ExecutionReportHandler:
         """Return ``fill`` with the id under which it is booked; None where a part of it is booked already."""
         if self._cumulative is None:
             return fill
-        if order is None:
-            return self._cumulative.told_of_others(fill)
-        return self._cumulative.told(fill, order)
+        if order is not None:
+            return self._cumulative.told(fill, order)
+        return fill if self._foreign is None else self._foreign.told(fill)
 
     async def _on_unknown(self, fill: Fill) -> None:
         """Book a fill of an order that is not ours to EXTERNAL; quarantine one with an id of ours."""
@@ -244,7 +247,8 @@ class ExecutionReportHandler:
         for effect in effects:
             self._on_booked(effect.booking)
         what = f"{fill.side.value} {fill.qty} {fill.symbol} at {fill.price}"
-        self._on_code("AN030", f"order {key} is not ours: its fill {fill.execution_id}, {what}, is EXTERNAL")
+        told = ", which no notice told," if fill.inferred else ""
+        self._on_code("AN030", f"order {key} is not ours: its fill {fill.execution_id}{told} {what}, is EXTERNAL")
         self._warn_of_missing(fill.symbol)
         self._on_kept()
         await self._record.book([row for effect in effects for row in effect.records])

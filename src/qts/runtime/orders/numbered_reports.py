@@ -123,6 +123,13 @@ class NumberedReports:
         key = self._stored_id(fill.ref) if order is None else order.client_order_id
         return replace(fill, client_order_id=key)
 
+    def is_ours(self, ref: VenueRef) -> bool:
+        """Return whether an order of ours, remembered or stored, has the number ``ref``.
+
+        Raises StorageError like :meth:`named`.
+        """
+        return self._orders.numbered(ref) is not None or self._stored_id(ref) != foreign_id(ref)
+
     def _stored_id(self, ref: VenueRef) -> str:
         """Return the id of an order that is not in memory; that of a foreign order for one that is not stored."""
         if ref not in self._stored_ids:

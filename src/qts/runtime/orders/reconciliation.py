@@ -19,49 +19,29 @@ was requested: then it says nothing of that order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Container, Sequence
+from typing import Any, Protocol
 
-from qts.broker.contracts import BrokerOrder, BrokerOrderState, BrokerQueries
-from qts.clock import NS_PER_S
+from qts.broker.contracts import BrokerOrder, BrokerQueries
 from qts.errors import BrokerUnavailable
-from qts.execution.contracts import (
-    AckStatus,
-    ExecutionReport,
-    Fill,
-    Order,
-    OrderAck,
-    OrderCancelled,
-    OrderRejected,
-    OrderState,
-    VenueRef,
-)
-from qts.execution.lifecycle import apply_absent, apply_ack, renumbered, with_number
-from qts.execution.texts import kept_ack, kept_ref
+from qts.execution.contracts import ExecutionReport, Order, OrderAck, OrderState, VenueRef
+from qts.execution.lifecycle import apply_ack, with_number
+from qts.execution.texts import kept_ref
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.ledger.contracts import BookingRow
-from qts.money import plus, sum_of
 from qts.pipeline.act import withdraw
-from qts.runtime.due_work import GUARD_INTERVAL_NS
-from qts.runtime.orders.broker_answers import AnswerReader, BrokerAnswer
+from qts.runtime.orders.broker_answers import AnswerReader
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.cumulative_fills import CumulativeFills
+from qts.runtime.orders.foreign_fills import ForeignFills
 from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
-from qts.runtime.orders.order_matching import claimable, sole_match
+from qts.runtime.orders.order_comparison import BETWEEN_ANSWERS_NS, OrderComparison
 from qts.runtime.orders.order_warnings import OrderWarnings
+from qts.runtime.orders.question_times import QuestionTimes, interval_ns
 from qts.runtime.persistence.store_writer import StoreWriter
 
-BETWEEN_ANSWERS_NS = 2 * NS_PER_S
-_ENDS: Final[Mapping[BrokerOrderState, type[OrderCancelled | OrderRejected]]] = {
-    BrokerOrderState.CANCELLED: OrderCancelled,
-    BrokerOrderState.REJECTED: OrderRejected,
-}
 _MAY_BE_SENT = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
-_FAST: Final = 4
-"""Requests in a second from which on a broker is asked often."""
-_INTERVALS_NS: Final = (3 * NS_PER_S, NS_PER_S)
-_SLOW_INTERVALS_NS: Final = (30 * NS_PER_S, 3 * NS_PER_S)
 
 
 class LookAgain(Protocol):
@@ -107,24 +87,14 @@ class OrderReconciler:
         self._on_report = on_report
         self._on_absent = on_absent
         self._say = warn
-        self._on_code = on_code
         self._numbers = numbers
         self._look_again = look_again
         self._is_simulated = is_simulated
         self._lag_ns = broker.capabilities.visibility_lag_ns
         self._cumulative = CumulativeFills(account, broker.name, self._lag_ns)
-        self._absent_since: dict[str, int] = {}
-        self._went_on_ns = 0
-        self._doubted: dict[str, None] = {}
-        """Orders that are open here and that the broker does not show, or of which it shows too little."""
         self._ended: list[Order] = []
         """Orders that a restart found ended in the gateway's file, and that no one was told of."""
-        self._is_asking = False
-        """Whether a question of :meth:`resolve` is under way."""
-        self._questions: dict[str, int] = {}
-        """How often the broker was asked about each order of unknown fate."""
-        self._asked_ns = 0
-        """When it was asked last, ns of the session's clock."""
+        self._questions = QuestionTimes(is_simulated=is_simulated)
         self._doubts = 0
         """How often something has happened since which the broker's books may show what ours lack."""
         self.not_compared = ""
@@ -132,6 +102,20 @@ class OrderReconciler:
         self._answers = AnswerReader(account, orders, numbers, is_settled=is_settled, lag_ns=self._lag_ns)
         patience_ns = max(BETWEEN_ANSWERS_NS, self._lag_ns)
         self._warnings = OrderWarnings(broker.name, patience_ns, say=warn, on_code=on_code)
+        self._foreign = ForeignFills(account, broker.name, self._lag_ns, numbers.is_ours)
+        self._comparison = OrderComparison(
+            broker=broker,
+            is_simulated=is_simulated,
+            orders=orders,
+            numbers=numbers,
+            cumulative=self._cumulative,
+            warnings=self._warnings,
+            put=self._put,
+            look_again=look_again,
+            on_report=on_report,
+            on_absent=on_absent,
+            on_code=on_code,
+        )
 
     def settle_intents(self, fate_of: Callable[[str], OrderAck], now_ns: int) -> bool:
         """Answer every order whose intent was stored before a restart by what ``fate_of`` knows of it.
@@ -158,7 +142,7 @@ class OrderReconciler:
             return
         adopted = apply_ack(order, ack, now_ns)
         self._put(adopted)
-        self._absent_since.pop(ack.client_order_id, None)
+        self._comparison.was_answered(order)
         self._look_again()
         if adopted.state in FINAL_STATES and order.state not in FINAL_STATES:
             self._on_absent(adopted)
@@ -177,10 +161,7 @@ class OrderReconciler:
 
     def any(self) -> bool:
         """Return whether any order is UNKNOWN or in doubt."""
-        return len(self._orders) > 0 and any(map(self._is_asked_about, self._orders))
-
-    def _is_asked_about(self, order: Order) -> bool:
-        return order.state is OrderState.UNKNOWN or order.client_order_id in self._doubted
+        return len(self._orders) > 0 and any(map(self._comparison.is_uncertain, self._orders))
 
     @property
     def interval_ns(self) -> int:
@@ -188,42 +169,33 @@ class OrderReconciler:
 
         A fill that was never told is found within it; what is not certain is asked for sooner.
         """
-        rate = self._broker.capabilities.requests_per_s
-        usual_ns, soon_ns = _INTERVALS_NS if rate is None or rate >= _FAST else _SLOW_INTERVALS_NS
-        return soon_ns if self.not_compared or self._numbers or self.any() else usual_ns
+        is_uncertain = bool(self.not_compared or self._numbers or self._foreign.is_waiting) or self.any()
+        return interval_ns(self._broker.capabilities.requests_per_s, is_uncertain=is_uncertain)
 
     @property
     def next_question_ns(self) -> int:
         """Return when the broker is asked next, ns of the session's clock; 0: now, or it is being asked."""
-        if self._is_asking or not self._asked_ns:
-            return 0
-        return self._asked_ns + (GUARD_INTERVAL_NS if self._is_simulated else self.interval_ns)
+        return self._questions.next_ns(self.interval_ns)
 
     def questions_about(self, client_order_id: str) -> int:
         """Return how often this process has asked the broker about an order of unknown fate."""
-        return self._questions.get(client_order_id, 0)
-
-    def _count_questions(self, now_ns: int) -> None:
-        """Count one question about each order of unknown fate; those whose fate is known are forgotten."""
-        self._asked_ns = now_ns
-        unknown = [order.client_order_id for order in self._orders if order.state is OrderState.UNKNOWN]
-        self._questions = {key: self._questions.get(key, 0) + 1 for key in unknown}
+        return self._questions.about(client_order_id)
 
     async def resolve(self, now_ns: int) -> bool:
         """Ask the broker about what is not certain; return whether there was news. Without an answer it stays so.
 
         Of a simulated venue only orders that are UNKNOWN or in doubt: it tells all else.
         """
-        if self._is_asking or (self._is_simulated and not self.any()):
+        if self._questions.is_asking or (self._is_simulated and not self.any()):
             return False
-        self._is_asking = True
+        self._questions.is_asking = True
         try:
             return await self.catch_up(now_ns)
         except BrokerUnavailable as error:
             self._doubt(str(error))
             return False  # asked again later
         finally:
-            self._is_asking = False
+            self._questions.is_asking = False
 
     def require_comparison(self, why: str) -> bool:
         """Let no entry leave before the books were compared; return whether that has to be requested."""
@@ -245,7 +217,8 @@ class OrderReconciler:
         for one in untold:
             self._on_absent(one)
         self._look_again()
-        self._count_questions(now_ns)
+        unknown = [order.client_order_id for order in self._orders if order.state is OrderState.UNKNOWN]
+        self._questions.count(unknown, now_ns)
         before, doubts = {order.client_order_id: order for order in self._orders.remembered()}, self._doubts
         question = self._numbers.begin_question(now_ns)
         asked = self._resolving if self.any() or self.not_compared else self._broker
@@ -256,17 +229,18 @@ class OrderReconciler:
             self.not_compared = ""
         open_here = {order.client_order_id: order for order in self._orders}
         self._warnings.keep(answer.ours)
-        self._doubted = {key: None for key in self._doubted if key in open_here}
-        self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in open_here}
+        self._comparison.keep(open_here)
+        is_numbered = self._broker.capabilities.execution_ids
+        foreign = self._answers.foreign(answer) if self._numbers or not is_numbered else set[VenueRef]()
         if self._numbers:
-            self._look_again(foreign=self._answers.foreign(answer))
+            self._look_again(foreign=foreign)
         has_news, sure = False, {key for key, order in open_here.items() if before.get(key) is order}
         for key, order in open_here.items():
-            if self._is_asked_about(order) or not (self._is_simulated or order.state in _MAY_BE_SENT):
+            if self._comparison.is_uncertain(order) or not (self._is_simulated or order.state in _MAY_BE_SENT):
                 if key in sure:
-                    has_news |= self._compare(order, answer)
+                    has_news |= self._comparison.compare(order, answer)
                 else:
-                    self._doubted[key] = None  # something has happened to it since: the answer is older, ask again
+                    self._comparison.doubt(order)  # the answer is older than what has happened to it since
         if not self._is_simulated:
             if answer.fills and answer.is_settled:
                 self._say(f"{len(answer.fills)} fills in the books of {self._broker.name} were told by no notice")
@@ -276,136 +250,42 @@ class OrderReconciler:
             for key, found in answer.ours.items():
                 ended = self._orders.get(key)
                 if key not in open_here and ended is not None and before.get(key) is ended:
-                    has_news |= self._compare_ended(ended, found, answer)
+                    has_news |= self._comparison.compare_ended(ended, found, answer)
             self._warnings.tell_foreign(answer.others)
+            if answer.is_settled and not is_numbered:
+                rows = [one for one in answer.others if one.ref in foreign]
+                for fill in self._foreign.inferred(rows, now_ns):
+                    has_news = True
+                    self._on_report(fill)
             has_news |= self._look_again(question)
         return bool(answer.fills) or has_news
-
-    def _compare(self, order: Order, answer: BrokerAnswer) -> bool:
-        """Compare an order that is open here with the broker's books; return whether they show something new."""
-        key, now_ns, is_unknown = order.client_order_id, answer.asked_ns, order.state is OrderState.UNKNOWN
-        found, is_executed = answer.ours.get(key), key in answer.executed
-        may_be: Sequence[BrokerOrder] = ()
-        has_number = bool(order.venue_refs) or self._broker.capabilities.client_order_ids
-        if found is None and not has_number:
-            may_be = claimable(order, answer.others, self._lag_ns)
-            found = sole_match(order, may_be, self._orders)
-        if (is_unknown and is_executed) or (found is not None and (is_unknown or not has_number)):
-            ref = None if found is None else found.ref
-            ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
-            order = apply_ack(order, ack, now_ns)
-            self._put(order)
-        elif found is not None and not self._is_simulated and found.ref not in order.venue_refs:
-            order = renumbered(order, kept_ref(found.ref))  # by someone else
-            self._put(order)
-        if self._look_again():
-            self._doubted[key] = None  # the answer is older than what was applied now
-            return True
-        fills = [fill for fill in answer.fills if fill.client_order_id == key]
-        for fill in fills:
-            self._on_report(fill)
-        if found is not None:
-            self._absent_since.pop(key, None)
-            self._doubted.pop(key, None)
-            return self._compare_with(order, found, fills, answer)
-        if not is_unknown or is_executed:
-            self._doubted[key] = None  # what is left of it may have ended: a broker need not show that
-        if may_be or (is_unknown and is_executed):
-            self._absent_since.pop(key, None)
-            if is_unknown and may_be:
-                self._warnings.warn(
-                    key, f"order {key} may be one of {_names(may_be)} at {self._broker.name}, or none of them"
-                )
-        elif self._numbers.has_news_of(order):
-            self._absent_since.pop(key, None)
-        elif now_ns - self._known_since_ns(order, now_ns) >= self._lag_ns:
-            return self._count_absence(order, now_ns)
-        return False
-
-    def _known_since_ns(self, order: Order, now_ns: int) -> int:
-        """Return when an order changed last; of one from before the clock was set back, when we went on."""
-        return order.ts_update_ns if order.ts_update_ns <= now_ns else self._went_on_ns
-
-    def _compare_with(self, order: Order, found: BrokerOrder, fills: Sequence[Fill], answer: BrokerAnswer) -> bool:
-        """Compare an order that is open here with ``found``, its row; return whether that shows something new.
-
-        ``fills``: its executions in the same ``answer`` that were not booked.
-        """
-        key, now_ns = order.client_order_id, answer.asked_ns
-        if found.qty != order.qty and not self._is_simulated:
-            self._doubted[key] = None  # a row of another quantity than was ordered proves nothing
-            said = f"{found.filled} of {found.qty} {found.state.value}"
-            self._warnings.warn(key, f"{self._broker.name} shows order {key} as {said}, ordered were {order.qty}")
-            return False
-        inferred = self._infer(order, found, answer)
-        filled = plus(order.filled, sum_of(fill.qty for fill in fills))
-        if found.filled > filled or inferred:
-            self._doubted[key] = None  # an execution is not listed yet: it ends when all of them are known
-            if not inferred and answer.is_settled and self._warnings.has_differed(order, now_ns):
-                name, shown = self._broker.name, f"{found.filled} of order {key} executed"
-                self._warnings.warn(key, f"{name} shows {shown} and has told of {filled}", "FS070")
-            return inferred
-        self._warnings.agrees(key)
-        end = end_of(found, order, self._broker.name, now_ns)
-        if end is not None:
-            self._on_report(end)  # the broker does not report it again
-        return end is not None
-
-    def _compare_ended(self, order: Order, found: BrokerOrder, answer: BrokerAnswer) -> bool:
-        """Compare an order that has ended here with its row; return whether that shows something new."""
-        key, now_ns = order.client_order_id, answer.asked_ns
-        if found.qty == order.qty and self._infer(order, found, answer):
-            return True
-        if not found.is_open:
-            self._warnings.agrees(key)
-        elif self._warnings.has_differed(order, now_ns):
-            what = (
-                f"order {key} is {order.state.value} here, {self._broker.name} still works {found.remaining} of it"
-            )
-            self._warnings.warn(key, what, "FS070")
-        return False
-
-    def _infer(self, order: Order, found: BrokerOrder, answer: BrokerAnswer) -> bool:
-        """Book what the row shows of an order where executions have no numbers; return whether there was anything.
-
-        Not while a notice waits to be handled: it may be just that execution.
-        """
-        if self._is_simulated or self._broker.capabilities.execution_ids or not answer.is_settled:
-            return False
-        reports = self._cumulative.reports(order, found, answer.asked_ns)
-        for report in reports:
-            self._on_report(report)
-        if reports:
-            key, name = order.client_order_id, self._broker.name
-            code = "AN030" if isinstance(reports[0], Fill) else "FS041"
-            self._on_code(code, f"{name} shows {found.filled} of order {key} executed, its notices told otherwise")
-        return bool(reports)
 
     @property
     def cumulative(self) -> CumulativeFills | None:
         """Return what gives executions their ids; None where the broker numbers them."""
         return None if self._broker.capabilities.execution_ids else self._cumulative
 
+    @property
+    def foreign(self) -> ForeignFills | None:
+        """Return what gives executions of others their ids; None where the broker numbers them."""
+        return None if self._broker.capabilities.execution_ids else self._foreign
+
+    @property
+    def foreign_within_ns(self) -> int:
+        """Return after which time a trade of others that no notice told is booked; 0: as soon as it is listed."""
+        capabilities = self._broker.capabilities
+        if capabilities.execution_ids:
+            return 0
+        return self._foreign.patience_ns + interval_ns(capabilities.requests_per_s, is_uncertain=False)
+
+    def begin(self, rows: Sequence[BrokerOrder], now_ns: int) -> None:
+        """Note that what ``rows``, read until ``now_ns``, show as executed is in the opening of the account."""
+        if not self._broker.capabilities.execution_ids:
+            self._foreign.begin(rows, now_ns)
+
     def on_booking(self, row: BookingRow) -> None:
         """Note an execution that was taken back."""
         self._cumulative.on_booking(row)
-
-    def _count_absence(self, order: Order, now_ns: int) -> bool:
-        """Count one answer in which ``order`` is absent; return whether it has ended thereby."""
-        first = self._absent_since.setdefault(order.client_order_id, now_ns)
-        if now_ns - first < BETWEEN_ANSWERS_NS:
-            return False
-        key = order.client_order_id
-        del self._absent_since[key]
-        evidence = f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart"
-        if order.state is OrderState.UNKNOWN:
-            absent = apply_absent(order, now_ns, evidence)
-            self._put(absent)
-            self._on_absent(absent)
-        else:  # it was there: what is left of it has ended
-            self._doubted.pop(key, None)
-            self._on_report(OrderCancelled(self._broker.name, key, order.symbol, now_ns, evidence))
-        return True
 
     def _put(self, order: Order) -> None:
         self._orders.put(order)
@@ -414,28 +294,19 @@ class OrderReconciler:
             self._account.release(order.client_order_id)
 
     def export_state(self) -> dict[str, Any]:
-        """Return since when which order was absent, and the orders in doubt, for a checkpoint."""
-        doubted = {"doubted": list(self._doubted)} if self._doubted else {}
-        return {"absent_since": self._absent_since, **doubted, **self._cumulative.export_state()}
+        """Return since when which order was absent, what is in doubt and what was inferred, for a checkpoint."""
+        is_numbered = self._is_simulated or self._broker.capabilities.execution_ids
+        foreign = {} if is_numbered else {"foreign": self._foreign.export_state()}
+        return {**self._comparison.export_state(), **self._cumulative.export_state(), **foreign}
 
     def go_on_at(self, now_ns: int) -> None:
-        """Note that a resumed session goes on at ``now_ns``: absence before counts from then on, at the latest."""
-        self._went_on_ns = now_ns
-        self._absent_since = {key: min(since_ns, now_ns) for key, since_ns in self._absent_since.items()}
+        """Note that a resumed session goes on at ``now_ns``: what was seen before counts from then, at the latest."""
+        self._comparison.go_on_at(now_ns)
+        self._foreign.go_on_at(now_ns)
 
     def import_state(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_state` returned."""
-        self._absent_since = dict(saved["absent_since"])
-        self._doubted = dict.fromkeys(saved.get("doubted", ()))
+        self._comparison.import_state(saved)
         self._cumulative.import_state(saved)
-
-
-def end_of(theirs: BrokerOrder, ours: Order, broker: str, now_ns: int) -> OrderCancelled | OrderRejected | None:
-    """Return the report of an end that the broker's books give; None while the order can fill, or has filled."""
-    kind = _ENDS.get(theirs.state)
-    key = ours.client_order_id
-    return None if kind is None else kind(broker, key, ours.symbol, now_ns, "so the broker's books say")
-
-
-def _names(theirs: Sequence[BrokerOrder]) -> str:
-    return ", ".join(f"{one.ref.number} ({one.side.value} {one.qty} {one.symbol})" for one in theirs[:5])
+        if "foreign" in saved:
+            self._foreign.import_state(saved["foreign"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
-from qts.broker.contracts import BrokerPosition, BrokerQueries, MarketDriven
+from qts.broker.contracts import BrokerOrder, BrokerPosition, BrokerQueries, MarketDriven
 from qts.errors import BrokerUnavailable, InputError
 from qts.execution.contracts import Fill
 from qts.ledger.bookings import BookingNote
@@ -22,8 +22,8 @@ REFERENCE: Final = "opening"
 class AccountOpening:
     """The opening of a session's books from those of its broker. For the session's thread, before its first value.
 
-    ``listed`` as in :func:`~qts.runtime.orders.broker_books.read_books`. ``on_booking`` is called with every row
-    that is booked.
+    ``listed`` as in :func:`~qts.runtime.orders.broker_books.read_books`. ``on_orders`` is
+    called with the orders of the day there, ``on_booking`` with every row that is booked.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class AccountOpening:
         venue: MarketDriven,
         *,
         listed: Callable[[Fill], Fill],
+        on_orders: Callable[[Sequence[BrokerOrder]], None],
         on_booking: Callable[[BookingRow], None],
         log: Log,
     ) -> None:
@@ -40,6 +41,7 @@ class AccountOpening:
         self._broker = broker
         self._venue = venue
         self._listed = listed
+        self._on_orders = on_orders
         self._on_booking = on_booking
         self._log = log
 
@@ -76,6 +78,7 @@ class AccountOpening:
         for effect in p.account.adopt(whole, holdings, note, books.fills):
             p.record.write_later(effect.booking)
             self._on_booking(effect.booking)
+        self._on_orders(books.orders)
         self._tell(books, holdings)
 
     def _cost(self, symbol: str, held: BrokerPosition) -> Decimal:

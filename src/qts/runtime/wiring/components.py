@@ -434,6 +434,7 @@ def _make_components(
         report,
         order_prefix=ids["o"].prefix,
         looks_twice=not venue.is_simulated,
+        found_within_ns=unresolved.foreign_within_ns,
     )
     corporate_actions = None
     if prices is not None:
@@ -511,7 +512,15 @@ def _make_components(
         stops=stops,
         flattens=Flattens(p, exits, pools, due.look_again),
         auditor=auditor,
-        opening=AccountOpening(p, broker, venue, listed=numbers.listed, on_booking=listeners.on_booking, log=say),
+        opening=AccountOpening(
+            p,
+            broker,
+            venue,
+            listed=numbers.listed,
+            on_orders=lambda rows: unresolved.begin(rows, p.clock.time_ns()),
+            on_booking=listeners.on_booking,
+            log=say,
+        ),
         actions=corporate_actions,
         moments=moments,
         schedule=Schedule(p.calendar, _evaluation_hours(p.config), p.clock.now(), ex_dates),
@@ -621,6 +630,7 @@ def _make_execution_reports(
         log=base.notices.say,
         numbers=numbers,
         cumulative=unresolved.cumulative,
+        foreign=unresolved.foreign,
         on_disconnect=lambda report: _compare_again(unresolved, base.due, f"the line to {report.broker} was lost"),
     )
 
