@@ -300,7 +300,7 @@ class OrderReconciler:
         return {**self._comparison.export_state(), **self._cumulative.export_state(), **foreign}
 
     def go_on_at(self, now_ns: int) -> None:
-        """Note that a resumed session goes on at ``now_ns``: what was seen before counts from then, at the latest."""
+        """Note that a resumed session goes on at ``now_ns``: what was seen before counts from then on."""
         self._comparison.go_on_at(now_ns)
         self._foreign.go_on_at(now_ns)
 
