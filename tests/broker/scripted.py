@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from qts.broker.broker_clock import BrokerClock
 from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
@@ -92,6 +93,8 @@ class ScriptedBroker(Notices):
         self.answer: Answer = AckStatus.ACCEPTED
         self.answers: deque[Answer] = deque()
         self.receives = True
+        self.clock: BrokerClock | None = None
+        """The times that it tells with its answers; None: none."""
         self.is_up = True
         self.holds_answers = self.holds_queries = False
         self.page_rows: int | None = None

@@ -9,11 +9,13 @@ import pkgutil
 import re
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import qts
 from qts.broker.gateway.config import GatewayConfig
@@ -24,7 +26,7 @@ from qts.execution.contracts import AckStatus, OrderAck
 from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
 from tests.broker.gateway_rig import approved, at_once, on_thread, sent_file
-from tests.broker.scripted import DAY, ScriptedBroker
+from tests.broker.scripted import DAY, NAMED, ScriptedBroker
 from tests.event.support import until
 from tests.risk.requests import NOW
 
@@ -609,6 +611,26 @@ async def test_a_question_is_asked_before_the_exits_behind_the_one_that_waits_fo
 
 
 # -- cancels and questions -----------------------------------------------------------------------------------------
+
+
+async def test_at_the_limit_of_requests_an_emergency_goes_before_every_entry_that_waits(tmp_path: Path) -> None:
+    """Four requests in a second: two are for entries, two are kept for what cannot wait."""
+    broker, clock = ScriptedBroker(capabilities=replace(NAMED, requests_per_s=4)), ManualClock(from_ns(NOW))
+    async with on_thread(broker, tmp_path, clock=clock) as rig:
+        clock.advance(timedelta(seconds=1))
+        for number in range(20):
+            rig.gateway.submit(approved(f"e{number}"))
+        await until(lambda: placed(broker) == ["e0", "e1"])
+        # When an emergency cancels both and sells two holdings
+        for key in ("e0", "e1"):
+            rig.gateway.cancel(key)
+        for key in ("x0", "x1"):
+            rig.gateway.submit(approved(key, side=Side.SELL, reduce_only=True))
+        # Then the cancels leave in the same second, the exits with the next tokens, and no entry before them
+        await until(lambda: broker.cancels == ["e0", "e1"])
+        assert placed(broker) == ["e0", "e1"]
+        clock.advance(timedelta(seconds=1))
+        await until(lambda: placed(broker)[2:4] == ["x0", "x1"])
 
 
 async def test_beyond_its_bound_an_order_waits_and_a_cancel_does_not(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class RunningSession:
                 config=loaded.tree,
                 config_hash=loaded.hash,
                 feed=ScriptFeed(),
-                connection=BrokerConnection(broker, NotSimulated(), LastValues(), report_relay),
+                connection=BrokerConnection(broker, NotSimulated(), LastValues(), report_relay, clock=broker.clock),
                 strategies=(self.scripted,),
                 store=self.store,
                 clock=self.clock,

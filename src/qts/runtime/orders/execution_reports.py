@@ -89,12 +89,14 @@ class ExecutionReportHandler:
         numbers: NumberedReports,
         cumulative: CumulativeFills | None = None,
         foreign: ForeignFills | None = None,
+        on_duplicate: Callable[[Fill], None] = lambda fill: None,
         on_disconnect: Callable[[BrokerDisconnect], object] = lambda report: None,
     ) -> None:
         self._shared = shared
         self._on_disconnect = on_disconnect
         self._cumulative = cumulative
         self._foreign = foreign
+        self._on_duplicate = on_duplicate
         self.numbers = numbers
         self._account = shared.account
         self._orders = shared.orders
@@ -192,6 +194,7 @@ class ExecutionReportHandler:
             booked = self._with_id(fill, order)
             if booked is None or self._account.has_booked(booked):
                 self.duplicates += 1
+                self._on_duplicate(fill)
                 return
         except StorageError as error:
             self._keep_unknown(fill, error)

@@ -39,6 +39,7 @@ from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Qu
 from qts.runtime.orders.order_comparison import BETWEEN_ANSWERS_NS, OrderComparison
 from qts.runtime.orders.order_warnings import OrderWarnings
 from qts.runtime.orders.question_times import QuestionTimes, interval_ns
+from qts.runtime.orders.unannounced_fills import UnannouncedFills
 from qts.runtime.persistence.store_writer import StoreWriter
 
 _MAY_BE_SENT = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
@@ -102,6 +103,8 @@ class OrderReconciler:
         self._answers = AnswerReader(account, orders, numbers, is_settled=is_settled, lag_ns=self._lag_ns)
         patience_ns = max(BETWEEN_ANSWERS_NS, self._lag_ns)
         self._warnings = OrderWarnings(broker.name, patience_ns, say=warn, on_code=on_code)
+        self.unannounced = UnannouncedFills(broker.name, on_code)
+        """What the books have told while the line seemed well, until its notice comes."""
         self._foreign = ForeignFills(account, broker.name, self._lag_ns, numbers.is_ours)
         self._comparison = OrderComparison(
             broker=broker,
@@ -219,6 +222,8 @@ class OrderReconciler:
         self._look_again()
         unknown = [order.client_order_id for order in self._orders if order.state is OrderState.UNKNOWN]
         self._questions.count(unknown, now_ns)
+        is_well = not self.not_compared
+        self.unannounced.check(now_ns)
         before, doubts = {order.client_order_id: order for order in self._orders.remembered()}, self._doubts
         question = self._numbers.begin_question(now_ns)
         asked = self._resolving if self.any() or self.not_compared else self._broker
@@ -244,6 +249,8 @@ class OrderReconciler:
         if not self._is_simulated:
             if answer.fills and answer.is_settled:
                 self._say(f"{len(answer.fills)} fills in the books of {self._broker.name} were told by no notice")
+                if is_well:
+                    self.unannounced.found(answer.fills, now_ns)
             for fill in answer.fills:
                 if fill.client_order_id not in open_here:  # of one that has ended here, or is not ours
                     self._on_report(fill)

@@ -631,6 +631,7 @@ def _make_execution_reports(
         numbers=numbers,
         cumulative=unresolved.cumulative,
         foreign=unresolved.foreign,
+        on_duplicate=unresolved.unannounced.told,
         on_disconnect=lambda report: _compare_again(unresolved, base.due, f"the line to {report.broker} was lost"),
     )
 
