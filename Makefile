@@ -86,6 +86,7 @@ soak: $(VENV)/.dev ## the long trials: sessions killed hundreds of times, also b
 
 docs: $(VENV)/.dev ## regenerate the reference pages from the code
 	$(BIN)/qts docs
+	$(BIN)/python -m tests.faults
 
 clean: ## remove what the other verbs made
 	rm -rf $(VENV) $(PEERS) $(PEERS)-newer .venv-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from qts.broker.contracts import Capabilities
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
+from qts.execution.contracts import OrderState
 from qts.execution.working import FINAL_STATES
 from qts.market.contracts import Bar, Quote
 from qts.market.krx import krx_instrument
@@ -167,3 +168,36 @@ async def trades(directory: Path, able: Capabilities, seed: int) -> None:
             assert [one for one in kernel.shared.orders if one.state not in FINAL_STATES] == []
             sent = [one.request.client_order_id for one in server.broker.placed]
             assert_agreed(kernel.shared, rig.store, server.broker.books, sent, server.recount, seed)
+
+
+async def test_an_order_on_a_line_that_goes_dead_is_unknown_and_is_found_on_the_next_one(tmp_path: Path) -> None:
+    """The machine between has lost its power: nothing passes on the line any more, not even its end."""
+    trader = Trader()
+    with BrokerServer(1, late_s=ANSWER_S) as server, Proxy(server.port, is_postgres=False) as proxy:
+        broker: Any = HttpBroker(proxy.port, NAMED)
+        async with live(tmp_path, strategies=[trader], settings=SETTINGS, broker=broker, feed=Market()) as rig:
+            kernel = rig.kernel
+            broker.now_ns = rig.clock.time_ns
+            await kernel.broker.connect()
+            campaign = Campaign(rig, trader, server, proxy, 1)
+            # Given that no answer comes back, and then a line that is dead
+            proxy.silence("down")
+            symbol = SYMBOLS[0]
+            trader.wanted[symbol] = Intent(symbol, Side.BUY, 1.0, qty=3)
+            bid, ask, size = D(15_000), D(15_010), D(10_000)
+            await rig.push(Quote(symbol, campaign.now_ns, bid=bid, ask=ask, bid_size=size, ask_size=size))
+            await rig.until(lambda: len(server.broker.placed) == 1)
+            proxy.half_open()
+            proxy.heal()
+            (key,) = [one.request.client_order_id for one in server.broker.placed]
+            order = kernel.shared.orders.get
+            await rig.until(lambda: getattr(order(key), "state", None) is OrderState.UNKNOWN)
+            server.do(lambda: server.broker.fill(key, 2, 15_000, campaign.now_ns, told=False))
+            # When the books are compared on a line of their own
+            await campaign.look()
+            # Then the order is found with what was executed of it, and was sent once
+            found = order(key)
+            assert found is not None
+            assert (found.state, int(found.filled)) == (OrderState.PARTIAL, 2)
+            assert len(server.broker.placed) == 1
+            assert kernel.unresolved.not_compared == ""

@@ -1,0 +1,5 @@
+"""Write the page of faults."""
+
+from tests.faults.page import write
+
+write()
