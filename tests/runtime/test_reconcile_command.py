@@ -16,7 +16,7 @@ from qts.runtime.control import book_comparison
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.commands import Reconcile, ReconcileReport
 from qts.runtime.drivers.sync import run_to_completion
-from qts.runtime.orders import reconciliation
+from qts.runtime.orders import order_comparison
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
@@ -29,7 +29,7 @@ AT = kst(9, 0, 5)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no time pass between two readings."""
     monkeypatch.setattr(book_comparison, "_BETWEEN_READINGS_S", 0.01)
-    monkeypatch.setattr(reconciliation, "BETWEEN_ANSWERS_NS", 0)
+    monkeypatch.setattr(order_comparison, "BETWEEN_ANSWERS_NS", 0)
 
 
 def quote(at_ns: int) -> Quote:
