@@ -252,6 +252,7 @@ BROKER = Group(
             "escape it.",
             (
                 FAULTS + "whatever_a_reject_says_every_text_of_it_is_one_short_line",
+                "tests/report/test_markup.py::test_text_is_escaped_and_markup_is_not",
                 "tests/execution/test_texts.py::test_every_text_becomes_one_that_every_file_can_hold",
                 QUARANTINE + "an_end_is_applied_whatever_its_reason_says",
             ),
