@@ -12,6 +12,7 @@ KEYS = {"APP_KEY": "K" * 36, "APP_SECRET": "S" * 180, "ACCOUNT": "12345678-01", 
 LIVE = ("run", "--mode", "live", "--broker", "kis", "--strategy", "strategy.py:Idle")
 REAL = ("--set", "broker.kis.account=live")
 WORDS = "I trade real money"
+SAID = ("--set", f"broker.kis.confirmation={WORDS}")
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +45,10 @@ def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ((*LIVE, *REAL, "--confirm", WORDS), "broker.kis.confirmation"),
         ((*LIVE, *REAL, "--set", f"broker.kis.confirmation={WORDS}"), "--confirm"),
         ((*LIVE, *REAL, "--set", f"broker.kis.confirmation={WORDS}", "--confirm", "yes"), "--confirm"),
+        ((*LIVE, *REAL, "--set", f"broker.kis.confirmation={WORDS}", "--confirm", WORDS), "in the file"),
         (
-            (*LIVE, *REAL, "--set", f"broker.kis.confirmation={WORDS}", "--confirm", WORDS, "--plain"),
-            "--plain trades without limits",
+            (*LIVE, "--set", f"broker.kis={{account: live, confirmation: {WORDS}}}", "--confirm", WORDS),
+            "in the file",
         ),
     ],
 )
@@ -59,6 +61,42 @@ def test_it_is_refused_in_one_line(
     assert said in err
     assert err.count("\n") == 1
     assert not (tmp_path / "qts-data").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "argv", "said"),
+    [
+        ({"account": "live", "confirmation": WORDS}, (), "give --confirm"),
+        ({"account": "live", "confirmation": WORDS}, ("--resume", "--data-dir", "run"), "give --confirm"),
+        ({"account": "live", "confirmation": "sure"}, ("--confirm", "sure"), "broker.kis.confirmation"),
+        ({"account": "live"}, ("--confirm", WORDS), "broker.kis.confirmation"),
+        ({"account": "live"}, (*SAID, "--confirm", WORDS), "in the file"),
+        ({"confirmation": WORDS}, (*REAL, "--confirm", WORDS), "in the file"),
+        ({"confirmation": WORDS}, ("--confirm", WORDS), "broker.kis.account is paper"),
+        ({"account": "live", "confirmation": WORDS}, ("--confirm", WORDS, "--plain"), "--plain trades without"),
+    ],
+)
+def test_real_money_needs_the_file_and_the_command_line(
+    written: dict[str, str],
+    argv: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """given one of both without the other, or by a way round the file, then it is refused, however it is started"""
+    lines = "".join(f"  {name}: {text}\n" for name, text in written.items())
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "broker.yaml").write_text(f"kis:\n{lines}")
+    monkeypatch.setenv("QTS_CONFIG", str(tmp_path / "settings"))  # names a directory of files, and is no way round
+
+    code, out, err = run_qts(capsys, *LIVE, *argv)
+
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "qts-data").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("argv", [("run", "--feed", "kis"), (*LIVE, "--paper-account")])

@@ -23,6 +23,7 @@ from qts.runtime.wiring.plans import live_plan, paper_plan, replay_plan
 from qts.runtime.wiring.stores import stored_run
 from tests.doubles.kis import KisDouble, Settings
 
+WORDS = "I trade real money"
 BUYER = """
 from qts.kit import Intent, Side, Strategy
 
@@ -89,6 +90,14 @@ def settings_for(kis: KisDouble, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
     }
 
 
+def real_money(settings: dict[str, str], directory: Path) -> Path:
+    """Move what real money needs out of ``settings`` into a file, and return the directory of it."""
+    directory.mkdir()
+    account = settings.pop("broker.kis.account")
+    (directory / "broker.yaml").write_text(f"kis:\n  account: {account}\n  confirmation: {WORDS}\n")
+    return directory
+
+
 async def quotes(kis: KisDouble) -> None:
     """Let prices come every 20 ms."""
     while True:
@@ -137,7 +146,7 @@ def test_orders_at_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     directory = tmp_path / "run"
     with on_thread(quotes, seed=3, paper=paper) as kis:
         settings = settings_for(kis, monkeypatch)
-        settings["broker.kis.confirmation"] = "I trade real money"
+        files = real_money(settings, tmp_path / "config")
 
         def session(*, resume: bool, until: Callable[[SessionView], bool]) -> SessionResult:
             stop = StopFlag()
@@ -148,9 +157,13 @@ def test_orders_at_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
                     stop.request()
 
             options = Options(
-                strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings, resume=resume
+                strategies=(f"{strategy}:Buyer",),
+                data_dir=directory,
+                config_dir=files,
+                overrides=settings,
+                resume=resume,
             )
-            words = "" if paper else "I trade real money"
+            words = "" if paper else WORDS
             plan = live_plan(options, "kis", paper_account=paper, confirmation=words)
             return run_session(plan, progress=stop_when_done, stop=stop, machine=kis.clock)
 
@@ -194,15 +207,18 @@ def test_a_fill_that_no_notice_tells_is_found(tmp_path: Path, monkeypatch: pytes
             prices.cancel()
 
     with on_thread(drops, seed=3) as kis:
-        settings = settings_for(kis, monkeypatch) | {"broker.kis.confirmation": "I trade real money"}
-        options = Options(strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings)
+        settings = settings_for(kis, monkeypatch)
+        files = real_money(settings, tmp_path / "config")
+        options = Options(
+            strategies=(f"{strategy}:Buyer",), data_dir=directory, config_dir=files, overrides=settings
+        )
 
         def stop_when_filled(share: float | None, moment_ns: int) -> None:
             view = read_view(directory)
             if view is not None and view.counts.fills and view.feed is not None and view.feed.connections > 1:
                 stop.request()
 
-        plan = live_plan(options, "kis", paper_account=False, confirmation="I trade real money")
+        plan = live_plan(options, "kis", paper_account=False, confirmation=WORDS)
         result = run_session(plan, progress=stop_when_filled, stop=stop, machine=kis.clock)
 
     assert result.values.positions == {"005930": "10"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -72,8 +73,16 @@ def print_unanswered(run: FoundRun, what: str, *, live: bool) -> int:
 
 
 def print_session(run: FoundRun) -> None:
-    """Print which session was given the command."""
-    print(f"session in {run.directory}, pid {run.pid}" if run.pid is not None else f"session in {run.directory}")
+    """Print which session was given the command, and what it trades with at a real broker."""
+    from qts.errors import StorageError
+    from qts.runtime.session.session_view import MONEY, read_view
+
+    mode = ""
+    with suppress(StorageError):  # the command was given; status says what is wrong with the file
+        view = read_view(run.directory)
+        mode = "" if view is None else view.mode
+    pid = f", pid {run.pid}" if run.pid is not None else ""
+    print(f"session in {run.directory}{pid}{f': {MONEY[mode]}' if mode in MONEY else ''}")
 
 
 def _is_over(answer: Answer | None) -> bool:

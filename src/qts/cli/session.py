@@ -108,6 +108,8 @@ class _MarketClock:
             plan, open_feed=self._open_feed, open_live=None if plan.open_live is None else self._open_live
         )
         """The plan to run, from which the clock learns the feed."""
+        self.money = ""
+        """What a session at a real broker trades with, with a dot behind it; "" for others."""
 
     def minute(self, ns: int) -> str:
         """Return a moment (ns since 1970, UTC) to the minute, with its zone."""
@@ -124,6 +126,7 @@ class _MarketClock:
         assert self._plan.open_live is not None  # else this one is not asked for
         live = self._plan.open_live(config, strategies, machine)
         self._feed = live.feed
+        self.money = f"{live.money} · " if live.money else ""
         return live
 
 
@@ -145,7 +148,7 @@ def _progress(stream: TextIO | None, market: _MarketClock) -> Iterator[Receiver]
         task = bar.add_task("starting", total=1.0)
 
         def show(share: float | None, moment_ns: int) -> None:
-            bar.update(task, completed=share, description=market.minute(moment_ns))
+            bar.update(task, completed=share, description=f"{market.money}{market.minute(moment_ns)}")
 
         yield show
         bar.update(task, completed=1.0)

@@ -26,7 +26,7 @@ from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
-from qts.runtime.session.session_view import MONEY, QueueView, SessionView, StateView
+from qts.runtime.session.session_view import MONEY, SIMULATED, QueueView, SessionView, StateView
 from qts.safety.scoped_stops import ScopedStop
 from qts.state.reasons import sentence
 from qts.wording import counted
@@ -148,7 +148,8 @@ def status_lines(status: RunStatus, width: int) -> list[str]:
 def view_lines(view: SessionView, facts: Sequence[tuple[str, str]], width: int) -> list[str]:
     """Return the screen of a view in a terminal of ``width`` cells, behind ``facts`` about where it comes from."""
     time = MarketTime(view.time_zone)
-    money = [("trades", MONEY[view.mode])] if view.mode in MONEY else []
+    words = SIMULATED if view.mode == "paper" else MONEY.get(view.mode)
+    money = [("trades", words)] if words else []
     lines = facts_lines([*money, *facts, *_facts(view, time)], width)
     for title, part in (
         ("Pools", _pool_lines(view, width)),

@@ -18,7 +18,7 @@ from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
 from qts.runtime.session.result import ResultValues, SessionResult, failures_of, latency_cells
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
-from qts.runtime.session.session_view import LIVE, MONEY
+from qts.runtime.session.session_view import LIVE, MONEY, SIMULATED
 from qts.safety.contracts import SafetyState
 from qts.state.reasons import sentence
 from qts.wording import counted
@@ -39,6 +39,8 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     plain = values.profile == Profile.PLAIN.value
     if values.mode in MONEY:
         console.print(MONEY[values.mode], style="bold red" if values.mode == LIVE else "bold", highlight=False)
+    elif values.command == "run":
+        console.print(SIMULATED, highlight=False)
     console.print(_account(values))
     if plain:
         console.print(f"profile {PLAIN_TEXT}", highlight=False)

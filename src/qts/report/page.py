@@ -28,7 +28,7 @@ from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
 from qts.runtime.session.result import ResultValues
 from qts.runtime.session.session_plan import PLAIN_TEXT
-from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT
+from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT, SIMULATED
 from qts.wording import counted
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -84,15 +84,17 @@ def _header(data: ReportData) -> Html:
     )
     line = join((*(f"{part} · " for part in parts), taken))
     title = el("h1", *heading(f"qts {values.command}: session report", "세션 보고서"))
-    money = [el("p", el("strong", en_ko(*_MONEY[values.mode])))] if values.mode in _MONEY else []
+    mode = values.mode or values.command
+    money = [el("p", el("strong", en_ko(*_MONEY[mode])))] if mode in _MONEY else []
     return el("header", el("div", el("div", title, *money, el("p", line, cls="muted")), _switches(), cls="top"))
 
 
 _MONEY: Final = {
     LIVE: (MONEY[LIVE], "실전(LIVE): 실제 돈으로 거래한 세션입니다"),
     PAPER_ACCOUNT: (MONEY[PAPER_ACCOUNT], "모의투자 계좌: 실제 돈으로 거래하지 않은 세션입니다"),
+    "run": (SIMULATED, "모의 체결: 증권사에 주문을 보내지 않은 세션입니다"),
 }
-"""What a session at a real broker has traded with, by its mode."""
+"""What a session in real time has traded with: by its mode at a real broker, else by its command."""
 
 
 def _switches() -> Html:

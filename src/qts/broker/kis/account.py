@@ -73,6 +73,20 @@ class KisAccount:
         A live account has a list of those that are open as well; an order that only this one shows is added.
         """
         day = f"{self.today():%Y%m%d}"
+        pages = await self.order_pages()
+        rows = [row for page in pages for row in _rows(page.output1, OrderRow, "the list of orders")]
+        if not self._rest.access.is_live:
+            return orders_of(rows, day, self._known)
+        shown = {row.number for row in rows}
+        open_rows = await self._open_rows()
+        rows += [one for one in (row.as_order for row in open_rows) if one.number not in shown]
+        found = orders_of(rows, day, self._known)
+        learn_exchanges(open_rows, day_of(day, "today"), self._known)
+        return found
+
+    async def order_pages(self) -> list[Envelope]:
+        """Return the pages of the list of today's orders, oldest first, ended ones too."""
+        day = f"{self.today():%Y%m%d}"
         asked = {
             **self.fields(),
             "INQR_STRT_DT": day,
@@ -87,21 +101,12 @@ class KisAccount:
             "ODNO": "",
             "EXCG_ID_DVSN_CD": "ALL" if self._rest.access.is_live else "KRX",
         }
-        pages = await self._rest.pages(DAY_ORDERS, asked, "list the orders of today")
-        rows = [row for page in pages for row in _rows(page.output1, OrderRow, "the list of orders")]
-        if not self._rest.access.is_live:
-            return orders_of(rows, day, self._known)
-        shown = {row.number for row in rows}
-        open_rows = await self._open_rows()
-        rows += [one for one in (row.as_order for row in open_rows) if one.number not in shown]
-        found = orders_of(rows, day, self._known)
-        learn_exchanges(open_rows, day_of(day, "today"), self._known)
-        return found
+        return await self._rest.pages(DAY_ORDERS, asked, "list the orders of today")
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         """Return what is held by symbol; rows of quantity 0 stay in the list for two days and are left out."""
         held: dict[str, BrokerPosition] = {}
-        for page in await self._balance_pages():
+        for page in await self.holding_pages():
             for row in _rows(page.output1, _HoldingRow, "the list of holdings"):
                 qty = amount(row.hldg_qty, f"the holding of {row.pdno}")
                 if not qty:
@@ -113,7 +118,7 @@ class KisAccount:
 
     async def balance(self) -> Balance:
         """Return the money with all trades settled (D+2), and what can be ordered for without a loan."""
-        pages = await self._balance_pages()
+        pages = await self.holding_pages()
         found = _rows(pages[-1].output2, _Money, "the money of the account")
         if not found:
             refuse("the money of the account", "it is missing")
@@ -143,7 +148,7 @@ class KisAccount:
         for no answer.
         """
         if not self._rest.access.is_live:
-            await self._balance_pages()
+            await self.holding_pages()
             return None
         text = f"{day:%Y%m%d}"
         asked = {
@@ -165,8 +170,13 @@ class KisAccount:
                 count += 1
         return Charges(fees, taxes) if count else None
 
-    async def _balance_pages(self) -> list[Envelope]:
-        asked = {
+    async def holding_pages(self) -> list[Envelope]:
+        """Return the pages of the list of holdings, whose last has the money of the account."""
+        return await self._rest.pages(BALANCE, self.holding_fields(), "list the holdings")
+
+    def holding_fields(self) -> dict[str, str]:
+        """Return the fields that ask for the holdings, without those of a page."""
+        return {
             **self.fields(),
             "AFHR_FLPR_YN": "N",
             "OFL_YN": "",
@@ -176,7 +186,6 @@ class KisAccount:
             "FNCG_AMT_AUTO_RDPT_YN": "N",
             "PRCS_DVSN": "00",
         }
-        return await self._rest.pages(BALANCE, asked, "list the holdings")
 
     async def _open_rows(self) -> list[OpenRow]:
         asked = {**self.fields(), "INQR_DVSN_1": "0", "INQR_DVSN_2": "0"}

@@ -75,6 +75,26 @@ class Reply(NamedTuple):
         return f"HTTP {self.status}, {self.envelope.text}" if self.envelope.text else f"HTTP {self.status}"
 
 
+_OTHER_KEYS: Final = frozenset({"EGW02004", "EGW02007"})
+_NO_KEYS: Final = frozenset({"EGW00103", "EGW00105"})
+_NO_ACCOUNT: Final = "OPSQ2000"
+
+
+def explained(reply: Reply, account: str) -> str:
+    """Return what was answered in one line, with what to do about wrong keys of ``account``, live or paper."""
+    names, other = f"QTS_KIS_{account.upper()}_", {"live": "paper", "paper": "live"}[account]
+    if reply.code in _OTHER_KEYS:
+        return f"{reply.told}: these are keys of a {other} account; give those of the {account} one as {names}…"
+    if reply.code in _NO_KEYS:
+        return (
+            f"{reply.told}: check {names}APP_KEY and {names}APP_SECRET, or the file that {names}FILE names; keys "
+            f"of a {other} account are not taken at the {account} host"
+        )
+    if reply.code == _NO_ACCOUNT:
+        return f"{reply.told}: check {names}ACCOUNT; it has to be the {account} account that the keys are for"
+    return reply.told
+
+
 def envelope_of(body: bytes) -> Envelope | None:
     """Return the envelope in ``body``; None for what is none."""
     try:

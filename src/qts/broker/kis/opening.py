@@ -99,9 +99,10 @@ def parts_of(
 ) -> KisParts:
     """Return what the connections to an account share: the ``live`` one, or the paper account.
 
-    ``tell`` is called, on any loop, with sentences for people. Raises InputError as
+    ``tell`` is called, on any loop, with sentences for people. Raises MissingExtraError, and InputError as
     :func:`~qts.broker.kis.credentials.access_of` does.
     """
+    require_client()
     access = access_of(config, environ, live=live)
     pause = pause or pause_on(clock)
     per_s = config.live_requests_per_s if live else config.paper_requests_per_s

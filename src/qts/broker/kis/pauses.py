@@ -9,10 +9,12 @@ from contextlib import suppress
 from typing import Final, TypeAlias
 
 from qts.broker.gateway.tokens import Tokens
-from qts.clock import NS_PER_S, Clock, PacedClock
+from qts.clock import NS_PER_MS, NS_PER_S, Clock, PacedClock
 
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
 """Waits so many seconds of the clock."""
+MARGIN_NS: Final = 100 * NS_PER_MS
+"""How much longer than a second a request counts here: KIS counts from when it came, and ways differ in length."""
 _BEHIND_S: Final = 0.001
 """How long a request that gives way to another one waits before it looks again."""
 
@@ -52,7 +54,7 @@ class Pace:
                 now_ns = self._clock.monotonic_ns()
                 at_ns = self._tokens.earliest_ns(now_ns, can_wait=False)
                 if at_ns <= now_ns and (self._orders or self._others)[0] is place:
-                    self._tokens.use(now_ns)
+                    self._tokens.use(now_ns + MARGIN_NS)
                     return
                 await self._pause(max((at_ns - now_ns) / NS_PER_S, _BEHIND_S))
         finally:

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from qts.broker.broker_clock import BrokerClock
-from qts.broker.kis.answers import Envelope, Reply, envelope_of, expiry_ns
+from qts.broker.kis.answers import Envelope, Reply, envelope_of, expiry_ns, explained
 from qts.broker.kis.credentials import KisAccess, Secret
 from qts.broker.kis.pauses import Pace, Pause
 from qts.broker.kis.token import AccessTokens, IssuedToken, IssuedTooSoon, TokenFile
@@ -115,7 +115,7 @@ class KisRest:
         status, _, body = await self._send("POST", "/oauth2/Approval", {"content-type": _JSON}, what, fields=fields)
         key = _plain(body, _Approval).approval_key
         if status != 200 or not key:
-            raise BrokerUnavailable(f"{_tried(what)}: {_reply(status, body).told}")
+            raise BrokerUnavailable(f"{_tried(what)}: {explained(_reply(status, body), self.access.account)}")
         return Secret(key)
 
     async def _issue(self) -> IssuedToken:
@@ -133,7 +133,7 @@ class KisRest:
         reply = _reply(status, body)
         if reply.code == TOKEN_ONCE_A_MINUTE:
             raise IssuedTooSoon
-        raise BrokerUnavailable(f"{_tried(what)}: {reply.told}")
+        raise BrokerUnavailable(f"{_tried(what)}: {explained(reply, self.access.account)}")
 
     # -- queries -------------------------------------------------------------------------------------------------
 
@@ -167,6 +167,12 @@ class KisRest:
                 raise BrokerUnavailable(f"{_tried(what)}: page {len(found) + 1} would be the one before it")
         raise BrokerUnavailable(f"{_tried(what)}: it has more than {_MOST_PAGES} pages")
 
+    async def answer(self, path: str, tr_id: str, fields: Mapping[str, str], what: str) -> Reply:
+        """Return what KIS answers to one question, also a refusal. Raises BrokerUnavailable without an answer."""
+        token = await self.tokens.token()
+        await self._pace.turn(is_order=False)
+        return await self._reply("GET", path, self._headers(token, tr_id, ""), what, query=fields)
+
     async def _page(
         self, path: str, tr_id: str, fields: Mapping[str, str], tr_cont: str, what: str
     ) -> tuple[Envelope, str]:
@@ -185,7 +191,7 @@ class KisRest:
                 await self._pause(_TOO_MANY_S)
             else:
                 break
-        raise BrokerUnavailable(f"{_tried(what)}: {reply.told}")
+        raise BrokerUnavailable(f"{_tried(what)}: {explained(reply, self.access.account)}")
 
     # -- orders --------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ class IssuedToken(NamedTuple):
 
     text: Secret
     expires_ns: int
+    asked_ns: int | None = None
+    """When it was asked for; None while that is not known."""
 
 
 class IssuedTooSoon(Exception):
@@ -138,6 +140,12 @@ class AccessTokens:
             return None
         return token.text
 
+    @property
+    def life_ns(self) -> int | None:
+        """Return how long the token in use lives, from when it was given; None without one, or not known."""
+        token = self._token
+        return None if token is None or token.asked_ns is None else token.expires_ns - token.asked_ns
+
     async def token(self) -> Secret:
         """Return a token that has not ended, and renew it when it ends soon.
 
@@ -170,14 +178,14 @@ class AccessTokens:
                 found = self._file.read()
                 now_ns = self._clock.time_ns()
                 if self._is_good(found, now_ns):
-                    self._token = IssuedToken(Secret(found.token), found.expires_ns)
+                    self._token = IssuedToken(Secret(found.token), found.expires_ns, found.asked_ns or None)
                     return self._token
                 asked_ns = min(found.asked_ns, now_ns)  # a clock that was set back makes no longer wait
                 wait_ns = asked_ns + BETWEEN_ISSUES_NS - now_ns if found.asked_ns else 0
                 if wait_ns <= 0:
                     self._file.write(msgspec.structs.replace(found, asked_ns=now_ns))
                     try:
-                        token = await self._issue()
+                        token = (await self._issue())._replace(asked_ns=now_ns)
                     except IssuedTooSoon:
                         wait_ns = BETWEEN_ISSUES_NS
                     else:

@@ -13,7 +13,7 @@ from qts.db.find_run import FoundRun
 from qts.db.reading import StoreReader
 from qts.execution.contracts import Order
 from qts.money import ratio
-from qts.runtime.session.session_view import PositionView, SessionView, read_view
+from qts.runtime.session.session_view import MONEY, PositionView, SessionView, read_view
 
 STALE_NS: Final = 5 * NS_PER_S
 """Real time without a new view after which a live session counts as silent."""
@@ -96,8 +96,10 @@ def _positions_of(store: StoreReader) -> list[PositionView]:
 
 
 def status_line(status: RunStatus) -> str:
-    """Return one line with the command, id, process and life of the run."""
+    """Return one line with the command, what it trades with at a real broker, id, process and life of the run."""
     name = "a run" if status.run is None else f"qts {status.run.command}, run {status.run.run_id}"
+    if status.view is not None and status.view.mode in MONEY:
+        name = f"{MONEY[status.view.mode]}, {name}"
     pid = f", pid {status.found.pid}" if status.found.live and status.found.pid is not None else ""
     remark = f": {status.remark}" if status.remark else ""
     return f"{name}{pid}, {status.life}{remark}"

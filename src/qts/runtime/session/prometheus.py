@@ -43,6 +43,7 @@ class SessionMetrics:
 
     def _families(self, view: SessionView) -> Iterator[Any]:
         yield self._gauge("qts_session_time_seconds", "The session's own clock.", view.clock_ns / 1e9)
+        yield self._by("qts_session_mode", "1 for the mode; live is real money.", "mode", [(view.mode, 1)])
         yield self._gauge("qts_equity", "Equity, in the account's currency.", view.equity)
         yield self._gauge("qts_cash", "Cash, in the account's currency.", view.cash)
         yield self._gauge("qts_paid_in", "Opening, deposits and shares taken over, less withdrawals.", view.paid_in)

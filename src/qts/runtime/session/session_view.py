@@ -39,6 +39,8 @@ MONEY: Final = {
     PAPER_ACCOUNT: "PAPER ACCOUNT at the broker: no real money",
 }
 """The words for what a session at a real broker trades with, by its mode."""
+SIMULATED: Final = "PAPER: simulated fills, nothing is ordered"
+"""The words for a session in real time with simulated fills, the mode paper."""
 MODES: Final = {"real-money": LIVE, "paper-account": PAPER_ACCOUNT}
 """The modes of sessions at real brokers, by the code of the note that says so."""
 VIEW_NAME: Final = "view.json"

@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # it needs libraries of its own
     from qts.broker.kis.plan import Needs
     from qts.broker.kis.rest import KisRest
 
+_WRITTEN: Final = ("broker.kis", "broker.kis.account", "broker.kis.confirmation")
+"""Settings of real money, and the group of both: they count in a file alone."""
 _POLLS_OF_TOKENS: Final = 4
 """At most every so many-th request of a second goes to prices that have no place on the websocket."""
 
@@ -87,8 +89,8 @@ def open_kis_broker(
 ) -> LiveSource:
     """Open KIS as feed and broker, with real money unless ``paper_account``.
 
-    Real money needs the same words in ``broker.kis.confirmation`` and in ``confirmation``, and all rules. Raises
-    InputError without them, and as :func:`open_kis_feed`.
+    Real money needs the same words in ``broker.kis.confirmation`` of a file and in ``confirmation``, and all rules.
+    Raises InputError without them, and as :func:`open_kis_feed`.
     """
     kis = config.broker.kis
     if not paper_account:
@@ -182,6 +184,12 @@ def _require_real_money(kis: KisConfig, options: Options, confirmation: str) -> 
         raise InputError(
             f"--mode live trades real money: write broker.kis.confirmation: {REAL_MONEY!r} in config/broker.yaml, "
             f"and give --confirm {REAL_MONEY!r} as well; or give --paper-account"
+        )
+    given = [one for one in options.overrides if one in _WRITTEN]
+    if given:
+        raise InputError(
+            f"--set {given[0]}: real money is confirmed in the file config/broker.yaml and by --confirm, so that "
+            "neither is enough alone; write it there"
         )
     if options.profile is Profile.PLAIN:
         raise InputError("--plain trades without limits, and --mode live trades real money: leave --plain out")

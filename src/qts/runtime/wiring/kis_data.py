@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from qts.broker.kis.opening import parts_of
+from qts.broker.kis.opening import parts_of, require_client
 from qts.clock import Clock, SystemClock
 from qts.config.loader import load_config
 from qts.errors import InputError
@@ -109,8 +109,9 @@ def compare_days(options: Options, last: date) -> ComparedDays:
     """Compare the days from today to ``last`` with our calendar.
 
     KIS is asked once a day; the answer is kept in the user's cache directory. Raises InputError for a day that is
-    past or too far, and what the adapter of KIS raises.
+    past or too far or for a paper account, and what the adapter of KIS raises.
     """
+    require_client()
     from qts.broker.kis.holidays import differences, open_days, unknown_days
 
     clock = SystemClock()
@@ -120,6 +121,11 @@ def compare_days(options: Options, last: date) -> ComparedDays:
     file = _days_file(first)
     kept = _read_days(file)
     if kept is None or kept.last < last:
+        if load_config(options.config_dir, options.overrides, os.environ).tree.broker.kis.account != "live":
+            raise InputError(
+                "KIS tells the days of a live account alone, and broker.kis.account is paper; with keys of a live "
+                "account (QTS_KIS_LIVE_…) give --set broker.kis.account=live: this command asks, and orders nothing"
+            )
         told = _asked(options, (), clock, lambda rest: open_days(rest, first, last))
         _keep_days(file, _Kept(last, told))
         kept = None
