@@ -93,6 +93,9 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 # Commands
 
+OF_SHELL = {".", "cd", "chmod", "git", "mkdir", "touch"}
+"""Commands that have nothing of ours to check."""
+
 
 @pytest.mark.parametrize(("page", "line"), [pair for pair in shell_lines() if "qts " in pair[1]])
 def test_every_qts_command_of_a_page_parses_and_its_settings_are_accepted(page: str, line: str) -> None:
@@ -124,12 +127,15 @@ def test_every_other_command_of_a_page_names_a_verb_a_file_or_an_extra_that_exis
         known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = re.findall(r"\[(\w+)\]", line)
         assert set(extras) <= known["optional-dependencies"].keys(), line
-    elif words[0] == "touch":
+    elif words[0] == "export":
+        name = words[1].partition("=")[0]
+        assert any(name in path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    elif words[0] == "touch" and not words[1].startswith("~"):
         assert Path(words[1]).parent.name == DIRECTORY
         assert Path(words[1]).name in STOP_FILES
     elif words[0] == "kill":
         assert signal.Signals[f"SIG{words[1][1:]}"] in SIGNALS
-    else:
+    elif words[0] not in OF_SHELL:
         assert words[:3] == ["python3", "-m", "venv"], f"{page}: no test checks {line!r}"
 
 
@@ -298,7 +304,7 @@ def test_both_readmes_show_the_same_commands_programs_pages_and_picture() -> Non
     english, korean = ROOT / "README.md", ROOT / "README.ko.md"
 
     assert [b[1:] for b in blocks_of(english)] == [b[1:] for b in blocks_of(korean)]
-    in_english = {link.replace(".ko.png", ".png") for link in links_of(korean)}
+    in_english = {link.replace(".ko.png", ".png").replace(".ko.md", ".md") for link in links_of(korean)}
     assert links_of(english) - {"README.ko.md"} == in_english - {"README.md"}
     assert "docs/images/report.png" in links_of(english)
 

@@ -177,8 +177,8 @@ def test_a_paper_account_is_not_told(
     for name in ("APP_KEY", "APP_SECRET", "ACCOUNT"):
         monkeypatch.setenv(f"QTS_KIS_PAPER_{name}", "12345678-01")
     done = main(["data", "holidays", "--to", "2026-12-04", *settings(kis, "paper")])
-    assert done == 3
-    assert "a paper account of KIS has no chk-holiday" in capsys.readouterr().err
+    assert done == 2
+    assert "give --set broker.kis.account=live" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("last", ["2026-10-19", "2028-01-01"])

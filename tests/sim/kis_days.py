@@ -188,15 +188,16 @@ class DaysAtKis:
             self._patch.setenv(f"QTS_KIS_{kind.upper()}_{name}", text)
         settings = {
             **self.settings,
-            "broker.kis.account": kind,
-            "broker.kis.confirmation": REAL_MONEY,
             f"broker.kis.{kind}_rest": self.kis.rest_url,
             f"broker.kis.{kind}_websocket": self.kis.ws_url,
             "broker.kis.paper_requests_per_s": "15",
             "broker.kis.stream.command_ms": "1",
             "broker.kis.stream.first_pause_ms": "100",
         }
-        options = self.options(self.directory, overrides=settings)
+        files = self.directory.parent / "config"
+        files.mkdir(exist_ok=True)
+        (files / "broker.yaml").write_text(f"kis:\n  account: {kind}\n  confirmation: {REAL_MONEY}\n")
+        options = self.options(self.directory, config_dir=files, overrides=settings)
         if simulated:
             return paper_plan(options, "kis", None)
         words = "" if self.kis.is_paper else REAL_MONEY

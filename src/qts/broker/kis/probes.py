@@ -22,7 +22,7 @@ from qts.broker.kis.layouts import BOOK_KRX, TRADES_KRX
 from qts.broker.kis.opening import KisParts
 from qts.broker.kis.quotations import RestQuotations
 from qts.broker.kis.rest import KisRest
-from qts.clock import NS_PER_S
+from qts.clock import NS_PER_MS, NS_PER_S
 from qts.errors import BrokerUnavailable
 
 LONGEST_WAIT_S: Final = 20.0
@@ -118,12 +118,11 @@ class Probes:
     async def clock(self) -> tuple[Outcome, str]:
         """Compare the machine's clock with the times in the answers of KIS."""
         await RestQuotations(self._rest, "KRX").price(self._symbol)
-        told = self._rest.server_time
-        if told is None:
+        offset = self._rest.times.offset()
+        if offset is None:
             return Outcome.NOT_MEASURED, "its answers tell no time"
-        # The time told is cut off to whole seconds, somewhere between request and answer.
-        ahead_ns = max(told.sent_ns - told.shown_ns - NS_PER_S, told.shown_ns - told.received_ns, 0)
-        return _is(ahead_ns <= _CLOCK_MS * 1_000_000), f"at least {ahead_ns // 1_000_000:,} ms apart"
+        apart_ms = offset.apart_ns // NS_PER_MS
+        return _is(apart_ms <= _CLOCK_MS), f"at least {apart_ms:,} ms apart"
 
     async def every_field(self) -> tuple[Outcome, str]:
         """Ask for the holdings without a field that may be empty."""
