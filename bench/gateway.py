@@ -7,7 +7,7 @@
 ``slow``: P0, prices and operators of a session whose broker takes ten seconds, beside one whose broker answers at
 once, by turns.
 ``restart``: from the start of the gateway of a killed session until the broker's books are read, at a broker that
-takes 15 requests a second and 500 ms for each.
+takes 15 requests a second and 500 ms for each; and until an emergency stop is in force at one that answers nothing.
 
 The replay with many orders beside the package of another checkout is ``python -m bench.replay --only "order every
 50 rows" --against CHECKOUT``.

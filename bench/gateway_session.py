@@ -21,6 +21,7 @@ from tests.runtime.test_slow_broker import OTHER, TwoSymbols, quote
 
 from bench.figures import median_ratio, micros
 from qts.runtime.control.command_handler import CommandHandler
+from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 
 WHAT = ("prices", "P0", "operators")
@@ -95,6 +96,33 @@ async def _times(directory: Path, *, answers: bool, count: int) -> Round:
 
 def _terms(number: int) -> dict[str, str]:
     return {} if number % 20 else {"state": "DEFENSIVE"}
+
+
+def stopped_after_restart() -> int:
+    """Return the time from the begin of a restart to an emergency stop in force, ns; the broker answers nothing."""
+    with tempfile.TemporaryDirectory() as directory:
+        return asyncio.run(_stopped_after_restart(Path(directory)))
+
+
+async def _stopped_after_restart(directory: Path) -> int:
+    broker, strategy = ScriptedBroker(), ScriptedStrategy()
+    async with live(directory, strategies=[strategy], settings=SETTINGS, broker=broker, feed=TwoSymbols()) as rig:
+        strategy.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: broker.placed)
+        await rig.drain()
+        await rig.kernel.shared.record.checkpoint()
+    broker.holds_queries = True
+    again, begun = ScriptedStrategy(), perf_counter_ns()
+    async with live(directory, strategies=[again], settings=SETTINGS, broker=broker, feed=TwoSymbols()) as rig:
+        await CommandHandler(rig.kernel).execute(command("stop"))
+        await rig.until(lambda: rig.kernel.shared.safety.current_state is SafetyState.LOCKDOWN)
+        took = perf_counter_ns() - begun
+        if not rig.kernel.unresolved.not_compared:
+            raise RuntimeError("the broker has answered: nothing was measured")
+        broker.holds_queries = False
+        broker.let_tell()
+    return took
 
 
 def show_slow(figures: dict[str, Any]) -> str:

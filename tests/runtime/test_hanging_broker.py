@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from qts.errors import BrokerUnavailable
 from qts.event.contracts import EventType
 from qts.execution.contracts import AckStatus, EmergencyStop, OrderState
 from qts.runtime.control.command_handler import CommandHandler
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
-from tests.broker.scripted import ScriptedBroker
+from tests.broker.scripted import Held, ScriptedBroker
 from tests.event.support import until
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, command, kst
@@ -31,6 +32,26 @@ class Hanging(ScriptedBroker):
         self.holds_answers = not blocks
         if blocks:
             self.before_answer = lambda approved: self.let_go.wait(60) and None
+
+
+class Connecting(ScriptedBroker):
+    """Opens its connection when a test lets it."""
+
+    opening: Held | None = None
+
+    async def connect(self) -> None:
+        self.opening = Held()
+        await self.opening.wait()
+
+    def opens(self) -> None:
+        assert self.opening is not None
+        self.opening.let_go()
+
+
+def waiting_in(rig: LiveRig, lane: str) -> int:
+    view = rig.kernel.sender.view()
+    assert view is not None
+    return next(one.waiting for one in view.lanes if one.lane == lane)
 
 
 def state_of(rig: LiveRig, key: str) -> OrderState:
@@ -75,6 +96,65 @@ async def test_prices_fills_commands_and_stops_go_on_for_ten_seconds_without_an_
         broker.let_answer()
         await rig.until(lambda: key in broker.cancels)
         assert state_of(rig, key) in (OrderState.WORKING, OrderState.PARTIAL)
+
+
+async def test_a_stop_right_after_a_restart_does_not_wait_for_the_broker(tmp_path: Path) -> None:
+    # Given a session that was killed with an order at the broker
+    broker, strategy = ScriptedBroker(), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        strategy.wants(Side.BUY, qty=2)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: broker.placed)
+        await rig.drain()
+        await rig.kernel.shared.record.checkpoint()
+    key = broker.placed[0].request.client_order_id
+
+    # when it is started again, and the broker answers no question
+    broker.holds_queries = True
+    again = ScriptedStrategy()
+    async with live(tmp_path, strategies=[again], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        await rig.until(lambda: broker.asked)
+        # then a stop is accepted, in force, and its cancel leaves
+        answer = await CommandHandler(rig.kernel).execute(command("stop"))
+        assert answer.done
+        await rig.until(lambda: rig.kernel.shared.safety.current_state is SafetyState.LOCKDOWN)
+        await rig.until(lambda: key in broker.cancels)
+        # all before the first answer
+        assert rig.kernel.unresolved.not_compared
+        broker.holds_queries = False
+        broker.let_tell()
+
+
+async def test_a_connection_that_does_not_open_holds_back_requests_and_nothing_else(tmp_path: Path) -> None:
+    broker, strategy = Connecting(), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        # Given a connection that is being opened
+        asked = len(broker.calls)
+        rig.kernel.connect_soon()
+        await until(lambda: broker.opening)
+        # when an order is given away, then it waits in its lane
+        strategy.wants(Side.BUY, qty=1)
+        await rig.push(quote(kst(10)))
+        await rig.until(lambda: waiting_in(rig, "entry"))
+        # and an operator's stop is in force
+        assert (await CommandHandler(rig.kernel).execute(command("stop"))).done
+        await rig.until(lambda: rig.kernel.shared.safety.current_state is SafetyState.LOCKDOWN)
+        rig.kernel.due.resolve_soon()
+        await rig.until(lambda: waiting_in(rig, "background"))
+        assert (broker.placed, broker.calls[asked:]) == ([], [])
+        # When it is open, then what waits leaves
+        broker.opens()
+        await rig.until(lambda: "orders" in broker.calls[asked:])
+
+
+async def test_a_connection_that_cannot_be_opened_ends_the_session(tmp_path: Path) -> None:
+    broker, strategy = ScriptedBroker(), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings=QUICK, broker=broker, feed=TwoSymbols()) as rig:
+        broker.is_up = False
+        rig.kernel.connect_soon()
+
+        with pytest.raises(BrokerUnavailable):
+            await rig.until(lambda: False)
 
 
 async def test_a_session_ends_in_time_although_the_broker_never_answers(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from qts.clock import ManualClock, from_ns
 from qts.config.loader import load_config
 from qts.db.contracts import DecisionRow, LedgerRow, Record, RunRow, SafetyRow
 from qts.db.sqlite import SqliteStore
-from qts.errors import BrokerUnavailable, StateError
+from qts.errors import StateError
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.execution.contracts import AckStatus, Order, OrderState
@@ -397,11 +397,27 @@ def test_an_order_at_the_broker_that_is_not_ours_is_named(session: Session) -> N
     assert f"order app-1 at scripted is not ours: SELL 3 {SYMBOL}" in [line.message for line in again.logged]
 
 
-def test_a_session_does_not_begin_when_the_broker_cannot_be_asked(session: Session) -> None:
+def test_until_the_broker_can_be_asked_no_entry_leaves_and_what_is_held_is_sold(session: Session) -> None:
+    # Given ten shares held, an order executed while the session is away, and a broker that does not tell it
     placed(session)
+    session.broker.fill(session.broker.placed[0].request.client_order_id, 10, 150_100, kst(10, 0, 2))
     session.broker.is_up = False
-    with pytest.raises(BrokerUnavailable, match="not connected"):
-        session.restart()
+    running = session.restart()
+    assert running.kernel.unresolved.not_compared
+    # when an entry is wanted, then it is refused
+    running.quote(61)
+    running.scripted.wants(Side.BUY, qty=5)
+    running.quote(62)
+    assert running.kernel.counters.refusals == {"BROKER_NOT_COMPARED": 1}
+    assert len(session.broker.placed) == 1
+    # When it can be asked, then what it shows is booked, and entries leave again
+    session.broker.is_up = True
+    running.quote(123)
+    running.quote(124)
+    assert (running.held(), running.kernel.unresolved.not_compared) == (10, "")
+    running.scripted.wants(Side.BUY, qty=5)
+    running.quote(125)
+    assert len(session.broker.placed) == 2
 
 
 def test_a_store_of_a_real_broker_is_never_rewound(session: Session) -> None:

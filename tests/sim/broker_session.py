@@ -159,9 +159,6 @@ class Life:
         kernel, books = self.kernel, self.broker.books
         await kernel.broker.connect()
         if self.resumed:
-            self.broker.is_up = books.is_up = (
-                True  # a session that cannot ask does not begin: it is started until it can
-            )
             await kernel.restore(self.checkpoint, self.store, None)
         else:
             await kernel.start(None)

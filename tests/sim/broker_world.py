@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition
+from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
@@ -30,6 +30,7 @@ from qts.execution.contracts import (
     OrderRejected,
     VenueRef,
 )
+from qts.money import minus, sum_of
 from qts.risk.contracts import Approved
 from qts.strategy.contracts import Side
 from tests.broker.books import Books
@@ -233,6 +234,15 @@ class WorldBroker(ScriptedBroker):
         """Keep an order that has ended for some steps; where only its row says whose it is, for the day."""
         is_kept = not self.capabilities.client_order_ids
         return order.is_open or is_kept or self.books.step - self.books.ended[key] < 4
+
+    def _row(self, key: str, order: BrokerOrder) -> BrokerOrder | None:
+        """Show of an order that has ended what is left of it after executions were taken back."""
+        back = sum_of(
+            fill.qty for fill in self.books.fills if fill.execution_id in self.books.busts and fill.ref == order.ref
+        )
+        if back and not order.is_open:
+            order = replace(order, filled=minus(order.filled, back), state=BrokerOrderState.CANCELLED)
+        return super()._row(key, order)
 
     def _execute(self, key: str, rng: random.Random, *, told: bool, whole: bool = False) -> None:
         order = self.books.orders[key]

@@ -389,8 +389,8 @@ class Kernel:
         None: a session at a real broker that was killed before its first checkpoint continues from its rows alone;
         without any it is started.
         ``pending_value`` had left the feed and was not accepted; None: there was none. What the broker reports
-        meanwhile waits. Raises StorageError when the store has failed, BrokerUnavailable when a real broker cannot
-        be asked.
+        meanwhile waits. A real broker is not asked here: its books are compared by the first due work, and until
+        then no entry leaves. Raises StorageError when the store has failed; without rows what :meth:`start` raises.
         """
         if checkpoint is None and not store.batches():
             await self.start(pending_value)
@@ -415,11 +415,19 @@ class Kernel:
             await self.shared.record.checkpoint(self.shared.account.pool_rows())
         self._replay_journal()
         self.components.report_relay.release()
-        await recovery.catch_up(self.shared.clock.time_ns())
+        recovery.raise_safety()
         if not self.venue.is_simulated:
+            self.unresolved.require_comparison("the session was started again")
             self.components.charges.ask_again()
             self.due.audit_soon()  # all books are compared before anything is built on them
             self.due.resolve_soon()
+
+    def connect_soon(self) -> None:
+        """Open the connection of a real broker beside everything else; before that no request leaves.
+
+        The session ends with BrokerUnavailable when it cannot be opened.
+        """
+        self.background.start("connection", self.broker.connect())
 
     async def _keep_bars(self) -> None:
         """Limit the finished bars in the store to those that windows need, before the first of them is written."""

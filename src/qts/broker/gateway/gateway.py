@@ -224,6 +224,14 @@ class Gateway:
 
     # -- questions -------------------------------------------------------------------------------------------------
 
+    async def connect(self) -> None:
+        """Open the broker's connection; from the call on no request leaves before it is open."""
+        if self._worker is not None:
+            self._worker.is_connecting = True
+        await self.ask(None, self._broker.connect)
+        if self._worker is not None:
+            self._worker.is_connecting = False
+
     async def ask(self, lane: Lane | None, question: Callable[[], Awaitable[T]]) -> T:
         """Implement :class:`~qts.broker.gateway.queries.Asks`."""
         worker = self._worker

@@ -17,6 +17,10 @@ T = TypeVar("T")
 class Asks(Protocol):
     """The part of the gateway that takes questions to the broker."""
 
+    async def connect(self) -> None:
+        """Open the broker's connection; until then no request leaves. Raises what the broker raises."""
+        ...
+
     async def ask(self, lane: Lane | None, question: Callable[[], Awaitable[T]]) -> T:
         """Return the answer to ``question``, which leaves in ``lane``; None: at once, it is no request.
 
@@ -49,7 +53,7 @@ class LaneQueries:
 
     async def connect(self) -> None:
         """Open the connection."""
-        await self._gateway.ask(None, self._broker.connect)
+        await self._gateway.connect()
 
     async def close(self) -> None:
         """Close the connection, and end the gateway."""

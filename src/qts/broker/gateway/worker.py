@@ -96,6 +96,8 @@ class Worker:
         """Of a broker without our ids: the order of each key that was sent and is not answered, or is unknown."""
         self._unknown: set[str] = set()
         self._is_compacting = False
+        self.is_connecting = False
+        """Whether requests wait until the broker's connection is open."""
         self.exits_wait = False
         """Whether an exit that was not given to the gateway waits until the fate of an order is known."""
 
@@ -251,6 +253,8 @@ class Worker:
         return others_wait
 
     def _may_go(self, request: Request) -> bool:
+        if self.is_connecting:
+            return False
         if isinstance(request, Cancel):
             return True
         can_wait = request.waiting is not None and request.waiting.lane in CAN_WAIT

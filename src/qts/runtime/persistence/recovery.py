@@ -16,7 +16,6 @@ from qts.ledger.closes import BookMarks
 from qts.ledger.contracts import ActionRow, BookingRow
 from qts.risk.sizing import cost_of
 from qts.runtime.orders.missed_facts import MissedFacts
-from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.stored_facts import Happened, StoredFacts, decided_since, happened_since, read_facts
 from qts.runtime.persistence.stored_orders import in_book_order
@@ -44,12 +43,8 @@ class Recovery(Protocol):
         """
         ...
 
-    async def catch_up(self, now_ns: int) -> None:
-        """Take over what happened since, after the journal was replayed and before the first value.
-
-        ``now_ns`` is the session's time. Raises BrokerUnavailable when the broker cannot be asked: a session that
-        does not know its fills does not begin.
-        """
+    def raise_safety(self) -> None:
+        """Raise what was stored of safety since the checkpoint, after the journal was replayed."""
         ...
 
 
@@ -102,8 +97,8 @@ class RewindAndReplay:
     def follow(self, now_ns: int) -> None:
         """Do nothing: there are no rows behind the checkpoint."""
 
-    async def catch_up(self, now_ns: int) -> None:
-        """Do nothing: the venue was rewound too, so nothing has happened since."""
+    def raise_safety(self) -> None:
+        """Do nothing: the state of safety is the checkpoint's."""
 
 
 class RollForward:
@@ -111,7 +106,7 @@ class RollForward:
 
     The memory of the components is the checkpoint's; fills, orders, transfers, bookings, assigned ids and safety
     come from the rows, of which ``missed`` tells the components what their memory lacks. Of two safety states the
-    stricter holds. What the broker knows and the rows lack, the ``reconciler`` takes over as if it came now.
+    stricter holds. What the broker knows and the rows lack, its first comparison takes over as if it came now.
     """
 
     def __init__(
@@ -119,14 +114,12 @@ class RollForward:
         shared: SharedComponents,
         checkpoints: Checkpoints,
         ids: Mapping[str, CounterIds],
-        reconciler: OrderReconciler,
         missed: MissedFacts,
         on_code: Callable[[str, str], None],
     ) -> None:
         self._shared = shared
         self._checkpoints = checkpoints
         self._ids = ids
-        self._reconciler = reconciler
         self._missed = missed
         self._on_code = on_code
         self._stricter: tuple[SafetyState, str, str] | None = None
@@ -239,14 +232,13 @@ class RollForward:
         if causes:
             safety.continue_after(causes[-1].seq)
 
-    async def catch_up(self, now_ns: int) -> None:
-        """Raise what was stored of safety, and ask the broker what it has done meanwhile."""
+    def raise_safety(self) -> None:
+        """Raise what was stored of safety behind the checkpoint."""
         if self._stricter is not None:
             state, code, reason = self._stricter
             self._on_code(code, f"stored before the restart: {reason}")
             if self._shared.safety.current_state.severity < state.severity:  # its code alone does not reach it
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
-        await self._reconciler.catch_up(now_ns)
 
 
 def _number(text: str, prefix: str) -> int:

@@ -343,7 +343,9 @@ class Session:
                     )
             with events_made_by(kernel.dispatcher.factory):
                 self._broker = kernel.broker
-                await kernel.broker.connect()
+                connects_beside = checkpoint is not None and not kernel.venue.is_simulated
+                if not connects_beside:
+                    await kernel.broker.connect()
                 hang_file = self._watchdog.open_hang_file(self._place.path) if self._plan.paced else None
                 hang = hang_file.read(self._strategies) if hang_file is not None and resumed else None
                 if checkpoint is None:
@@ -351,6 +353,8 @@ class Session:
                 else:
                     kernel.host.hung = hang.strategies if hang is not None else ()
                     await kernel.restore(checkpoint, self._store, first)
+                if connects_beside:  # stops and other commands do not wait for it
+                    kernel.connect_soon()
                 if journal is not None:
                     journal.flush()  # from the second checkpoint on it must contain the mark of the store
                 if hang is not None:

@@ -525,7 +525,7 @@ def _make_components(
         moments=moments,
         schedule=Schedule(p.calendar, _evaluation_hours(p.config), p.clock.now(), ex_dates),
         checkpoints=checkpoints,
-        recovery=_make_recovery(base, connection, checkpoints, missed, unresolved),
+        recovery=_make_recovery(base, connection, checkpoints, missed),
     )
 
 
@@ -555,16 +555,14 @@ def _make_recovery(
     connection: BrokerConnection,
     checkpoints: Checkpoints,
     missed: MissedFacts,
-    unresolved: OrderReconciler,
 ) -> Recovery:
-    """Make the recovery: a simulated venue is rewound, a real broker is queried."""
+    """Make the recovery: a simulated venue is rewound, at a real broker nothing is."""
     if connection.venue.is_simulated:
         return RewindAndReplay(base.shared, checkpoints)
     return RollForward(
         base.shared,
         checkpoints,
         base.ids,
-        unresolved,
         missed,
         base.codes.report,
     )
