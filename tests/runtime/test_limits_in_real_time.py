@@ -99,3 +99,23 @@ async def test_executions_that_no_checkpoint_has_count_after_a_kill(tmp_path: Pa
         await rig.show(quote(kst(10, 1)))
         assert rig.kernel.shared.account.holding("scripted", SYMBOL) == 2
         assert [one.operator for one in rig.kernel.shared.stops] == ["limit repeated_executions"]
+
+
+async def test_an_order_that_no_checkpoint_has_is_remembered_as_sent_after_a_kill(tmp_path: Path) -> None:
+    # Given an entry of which a repetition may follow after ten minutes, sent and cancelled right before the kill
+    sessions = Sessions(tmp_path, duplicate_window_ms=600_000)
+    async with sessions.next() as rig:
+        await rig.show(quote(kst(10)))
+        await rig.kernel.shared.record.checkpoint()
+        sessions.strategy.wants(Side.BUY, qty=1, limit=149_000)
+        await rig.show(quote(kst(10, 0, 1)))
+        sessions.broker.end(sessions.broker.placed[-1].request.client_order_id, kst(10, 0, 2))
+        await until(lambda: len(rig.kernel.shared.orders) == 0)
+
+    # When the session goes on and the strategy asks for the same a minute later, then it does not leave
+    async with sessions.next() as rig:
+        await rig.show(quote(kst(10, 1)))
+        sessions.strategy.wants(Side.BUY, qty=1, limit=149_000)
+        await rig.show(quote(kst(10, 1, 1)))
+        assert sessions.broker.placed == []
+        assert "limit duplicate_window_ms: the same order was sent or filled" in rig.orders()[-1].note

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qts.broker.gateway.limits.counted import CountedLimits
+from qts.execution.contracts import OrderState
 from qts.ledger.contracts import ActionRow, BookingRow
 from qts.pipeline.act import levels_of
 from qts.runtime.checks.auditor import Auditor
@@ -26,7 +28,7 @@ class MissedFacts:
     """Passes on what happened to orders and books after a checkpoint. For the session's thread, before any event.
 
     The account and the orders have it already, so ``auditor`` is given the quantities alone: it compares the two in
-    its next audit.
+    its next audit. ``counted``: the limits that remember what was sent; None: there are none.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class MissedFacts:
         triggers: PositionTriggers,
         targets: Targets,
         auditor: Auditor,
+        counted: CountedLimits | None,
     ) -> None:
         self._listeners = listeners
         self._reports = reports
@@ -49,6 +52,7 @@ class MissedFacts:
         self._triggers = triggers
         self._targets = targets
         self._auditor = auditor
+        self._counted = counted
 
     def tell(self, happened: Iterable[Happened], now_ns: int) -> None:
         """Pass on what became of orders, in the given order; the session goes on at ``now_ns``."""
@@ -80,6 +84,8 @@ class MissedFacts:
             if listener is not self._auditor:  # it judges an order by the safety state in which it was sent
                 listener.on_sent(request)
         self._auditor.note_stored(sent.order)
+        if self._counted is not None and sent.order.state is not OrderState.NOT_SENT:
+            self._counted.note(request)
         self._news.on_accepted(request)
         if request.forced:  # what is left of the holding has to be sold as well
             self._exits.on_sent_before(request, now_ns)

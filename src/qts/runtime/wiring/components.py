@@ -466,6 +466,7 @@ def _make_components(
         triggers=triggers,
         targets=targets,
         auditor=auditor,
+        counted=None if watch is None else watch.counted,
     )
     stops = _make_stops(base, exits, exit_requests, pools, watch)
     return Components(
