@@ -23,7 +23,10 @@ from tests.runtime.test_account_opening import agreed
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["by hand", "buys", "sells", "adopts", "stop", "exit", "flatten"]), st.integers(1, 9)
+        st.sampled_from(
+            ["by hand", "sold by hand", "buys", "sells", "adopts", "stop", "exit", "flatten", "taken back"]
+        ),
+        st.integers(1, 9),
     ),
     min_size=3,
     max_size=7,
@@ -46,9 +49,11 @@ class Trial:
         strategy = self.rig.kernel.host.contexts[0].strategy
         assert isinstance(strategy, ScriptedStrategy)
         if what == "by hand":
-            ids = ("scripted", f"x-{self.step}", "by hand", SYMBOL, Side.BUY)
-            self.broker.trade_by_hand(Fill(*ids, D(qty), D(1_000), D(0), D(0), at_ns, last=True))
-            self.theirs += qty
+            self.trades_by_hand(Side.BUY, D(qty), at_ns)
+        elif what == "taken back":
+            self.takes_back(at_ns)
+        elif what == "sold by hand":
+            self.trades_by_hand(Side.SELL, min(D(qty), self.ours + self.theirs), at_ns)
         elif what == "adopts":
             await self.adopts(D(qty))
         elif what == "exit":
@@ -68,6 +73,21 @@ class Trial:
         account = self.rig.kernel.shared.account
         assert (account.position(SYMBOL), account.external.qty(SYMBOL)) == (self.ours, self.theirs)
 
+    def trades_by_hand(self, side: Side, qty: D, at_ns: int) -> None:
+        """Let the owner trade, also shares of the strategy: then EXTERNAL is short of them."""
+        if qty:
+            ids = ("scripted", f"x-{self.step}", "by hand", SYMBOL, side)
+            self.broker.trade_by_hand(Fill(*ids, qty, D(1_000), D(0), D(0), at_ns, last=True))
+            self.theirs += qty * side.sign
+
+    def takes_back(self, at_ns: int) -> None:
+        """Let the broker take back the newest sale of the strategy."""
+        sales = [fill for fill in self.broker.books.valid_fills() if fill.side is Side.SELL]
+        ours = [fill for fill in sales if fill.client_order_id in self.broker.books.orders]
+        if ours:
+            self.broker.take_back(ours[-1], at_ns)
+            self.ours += ours[-1].qty
+
     async def flattens(self) -> None:
         try:
             await self.handler.execute(Flatten(operator="kim", reason="test", name=SYMBOL))
@@ -84,7 +104,7 @@ class Trial:
         try:
             await self.handler.execute(command)
         except InputError:
-            assert not self.theirs or self.rig.kernel.shared.forced_exit_reasons
+            assert self.theirs <= 0 or self.rig.kernel.shared.forced_exit_reasons
         else:
             taken = command.qty or self.theirs
             self.ours, self.theirs = self.ours + taken, self.theirs - taken
@@ -93,7 +113,8 @@ class Trial:
         for approved in self.broker.placed[self.seen :]:
             request = approved.request
             if request.side is Side.SELL:
-                assert request.qty <= self.ours, f"{request.qty} are sold, {self.ours} are ours"
+                there = self.ours + min(self.theirs, D(0))
+                assert request.qty <= there, f"{request.qty} are sold, {there} of ours are there"
             self.ours += request.qty * request.side.sign
             self.broker.fill(request.client_order_id, str(request.qty), 1_000, now_ns)
         self.seen = len(self.broker.placed)
@@ -115,7 +136,8 @@ def test_only_what_is_ours_is_sold(held: int, steps: list[tuple[str, int]]) -> N
             for what, qty in [*steps, ("exit", 1)]:
                 await trial.does(what, qty)
             # Then no sale was of more than is ours, the rest is where it was, and all books agree
-            assert (trial.ours, broker.books.held.get(SYMBOL, D(0))) == (0, trial.theirs)
+            missing = max(-trial.theirs, D(0))
+            assert (trial.ours, broker.books.held.get(SYMBOL, D(0))) == (missing, trial.theirs + missing)
             await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
             assert False not in agreed(rig.kernel)
 
