@@ -27,6 +27,7 @@ ALLOWED_KOREAN: Final[Mapping[str, str]] = {
     rows.BAD_TIME: "2026-01-23T09:01:00+09:00와 같이 UTC 오프셋이 있는 시각",
     rows.TIME_BACKWARDS: "시각 순서로 늘어선 행",
     rows.FUTURE: "뒤따르는 행과 맞는 시각",
+    rows.LATE: "시세 설정이 허용하는 초 안에 들어온 값",
     rows.DUPLICATE: "같은 행은 한 번만",
     rows.UNKNOWN_SYMBOL: "알려진 종목",
     rows.TOO_MANY_SYMBOLS: "최대 10,000개 종목",
