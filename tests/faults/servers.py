@@ -86,6 +86,91 @@ MACHINE = Group(
     ),
 )
 
+PRICES = Group(
+    "Prices and their line",
+    (
+        Fault(
+            "impossible price",
+            "A price is outside the band of the day, or on the scale of a split that is not known.",
+            "It is held back and in no table. While it is in doubt the symbol takes no entry, and nothing "
+            "fills at it; "
+            "a wrong print that reverts leaves nothing behind.",
+            (
+                "tests/runtime/test_price_bands.py::test_no_price_outside_is_ever_in_a_table",
+                "tests/runtime/test_price_bands.py::test_an_entry_in_doubt_is_refused_by_a_reason_of_its_own",
+                "tests/runtime/test_price_bands.py::test_a_wrong_print_that_reverts_leaves_no_doubt_behind",
+                "tests/sim/test_impossible_prices.py::test_no_fill_and_no_value_ever_comes_from_the_other_scale",
+            ),
+        ),
+        Fault(
+            "line of prices down",
+            "The live feed is not connected.",
+            "It is told once; prices grow old, and old prices let no entry leave. The line is made again.",
+            (
+                "tests/runtime/test_live_driver.py::test_a_line_that_is_down_is_told_once",
+                "tests/broker/kis/test_feed.py::test_a_lost_line_is_a_gap_and_is_made_again_without_a_new_key",
+            ),
+        ),
+        Fault(
+            "line that flaps",
+            "The live feed is cut a hundred times.",
+            "It is registered once each time, and no storm of keys or registrations follows.",
+            ("tests/broker/kis/test_feed.py::test_a_hundred_cuts_make_no_storm",),
+        ),
+        Fault(
+            "too many prices",
+            "A live feed is faster than the session.",
+            "The newest are given, the others counted and told, safety warns; depth is unknown after a gap.",
+            (
+                "tests/runtime/test_live_driver.py::test_what_comes_too_fast_is_dropped_counted_and_told",
+                "tests/runtime/test_live_driver.py::"
+                "test_a_gap_is_told_and_the_depth_of_the_book_is_unknown_after_it",
+            ),
+        ),
+        Fault(
+            "price out of order",
+            "A trade of KIS comes again, or an older one comes late.",
+            "It is counted, moves nothing back, and its volume counts once.",
+            (
+                "tests/broker/kis/test_frames.py::"
+                "TestTrades::test_a_trade_that_comes_again_is_counted_and_not_told_twice",
+                "tests/broker/kis/test_frames.py::TestTrades::test_an_older_trade_moves_nothing_back",
+            ),
+        ),
+    ),
+)
+
+STRATEGIES = Group(
+    "Strategies",
+    (
+        Fault(
+            "strategy that hangs",
+            "A strategy does not return.",
+            "Within a second the place is written down and safety is FAIL; after five the process ends, and the "
+            "resumed session halts the strategy.",
+            ("tests/cli/test_hangs.py::test_a_strategy_that_hangs_ends_the_session_and_is_halted_at_the_resume",),
+        ),
+        Fault(
+            "paused process",
+            "The machine pauses the whole process.",
+            "It is no hang, and nothing is bought at prices from before.",
+            (
+                "tests/cli/test_hangs.py::"
+                "test_a_pause_of_the_whole_process_is_no_hang_and_nothing_is_bought_at_prices_from_before",
+            ),
+        ),
+        Fault(
+            "rogue strategy",
+            "A strategy asks for ten thousand orders over 2,500 symbols in a second.",
+            "At most ten leave, the strategy is halted, and safety is LOCKDOWN.",
+            (
+                "tests/runtime/test_rogue_strategy.py::"
+                "test_of_ten_thousand_orders_asked_for_in_a_second_ten_leave_at_most_and_safety_locks_down",
+            ),
+        ),
+    ),
+)
+
 SERVERS = Group(
     "Servers that follow: database, cache, spreadsheet",
     (
@@ -154,4 +239,4 @@ SERVERS = Group(
         ),
     ),
 )
-GROUPS = (QUEUE, MACHINE, SERVERS)
+GROUPS = (PRICES, STRATEGIES, QUEUE, MACHINE, SERVERS)
