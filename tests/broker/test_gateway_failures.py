@@ -154,6 +154,30 @@ async def test_a_gateway_knows_the_fate_of_orders_by_its_file(tmp_path: Path) ->
         assert rig.gateway.fate_of("taken").status is AckStatus.ACCEPTED
 
 
+async def test_at_once_a_connection_is_opened_at_once() -> None:
+    broker = ScriptedBroker()
+
+    await at_once(broker).queries.connect()
+
+    assert broker.calls == ["connect"]
+
+
+async def test_until_its_connection_is_open_nothing_leaves_a_gateway(tmp_path: Path) -> None:
+    broker = ScriptedBroker()
+    async with on_thread(broker, tmp_path) as rig:
+        broker.is_up = False
+        with pytest.raises(BrokerUnavailable):
+            await rig.gateway.queries.connect()
+        order, cancel = rig.gateway.submit(approved("o")), rig.gateway.cancel("p")
+        await asyncio.sleep(0)
+        await rig.gateway.close(0)
+
+        assert order.ack is not None
+        assert cancel.ack is not None
+        assert (order.ack.status, cancel.ack.status) == (NOT_SENT, UNKNOWN)
+        assert (broker.placed, broker.cancels) == ([], [])
+
+
 def test_a_gateway_without_a_file_has_nothing_for_a_checkpoint() -> None:
     gateway = at_once(ScriptedBroker())
     gateway.import_state(gateway.export_state())
