@@ -7,9 +7,17 @@ from decimal import Decimal as D
 import pytest
 from msgspec.structs import replace
 
+from qts.broker.contracts import BrokerOrder, BrokerOrderState
+from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
-from qts.execution.contracts import OrderState
+from qts.execution.contracts import Fill, Order, OrderState, VenueRef
+from qts.ledger.contracts import BookingKind, BookingRow
 from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.orders.cumulative_fills import CumulativeFills
+from qts.strategy.contracts import Side
+from tests.broker.scripted import DAY
+from tests.execution.orders import order_with
+from tests.ledger.book import account
 from tests.runtime.books_rig import CUMULATIVE, PRICE, asks, bought, codes, reversals, session, told
 from tests.runtime.rig import kst
 from tests.runtime.test_recovery import Session
@@ -169,3 +177,49 @@ def test_what_was_executed_while_the_session_was_down_is_found(session: Session)
 
     assert (again.held(), again.order().state) == (10, OrderState.FILLED)
     assert again.shared.account.cash == session.broker.books.cash
+
+
+# -- alone
+
+
+def alone() -> CumulativeFills:
+    return CumulativeFills(account(), "b", 0)
+
+
+def notice(execution_id: str) -> Fill:
+    return Fill("b", execution_id, "o", "BTC", Side.BUY, D(1), D(100), D(0), D(0), kst(10), False)
+
+
+def of_a_coin() -> Order:
+    fields = {"client_order_id": "o", "symbol": "BTC", "side": Side.BUY, "qty": D(1), "decision_price": D(100)}
+    return order_with(**fields, venue_refs=(VenueRef(DAY, "7", "v"),))
+
+
+def test_an_id_of_another_kind_is_the_broker_s_own_and_stays() -> None:
+    fill = notice("execution 7")
+
+    assert alone().told(fill, of_a_coin()) == fill
+
+
+def test_a_fraction_is_booked_at_the_average_of_what_it_cost() -> None:
+    """0.3 coins cost 100, no two prices of whole won make that: each has cost 333.33…"""
+    row = BrokerOrder(
+        None, VenueRef(DAY, "7", "v"), "BTC", Side.BUY, D(1), D("0.3"), BrokerOrderState.OPEN, amount=D(100)
+    )
+
+    (booked,) = alone().reports(of_a_coin(), row, kst(10))
+
+    assert isinstance(booked, Fill)
+    assert (booked.qty, booked.execution_id) == (D("0.3"), f"{DAY}/7/0.3")
+    assert round(booked.price, 9) == D("333.333333333")
+
+
+def test_the_orders_of_which_something_was_taken_back_are_the_newest_thousand() -> None:
+    fills, zero = alone(), D(0)
+    for number in range(1_001):
+        money = (zero,) * 7
+        ids = ("b", f"o{number}", "e", DAY.isoformat(), "broker", "bust", "")
+        fills.on_booking(BookingRow(BookingKind.REVERSAL, 1, Pool.SCALP, "s", "BTC", *money, *ids))
+
+    kept = fills.export_state()["taken_back"]
+    assert (len(kept), kept[0], kept[-1]) == (1_000, "o1", "o1000")

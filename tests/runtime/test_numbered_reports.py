@@ -438,6 +438,17 @@ def test_no_more_than_a_bound_waits_and_what_is_too_much_is_kept_aside() -> None
     assert [one.ref for one, _ in full] == [VenueRef(DAY, "one more", "v")]
 
 
+def test_of_numbers_that_are_in_no_memory_a_bound_is_remembered() -> None:
+    """More of them than are remembered: each still has its own id."""
+    numbers = NumberedReports(WorkingOrders(), lag_ns=0, on_waiting=lambda: None, on_full=lambda one, why: None)
+
+    for _ in range(2):
+        for number in range(MOST_WAITING + 1):
+            assert numbers.listed(fill(str(number))).client_order_id == f"{DAY}/{number}"
+
+    assert not numbers.is_ours(VenueRef(DAY, "0", "v"))
+
+
 def test_a_sale_waits_for_no_purchase() -> None:
     orders = WorkingOrders()
     orders.put(
