@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -111,11 +112,15 @@ class PacedClock:
         """Return the seconds of this clock in one real second."""
         return self._speed
 
+    def real_ns(self) -> int:
+        """Return the time of this clock, ns since 1970 (UTC), also where it is held; on any thread."""
+        return self._origin + int((time.monotonic_ns() - self._base) * self._speed)
+
     def now(self) -> datetime:
         return from_ns(self.time_ns())
 
     def time_ns(self) -> int:
-        return self._origin + self.monotonic_ns()
+        return self._origin + int((time.monotonic_ns() - self._base) * self._speed)
 
     def monotonic_ns(self) -> int:
         return int((time.monotonic_ns() - self._base) * self._speed)
@@ -128,6 +133,41 @@ class PacedClock:
     async def sleep_until_ns(self, ns: int) -> None:
         """Wait, in real time, until this clock shows ``ns`` (at once when it already does)."""
         while (left := ns - self.time_ns()) > 0:
+            await asyncio.sleep(left / NS_PER_S / self._speed)
+
+
+class HeldClock(PacedClock):
+    """The time of ``real`` as one thread last looked at it: between two looks no time passes there.
+
+    The thread that makes it sees the time that is held; every other thread sees real time, and waits take real time
+    on every thread.
+    """
+
+    __slots__ = ("_held", "_owner")
+
+    def __init__(self, real: PacedClock) -> None:
+        self._origin, self._base, self._speed = real._origin, real._base, real._speed
+        self._owner = threading.get_ident()
+        self._held = self.real_ns()
+
+    def look(self) -> int:
+        """Hold the present real time from now on, and return it (ns since 1970, UTC)."""
+        self._held = self.real_ns()
+        return self._held
+
+    def hold(self, ns: int) -> None:
+        """Hold ``ns`` from now on, which need not be the real time."""
+        self._held = ns
+
+    def time_ns(self) -> int:
+        return self._held if threading.get_ident() == self._owner else self.real_ns()
+
+    def monotonic_ns(self) -> int:
+        own = threading.get_ident() == self._owner
+        return self._held - self._origin if own else PacedClock.monotonic_ns(self)
+
+    async def sleep_until_ns(self, ns: int) -> None:
+        while (left := ns - self.real_ns()) > 0:
             await asyncio.sleep(left / NS_PER_S / self._speed)
 
 

@@ -57,6 +57,11 @@ def add_parser(commands: Any) -> None:
     replay.add_argument(
         "--day", type=day_of, metavar="DATE", help="FILE is the directory of a session on KIS: the day to replay"
     )
+    replay.add_argument(
+        "--steps",
+        action="store_true",
+        help="FILE is such a directory: do what the session did again, step by step, to the end of that day",
+    )
     add_history(replay)
     add_reading(replay)
     _common(replay)
@@ -406,6 +411,7 @@ def options_of(args: argparse.Namespace) -> Any:
         recording=getattr(args, "recording", None),
         cache=getattr(args, "cache", ""),
         day=getattr(args, "day", None),
+        steps=getattr(args, "steps", False),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

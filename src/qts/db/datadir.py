@@ -22,6 +22,8 @@ SENT_NAME: Final = "gateway.sent"
 """The gateway's file of the orders that it has sent, of a session at a real broker."""
 RECORD_NAME: Final = "feed"
 """The directory with the record of what a live feed has sent."""
+STEPS_NAME: Final = "steps"
+"""The directory with the record of the steps of a session."""
 _MAX_TRIES: Final = 1_000
 """Tries, a millisecond apart, in which another may be found just looking before that counts as in use."""
 _JOURNAL_FILES: Final = re.compile(r"p0-\d+\.journal|lock|dead-letters\.jsonl(\.new)?")

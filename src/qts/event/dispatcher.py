@@ -111,6 +111,8 @@ class EventDispatcher:
         self.monitor = Monitor(self.config, None if on_alert is None else _logged(on_alert, "on_alert"))
         self.stats = DispatcherStats(self._scheduler, self.monitor)
         self.straight = StraightPath(self._scheduler)
+        self.on_waits: Callable[[Event], None] = _ignore
+        """Called with an event that was taken and has to wait behind another of its handler on the loop."""
         self._driver: LoopDriver | None = None
         self._admission = Admission(
             self.config,
@@ -187,8 +189,11 @@ class EventDispatcher:
             self._scheduler.must_recheck = True
         return handled
 
-    async def start(self) -> None:
-        """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already."""
+    async def start(self, *, by_hand: bool = False) -> None:
+        """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already.
+
+        ``by_hand``: no event is taken but by :meth:`take_one`.
+        """
         if self.inline or self._driver is not None:
             raise StateError("an inline dispatcher is run by run_inline()" if self.inline else "already started")
         self._admission.use_thread()
@@ -196,10 +201,21 @@ class EventDispatcher:
             self.replay_journal()
             self._ingress.run_on(asyncio.get_running_loop())
         self._driver = LoopDriver(
-            self, self._scheduler, self._retries, self._pauses, self._admission, self._on_code
+            self,
+            self._scheduler,
+            self._retries,
+            self._pauses,
+            self._admission,
+            self._on_code,
+            by_hand=by_hand,
         )
         self._admission.attach(self._driver.wake)
         self._driver.begin(self._registrations())
+
+    def take_one(self) -> None:
+        """Take one event, of the highest priority that waits, of a dispatcher that was started by hand."""
+        if self._driver is not None:
+            self._driver.take_one()
 
     async def stop(self, timeout_ms: int | None = None, *, whole_p0: bool = True) -> dict[str, int]:
         """Drain P0 fully and the rest until the deadline; return what was left, by priority name.
@@ -398,6 +414,10 @@ class EventDispatcher:
         if priority is _P0 and self._ingress is not None:
             return self._ingress.new_queue()
         return create_queue(self.config.queue_configs[priority], rng=self._rng)
+
+
+def _ignore(event: Event) -> None:
+    """Do nothing."""
 
 
 def _logged(callback: Callable[..., None], name: str) -> Callable[..., None]:

@@ -50,6 +50,7 @@ class LaneTools:
         on_code: Callable[[str, str], None],
         on_slow: Callable[[str, Event, int], None],
         batch_factor: Callable[[EventPriority], int],
+        on_waits: Callable[[Event], None],
     ) -> None:
         self.config = config
         self.scheduler = scheduler
@@ -58,6 +59,8 @@ class LaneTools:
         self.on_code = on_code
         self.on_slow = on_slow
         self.batch_factor = batch_factor
+        self.on_waits = on_waits
+        """Called with an event that was taken and has to wait behind another of its handler on the loop."""
 
 
 class LaneRunner(ABC):
@@ -246,6 +249,12 @@ class StrandRunner(LaneRunner):
             return self._step(event)
         self._renew()
         return run_as_step(self._task, self._step, event)
+
+    def submit(self, flight: InFlightEvent) -> None:
+        """Accept an event, and tell when it has to wait."""
+        if self._working or self._backlog.size():
+            self.tools.on_waits(flight.event)
+        super().submit(flight)
 
     def suspended(self, flight: InFlightEvent, suspended: Suspended) -> None:
         """Continue a handler whose first step did not finish it."""

@@ -16,7 +16,7 @@ from qts.errors import ContractError
 from qts.event.admission import Admission
 from qts.event.backpressure import Pauses
 from qts.event.config import EventConfig
-from qts.event.contracts import EventPriority, Lane
+from qts.event.contracts import Event, EventPriority, Lane
 from qts.event.gc_control import GcController
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports
@@ -42,10 +42,15 @@ class Host(Protocol):
     """The configuration in force; reloadable settings change while running."""
     monitor: Monitor
     reports: Reports
+    on_waits: Callable[[Event], None]
+    """Called with an event that was taken and has to wait behind another of its handler on the loop."""
 
 
 class LoopDriver:
-    """The driver of one dispatcher from ``start()`` to ``stop()``."""
+    """The driver of one dispatcher from ``start()`` to ``stop()``.
+
+    ``by_hand``: only :meth:`take_one` takes events.
+    """
 
     def __init__(
         self,
@@ -55,7 +60,10 @@ class LoopDriver:
         pauses: Pauses,
         admission: Admission,
         on_code: Callable[[str, str], None],
+        *,
+        by_hand: bool = False,
     ) -> None:
+        self._by_hand = by_hand
         self._host = host
         self._scheduler = scheduler
         self._retries = retries
@@ -80,6 +88,7 @@ class LoopDriver:
             on_code=on_code,
             on_slow=host.reports.overrun,
             batch_factor=pauses.batch_factor,
+            on_waits=host.on_waits,
         )
         self._collector = GcController() if config.collect_when_quiet else None
         self._ended = False
@@ -177,6 +186,9 @@ class LoopDriver:
     def _slice(self) -> None:
         if self._ended:
             return
+        if self._by_hand:
+            self._admission.asleep = True
+            return
         scheduler = self._scheduler
         try:
             scheduler.run(until_ns=stopwatch_ns() + self._slice_ns)
@@ -190,6 +202,10 @@ class LoopDriver:
         self._admission.asleep = True
         if scheduler.has_work():  # a thread queued something between the check and the note
             self.wake()
+
+    def take_one(self) -> None:
+        """Take one event, where slices do not run by themselves."""
+        self._scheduler.run(until_ns=0)
 
     def _tick(self) -> None:
         """Check depths and latencies, and collect garbage, every monitoring interval."""

@@ -17,6 +17,7 @@ class BackgroundWork:
     def __init__(self, on_end: Callable[[], object]) -> None:
         self._on_end = on_end
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._next: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._failure: BaseException | None = None
 
     @property
@@ -38,6 +39,10 @@ class BackgroundWork:
         task = asyncio.get_running_loop().create_task(work, name=f"qts-{kind}")
         self._tasks[kind] = task
         task.add_done_callback(lambda ended: self._ended(kind, ended))
+
+    def start_next(self, kind: str, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start the work of ``begin`` as soon as the running task of its kind has ended; the newest counts."""
+        self._next[kind] = begin
 
     def raise_failure(self) -> None:
         """Raise the first exception of a task, if there is one."""
@@ -66,6 +71,9 @@ class BackgroundWork:
 
     def _ended(self, kind: str, task: asyncio.Task[None]) -> None:
         del self._tasks[kind]
+        begin = self._next.pop(kind, None)
+        if begin is not None and not task.cancelled():
+            self.start(kind, begin())
         if not task.cancelled() and self._failure is None:
             self._failure = task.exception()
         self._on_end()

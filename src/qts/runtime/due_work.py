@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qts.clock import NS_PER_S
 from qts.config.runtime_config import RuntimeConfig
 
+_REQUESTS = ("audit", "charges", "checkpoint", "daily_audit", "unresolved")
 GUARD_INTERVAL_NS = 60 * NS_PER_S
 """The limits of the account are checked once a minute of market time, when prices move."""
 
@@ -103,6 +104,15 @@ class DueWork:
         if rows >= self._next_checkpoint_row:
             self._next_checkpoint_row = rows + self._checkpoint_rows
             self.checkpoint_soon()
+
+    def requested(self) -> tuple[str, ...]:
+        """Return the names of the work that is requested, beside calls of threads and what is due by the clock."""
+        return tuple(name for name in _REQUESTS if getattr(self, name))
+
+    def request(self, names: Sequence[str]) -> None:
+        """Request the work of :meth:`requested`, and no other but audits that wait for one that runs."""
+        for name in _REQUESTS:
+            setattr(self, name, name in names or ("audit" in name and getattr(self, name)))
 
     def is_guard_due(self, now_ns: int) -> bool:
         """Return whether the check of the limits is due, and schedule the next one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from qts.clock import NEVER_NS, ManualClock, from_ns
 from qts.config.tree import QtsConfig
@@ -23,7 +23,10 @@ from qts.runtime.background_work import BackgroundWork
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
 from qts.runtime.session.schedule import ScheduledTask
+from qts.runtime.steps.contracts import GO_ON, TASK
 from qts.strategy.moment import Moment
+
+_AUDIT: Final = "audit"
 
 
 class Kernel:
@@ -55,6 +58,7 @@ class Kernel:
         self.on_market_value = c.market.publish
         self.pending_value: MarketValue | None = None
         """The value that has left the feed and is not yet accepted; a checkpoint keeps it. None: there is none."""
+        self._steps = c.shared.steps
         self._inline, self._journal = c.inline, c.journal
         self.background = BackgroundWork(self._on_work_ended)
         clock = c.shared.clock
@@ -103,7 +107,7 @@ class Kernel:
         Raises StorageError when the store or the journal has failed, and the exception of background work.
         """
         due = self.due
-        if not due.pending:
+        if not self._steps.is_due(due):
             return
         due.pending = False
         self.background.raise_failure()
@@ -122,7 +126,7 @@ class Kernel:
         if due.charges:
             await self._do("charges", partial(self._ask_charges, now_ns))
         if due.audit or due.daily_audit:
-            await self._do("audit", partial(self._audit, now_ns))
+            await self._do(_AUDIT, partial(self._audit, now_ns))
         if due.checkpoint:
             due.checkpoint = False
             await self.shared.record.begin_checkpoint()
@@ -131,7 +135,15 @@ class Kernel:
         if self._inline:
             await work()
         elif not self.background.is_running(kind):
-            self.background.start(kind, work())
+            self.background.start(kind, self._in_background(kind, work))
+        elif self._steps.is_repeated:  # it may have ended in the session that is repeated
+            self.background.start_next(kind, partial(self._in_background, kind, work))
+
+    async def _in_background(self, kind: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await self._steps.turn(TASK, kind)
+        await work()
+        if kind != _AUDIT:  # it changes the books by a close alone, which is a step
+            await self._steps.turn(GO_ON, kind)
 
     async def _resolve(self, now_ns: int) -> None:
         self.due.unresolved = False
@@ -150,6 +162,8 @@ class Kernel:
         audited = await (auditor.run_full_audit(now_ns) if due.audit else auditor.run_daily_audit(now_ns))
         due.audit, due.daily_audit = not audited, False  # repeated with the next due work
         if audited and due.close_ns:
+            if not self._inline:
+                await self._steps.turn(GO_ON, "close")
             self._close_books()
 
     def _close_books(self) -> None:

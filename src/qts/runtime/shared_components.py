@@ -28,6 +28,7 @@ from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.store_writer import StoreWriter
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.trading_day import TradingDay
+from qts.runtime.steps.contracts import NOT_RECORDED, Steps
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.operating_state import OperatingStateManager
@@ -80,6 +81,8 @@ class SharedComponents:
     """The stop that waits to be carried out; in real time the one that signals press."""
     rejects: Rejects
     """Symbols whose orders the broker has rejected."""
+    steps: Steps = NOT_RECORDED
+    """What the session takes from outside, step by step."""
     recording: Callable[[], RecordingView | None] = _not_recorded
     """Returns what became of the values that are recorded on a server; None: none are."""
 

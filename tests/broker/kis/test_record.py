@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from qts.broker.kis.frame_record import BOOK, FRAME, GAP, NOTICE, PRICE, FrameRecord, days_of, files_of
+from qts.broker.kis.frame_record import BOOK, FRAME, GAP, NOTICE, PRICE, FrameRecord
 from qts.broker.kis.recorded_feed import RecordedFeed, is_record
 from qts.clock import NS_PER_S
 from qts.errors import DataError
 from qts.market.contracts import BookUpdate, Quote, Tick
+from qts.market.day_record import days_of, files_of
 from tests.broker.kis.frames_text import book_record, frame, trade_record
 from tests.conformance.feed import FeedTests, Opens
 
@@ -146,4 +147,4 @@ def test_a_disk_that_fails_ends_the_record_alone(tmp_path: Path) -> None:
     written(tmp_path / "feed", trades(3), told)
 
     assert len(told) == 1
-    assert "not recorded any more" in told[0]
+    assert "not written any more" in told[0]

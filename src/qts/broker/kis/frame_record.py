@@ -1,37 +1,23 @@
 """The record of what KIS has sent to a session: frames, answers to questions about prices, and gaps.
 
-A file is lines, packed by gzip. The first says what it is, each other one is ``TIME KIND TEXT``, with the time at
-which the text came here (ns since 1970, UTC). A file is begun by each start of a session and for each day of Seoul.
-What was written up to a second before a kill can be read.
+Each line is ``TIME KIND TEXT``, with the time at which the text came here, see :mod:`qts.market.day_record`.
 """
 
 from __future__ import annotations
 
-import gzip
-import threading
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import msgspec
 
-from qts.clock import from_ns
-from qts.files import private_opener
-from qts.market.krx import KST
-from qts.threads import start_thread
-from qts.wording import counted
+from qts.market.day_record import DayRecord
 
 FORMAT: Final = "qts-kis-frames"
 VERSION: Final = 1
 FRAME, GAP, BOOK, PRICE, NOTICE = "f", "g", "b", "p", "n"
 """Kinds of lines: a data frame; a gap and its reason; the answer about a book or a price, behind its symbol, as
 JSON; a notice of fills, decrypted, without customer, account and name."""
-_MOST_WAITING: Final = 100_000
-_WAIT_S: Final = 0.5
-_LEVEL: Final = 1
-_ENDING: Final = ".txt.gz"
 
 
 class RecordHead(msgspec.Struct, frozen=True):
@@ -44,111 +30,16 @@ class RecordHead(msgspec.Struct, frozen=True):
     late_ns: int
 
 
-class FrameRecord:
-    """Writes the record of a session on a thread of its own. :meth:`add` is for any thread, and never waits.
-
-    What a slow disk leaves no room for is dropped and counted. A disk that fails ends the record, not the session.
-    ``tell`` is called, also on the thread, with sentences for people.
-    """
+class FrameRecord(DayRecord[str]):
+    """Writes the record of what KIS sends to a session. See :class:`~qts.market.day_record.DayRecord`."""
 
     def __init__(
         self, directory: Path, symbols: Iterable[str], *, late_ns: int, tell: Callable[[str], object]
     ) -> None:
-        self.dropped = 0
-        """How many lines there was no room for."""
-        self._directory = directory
-        self._symbols, self._late_ns, self._tell = tuple(symbols), late_ns, tell
-        self._waiting: deque[tuple[int, str, str]] = deque()
-        self._has_lines = threading.Event()
-        self._is_over = False
-        self._has_failed = False
-        self._file: IO[bytes] | None = None
-        self._packed: gzip.GzipFile | None = None
-        self._day = ""
-        self._thread: threading.Thread | None = None
+        known = tuple(symbols)
 
-    def begin(self) -> None:
-        """Start the thread. Raises StorageError when the system starts none."""
-        self._thread = start_thread(self._run, "qts-frames")
+        def head(day: str) -> bytes:
+            """Return the first line of a file."""
+            return msgspec.json.encode(RecordHead(FORMAT, VERSION, day, known, late_ns))
 
-    def add(self, ts_ns: int, kind: str, text: str) -> None:
-        """Add a line."""
-        if len(self._waiting) >= _MOST_WAITING or self._has_failed:
-            self.dropped += 1
-            return
-        self._waiting.append((ts_ns, kind, text))
-        self._has_lines.set()
-
-    def close(self) -> None:
-        """Write what waits, and end the thread; may be called twice. Waits for the disk."""
-        self._is_over = True
-        self._has_lines.set()
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.join()
-            if self.dropped:
-                self._tell(f"{counted(self.dropped, 'line')} of the record of KIS dropped: the disk was too slow")
-
-    def _run(self) -> None:
-        try:
-            while not self._is_over or self._waiting:
-                self._has_lines.wait(_WAIT_S)
-                self._has_lines.clear()
-                self._write()
-        except OSError as error:
-            self._has_failed = True
-            self._waiting.clear()
-            self._tell(f"what KIS sends is not recorded any more: {error.strerror} in {self._directory}")
-        finally:
-            self._end_file()
-
-    def _write(self) -> None:
-        """Write what waits, and let it be readable from then on."""
-        lines: list[str] = []
-        while self._waiting:
-            ts_ns, kind, text = self._waiting.popleft()
-            day = from_ns(ts_ns).astimezone(KST).date().isoformat()
-            if day > self._day:
-                self._pack(lines)
-                self._begin_file(day)
-            lines.append(f"{ts_ns} {kind} {text.translate(_ONE_LINE)}\n")
-        self._pack(lines)
-
-    def _pack(self, lines: list[str]) -> None:
-        if self._packed is not None and self._file is not None and lines:
-            self._packed.write("".join(lines).encode("utf-8", "surrogateescape"))
-            self._packed.flush(zlib.Z_SYNC_FLUSH)
-            self._file.flush()
-        lines.clear()
-
-    def _begin_file(self, day: str) -> None:
-        self._end_file()
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        number = 1 + len(files_of(self._directory, day))
-        self._file = open(self._directory / f"{day}.{number:04}{_ENDING}", "xb", opener=private_opener)  # noqa: SIM115
-        self._packed = gzip.GzipFile("", "wb", _LEVEL, self._file, mtime=0)
-        head = RecordHead(FORMAT, VERSION, day, self._symbols, self._late_ns)
-        self._packed.write(msgspec.json.encode(head) + b"\n")
-        self._day = day
-
-    def _end_file(self) -> None:
-        packed, file, self._packed, self._file = self._packed, self._file, None, None
-        try:
-            if packed is not None:
-                packed.close()
-        finally:
-            if file is not None:
-                file.close()
-
-
-_ONE_LINE: Final[Mapping[int, str]] = {ord("\n"): " ", ord("\r"): " "}
-
-
-def files_of(directory: Path, day: str) -> Sequence[Path]:
-    """Return the files of ``day`` (ISO) in a record's directory, oldest first."""
-    return sorted(directory.glob(f"{day}.*{_ENDING}"))
-
-
-def days_of(directory: Path) -> Sequence[str]:
-    """Return the days (ISO) of which there is a record, oldest first."""
-    return sorted({path.name.partition(".")[0] for path in directory.glob(f"*{_ENDING}")})
+        super().__init__(directory, of="the record of KIS", head=head, text_of=lambda text: text, tell=tell)

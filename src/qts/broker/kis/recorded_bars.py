@@ -49,6 +49,11 @@ class RecordedBars:
         """Name the content."""
         return f"kis-bars sha256={self._digest}"
 
+    @property
+    def bars(self) -> Sequence[Bar]:
+        """Return the bars."""
+        return self._bars
+
     def sources(self) -> Sequence[Rows]:
         """Return the bars."""
         return [Rows(SOURCE, _RANK, self._bars)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -19,18 +17,16 @@ from qts.broker.kis.frame_record import (
     GAP,
     VERSION,
     RecordHead,
-    days_of,
-    files_of,
 )
 from qts.broker.kis.frames import FrameDecoder
 from qts.broker.kis.quotation_values import values_of
 from qts.clock import NS_PER_MS
 from qts.errors import BrokerUnavailable, DataError
 from qts.market.contracts import BookUpdate, Instrument, MarketValue
+from qts.market.day_record import days_of, files_of, lines_in
 from qts.market.krx import krx_instrument
 
 MAX_AGE_NS: Final = 100 * NS_PER_MS
-_MOST_LINE: Final = 1 << 20
 
 
 def is_record(path: Path) -> bool:
@@ -144,7 +140,7 @@ class RecordedFeed:
         """Return the first lines of all files, how many lines follow them in all, and a digest of it all."""
         heads, count, digest = [], 0, hashlib.sha256()
         for path in self._files:
-            for number, line in enumerate(_lines_in(path)):
+            for number, line in enumerate(lines_in(path)):
                 digest.update(line)
                 if number == 0:
                     heads.append(_head(path, line))
@@ -154,7 +150,7 @@ class RecordedFeed:
 
     def _texts(self) -> Iterator[str]:
         for path in self._files:
-            lines = _lines_in(path)
+            lines = lines_in(path)
             next(lines, None)
             for line in lines:
                 yield line[:-1].decode("utf-8", "surrogateescape")
@@ -168,17 +164,3 @@ def _head(path: Path, line: bytes) -> RecordHead:
     if head.format != FORMAT or head.version != VERSION:
         raise DataError(f"{path} was written by another version of QTS")
     return head
-
-
-def _lines_in(path: Path) -> Iterator[bytes]:
-    """Yield the whole lines of a file; what a kill has cut off at its end is left out. Raises DataError."""
-    try:
-        with gzip.open(path, "rb") as file:
-            while line := file.readline(_MOST_LINE):
-                if not line.endswith(b"\n"):
-                    return
-                yield line
-    except EOFError:
-        return
-    except (OSError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None

@@ -65,6 +65,14 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             extra=_DISPLAY,
         ),
     ] = True
+    record_steps: Annotated[
+        bool,
+        Meta(
+            description="whether a session with simulated fills keeps what it took from outside, in its order and "
+            "with its times, so that qts replay --steps can repeat it",
+            extra=_DISPLAY,
+        ),
+    ] = False
     first_pause_ms: Annotated[
         int,
         Meta(ge=1, le=60_000, description="ms before the first new connection; doubled each time", extra=_DISPLAY),

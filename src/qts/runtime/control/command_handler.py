@@ -28,6 +28,7 @@ from qts.runtime.control.config_reload import ConfigReloader
 from qts.runtime.control.releases import ReleaseQuestion
 from qts.runtime.control.stops import StopProgress
 from qts.runtime.kernel import Kernel
+from qts.runtime.steps.contracts import BREAK
 from qts.state.contracts import ManualOverride, OperatingState, TransitionResult
 from qts.state.reasons import sentence
 
@@ -77,6 +78,7 @@ class CommandHandler:
 
     def _question(self, command: Command) -> BrokerQuestion | None:
         """Return what has to be asked of the broker before ``command`` is executed; None: nothing."""
+        self._kernel.shared.steps.take(BREAK, "an_operator's_command")
         match command:
             case Reconcile():
                 return BookComparison(self._kernel, command)
@@ -115,6 +117,7 @@ class CommandHandler:
 
         Raises InputError for a scope that this session does not have, ContractError for more than one scope.
         """
+        self._kernel.shared.steps.take(BREAK, "an_operator's_command")
         self._begun[id(command)] = command, self._kernel.stops.begin(command)
 
     def progress_of(self, command: Command) -> Callable[[], Progress | None] | None:

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable
 from qts.clock import NS_PER_S, PacedClock, stopwatch_ns
 from qts.execution.texts import kept_text
 from qts.market.contracts import BookUpdate, FeedGap, LiveFeed, MarketValue
-from qts.market.session_info import TellsSessionInfo
+from qts.market.session_info import SessionInfo, TellsSessionInfo
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.feed_buffer import MAX_WAITING, FeedBuffer
 from qts.runtime.drivers.loop_session import POLL_INTERVAL_NS, LoopSession, on_loop
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import Progress
 from qts.runtime.session_events import SessionInfoInput
+from qts.runtime.steps.contracts import GAP, INFO, LINE, STOP, TASKS, VALUE
 
 
 async def run_live(
@@ -45,7 +46,7 @@ async def run_live(
     async with on_loop(kernel, clock, progress, run_commands, begin_stops) as session:
         kernel.pending_value = None  # of a resumed session: that value is out of date
         if isinstance(feed, TellsSessionInfo):
-            feed.tell_session_info(SessionInfoInput(kernel.shared).on_info)
+            feed.tell_session_info(_InfoInput(kernel).on_info)
         source = asyncio.get_running_loop().create_task(feed.run(buffer.put, buffer.put_gap), name="qts-feed")
         source.add_done_callback(lambda done: buffer.wake())
         try:
@@ -62,6 +63,19 @@ async def run_live(
         why = kept_text(f"{type(error).__name__}: {error}")  # the stop is complete even so
         kernel.notices.say("WARNING", f"feed {feed.name}: its connection could not be closed in order: {why}")
     return is_over
+
+
+class _InfoInput:
+    """Takes what a feed tells of its instruments as steps."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._steps = kernel.shared.steps
+        self._input = SessionInfoInput(kernel.shared)
+
+    def on_info(self, info: SessionInfo) -> None:
+        """Keep an info."""
+        self._steps.take(INFO, content=info)
+        self._input.on_info(info)
 
 
 class _LiveInput:
@@ -83,8 +97,8 @@ class _LiveInput:
         self._buffer = buffer
         self._source = source
         self._was_connected = False
-        self._with_depth: dict[str, None] = {}
-        """Symbols that have shown price levels of their book, as an ordered set; at most one per instrument."""
+        self._steps = kernel.shared.steps
+        self._work = LiveWork(kernel, feed, session, clock)
 
     async def run(self, stop: StopFlag, run_commands: Callable[[], Awaitable[object]]) -> bool:
         """Take what arrives; return True when the feed has ended without failure, False on a stop or a failure."""
@@ -95,9 +109,13 @@ class _LiveInput:
             if arrived is not None:
                 await self._deliver(arrived)
             elif self._source.done():
-                return not self._source.cancelled() and self._source.exception() is None
+                is_over = not self._source.cancelled() and self._source.exception() is None
+                self._steps.take(STOP, "over" if is_over else "failed")
+                return is_over
             else:
-                await self._session.run_scheduled_tasks(self._clock.time_ns())
+                if self._session.is_anything_due():
+                    self._steps.take(TASKS)
+                    await self._session.run_scheduled_tasks(self._clock.time_ns())
                 await self._buffer.wait(POLL_INTERVAL_NS / NS_PER_S)
             if stopwatch_ns() >= next_periodic_ns:
                 next_periodic_ns = stopwatch_ns() + POLL_INTERVAL_NS
@@ -107,17 +125,43 @@ class _LiveInput:
             elif kill.is_pressed():
                 await run_commands()
             await self._session.yield_to_handlers()
+        self._steps.take(STOP, "stop")
         return False
 
     async def _deliver(self, arrived: MarketValue | FeedGap) -> None:
         if isinstance(arrived, FeedGap):
-            await self._report_gap(arrived)
-            return
-        if arrived.__class__ is BookUpdate:
-            self._with_depth[arrived.symbol] = None
-        await self._session.deliver(arrived, self._clock.time_ns())
+            self._steps.take(GAP, content=arrived)
+            await self._work.report_gap(arrived)
+        else:
+            self._steps.take(VALUE, content=arrived)
+            await self._work.deliver(arrived)
 
-    async def _report_gap(self, gap: FeedGap) -> None:
+    def _note_connection(self) -> None:
+        connected = self._feed.connected
+        if connected != self._was_connected and not (self._was_connected and self._source.done()):
+            self._steps.take(LINE, "1" if connected else "0")
+            self._work.note_connection(connected)
+        self._was_connected = connected
+
+
+class LiveWork:
+    """The work on values, gaps and the state of a feed's line, of a live session or of a repeated one."""
+
+    def __init__(self, kernel: Kernel, feed: LiveFeed, session: LoopSession, clock: PacedClock) -> None:
+        self._kernel = kernel
+        self._feed = feed
+        self._session = session
+        self._clock = clock
+        self._with_depth: dict[str, None] = {}
+        """Symbols that have shown price levels of their book, as an ordered set; at most one per instrument."""
+
+    async def deliver(self, value: MarketValue) -> None:
+        """Deliver a value to the kernel."""
+        if value.__class__ is BookUpdate:
+            self._with_depth[value.symbol] = None
+        await self._session.deliver(value, self._clock.time_ns())
+
+    async def report_gap(self, gap: FeedGap) -> None:
         """Raise AN010, and mark the books of the symbols concerned as unknown."""
         symbols = gap.symbols or tuple(self._feed.instruments)
         named = ", ".join(symbols[:5]) + (f" and {len(symbols) - 5} more" if len(symbols) > 5 else "")
@@ -127,13 +171,12 @@ class _LiveInput:
             if symbol in self._with_depth:
                 await self._session.deliver(BookUpdate(symbol, now_ns, (), (), after_gap=True), now_ns)
 
-    def _note_connection(self) -> None:
-        connected = self._feed.connected
-        if self._was_connected and not connected and not self._source.done():
-            self._report_fault("not connected: prices grow old until it is again")
-        elif connected and not self._was_connected:
+    def note_connection(self, connected: bool) -> None:
+        """Log that the feed is connected from now on, or raise AN010 because it is no longer."""
+        if connected:
             self._kernel.notices.say("INFO", f"feed {self._feed.name}: connected")
-        self._was_connected = connected
+        else:
+            self._report_fault("not connected: prices grow old until it is again")
 
     def _report_fault(self, what: str) -> None:
         """Log a fault of the feed and raise AN010."""

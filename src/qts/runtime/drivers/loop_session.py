@@ -68,6 +68,11 @@ class LoopSession:
             self._compared_ns = stopwatch_ns()
             kernel.due.resolve_soon()
 
+    def is_anything_due(self) -> bool:
+        """Return whether tasks or due work have come due by the real time, or the clock was held for a second."""
+        real_ns, due = self._clock.real_ns(), self._kernel.due
+        return due.pending or real_ns >= due.wake_ns or real_ns - self._clock.time_ns() >= NS_PER_S
+
     async def run_scheduled_tasks(self, now_ns: int) -> None:
         """Run the tasks due by ``now_ns`` (ns of the session's clock) one after the other, and due work."""
         kernel = self._kernel
@@ -98,8 +103,7 @@ class LoopSession:
             return
         kernel.pending_value = None
         kernel.on_market_value(value)
-        if kernel.due.pending:
-            await kernel.run_due_work()  # a stop may have been reached
+        await kernel.run_due_work()  # a stop may have been reached
 
     async def _execute_triggers(self) -> None:
         """Sell what a bar has triggered, before any strategy sees the bar, while there is time."""
@@ -145,12 +149,15 @@ async def on_loop(
     progress: Progress,
     run_commands: Callable[[], Awaitable[object]],
     begin_stops: Callable[[], object],
+    *,
+    by_hand: bool = False,
 ) -> AsyncIterator[LoopSession]:
     """Run the dispatcher and the store writer on the running loop within the block; drain and stop both at its end.
 
     ``begin_stops`` is called every 0.05 s of real time while the kill switch is pressed, also while everything else
     waits for a disk. Any exception in the block or in a callback of the loop makes the store writer give up,
-    because the work under way may be half done and stopping would write a checkpoint of it.
+    because the work under way may be half done and stopping would write a checkpoint of it. ``by_hand``: as in
+    :meth:`~qts.event.dispatcher.EventDispatcher.start`.
     """
     kill = kernel.shared.kill
     loop = asyncio.get_running_loop()
@@ -164,7 +171,7 @@ async def on_loop(
     session = LoopSession(kernel, clock, progress, run_commands)
     async with kernel.shared.record.running():
         loop.set_exception_handler(on_loop_error)
-        await kernel.dispatcher.start()
+        await kernel.dispatcher.start(by_hand=by_hand)
         stop_task = loop.create_task(_begin_stops_while_pressed(kill, begin_stops), name="qts-stops")
         session.stop_task = stop_task
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from qts.clock import PacedClock
 from qts.config.tree import QtsConfig
@@ -17,6 +17,7 @@ from qts.market.series.wanted import WantedBars
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.run_identity import live_source_id
+from qts.runtime.steps.repeater import StepRepeater
 from qts.runtime.wiring.brokers import BrokerConnection
 
 ReadHistory: TypeAlias = Callable[[Sequence[WantedBars], int, Path], Awaitable[RowHistory]]
@@ -47,6 +48,14 @@ class Connect(Protocol):
         ...
 
 
+class Repeats(NamedTuple):
+    """The recorded steps of a session, with its run and the source that its run id was made of."""
+
+    steps: StepRepeater
+    run_id: str
+    source_id: str
+
+
 @dataclass
 class LiveSource:
     """A live feed with its clock, which is the session's as well, and the way to the broker.
@@ -55,7 +64,9 @@ class LiveSource:
     :func:`~qts.runtime.session.run_identity.live_source_id`. ``is_simulated``: fills are simulated. ``money``: what
     is traded with, for people, such as "LIVE: real money"; "" for simulated fills. ``follow`` is called once the
     session has its kernel, before its first value. ``read_history`` reads the bars that strategies want from before
-    a moment; None: there are none. ``close`` releases what both have opened, at the end and after a failure.
+    a moment; None: there are none. ``records_steps``: the session keeps its steps, and ``clock`` is one that is
+    held. ``repeats``: the steps that are repeated in the place of running the feed; None: none are. ``close``
+    releases what both have opened, at the end and after a failure.
     """
 
     feed: LiveFeed
@@ -70,12 +81,16 @@ class LiveSource:
     read_history: ReadHistory | None = None
     close: Callable[[], Awaitable[object]] | None = None
     money: str = ""
+    records_steps: bool = False
+    repeats: Repeats | None = None
 
     def source_id(self, database: Path | None) -> str:
         """Return the source id of a session that begins now, or that of an unfinished one like it in ``database``.
 
         None, or a file that cannot be read: there is none.
         """
+        if self.repeats is not None:
+            return self.repeats.source_id
         begins = live_source_id(
             broker=self.broker, account=self.account, mode=self.mode, begun_ns=self.clock.time_ns()
         )

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qts.broker.contracts import BrokerQueries
-from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
+from qts.clock import Clock, HeldClock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
 from qts.db.contracts import RunRow
-from qts.db.datadir import DATABASE_NAME, LOCK_NAME, RECORD_NAME, SENT_NAME, DataDir
+from qts.db.datadir import DATABASE_NAME, LOCK_NAME, RECORD_NAME, SENT_NAME, STEPS_NAME, DataDir
 from qts.db.find_run import DEFAULT_ROOT
 from qts.db.session import SessionStore
 from qts.errors import BrokerUnavailable, DataError, HalfDoneError, InputError, QtsError
@@ -26,6 +26,7 @@ from qts.execution.triggers import level_of
 from qts.execution.working import in_order_of_intent
 from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
+from qts.market.day_record import DayRecord
 from qts.market.feed_view import reread, source_of
 from qts.market.series.history import RowHistory
 from qts.money import standard_context
@@ -45,6 +46,7 @@ from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.drivers.hang_report import HangReport, report_previous_hang
 from qts.runtime.drivers.live_driver import run_live
 from qts.runtime.drivers.paced_driver import run_paced
+from qts.runtime.drivers.repeat_driver import run_repeated
 from qts.runtime.drivers.replay_driver import run_replay
 from qts.runtime.drivers.standard_output import characters, dropped, say
 from qts.runtime.drivers.watchdog import Watchdog
@@ -82,6 +84,9 @@ from qts.runtime.session.server_history import with_server_history
 from qts.runtime.session.session_plan import AnyFeed, OpenLive, SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
 from qts.runtime.session.tick_recording import close_recorder, end_recorder, recorded, started_recorder
+from qts.runtime.steps.contracts import NOT_RECORDED, Steps
+from qts.runtime.steps.lines import Entry, text_of
+from qts.runtime.steps.recorder import StepRecorder, head_of
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.runtime.wiring.moments import wanted_by
@@ -90,6 +95,7 @@ from qts.runtime.wiring.warm_up import read_history
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from qts.strategy.unavailable import restore_names
+from qts.threads import off_loop
 
 if TYPE_CHECKING:  # without a server nothing of it is imported
     from qts.db.follower import Follower
@@ -108,6 +114,7 @@ _RESERVED_NAMES: Final = frozenset(
         HANG_NAME,
         CHARTS_NAME,
         DAYS_NAME,
+        STEPS_NAME,
     }
 )
 
@@ -206,6 +213,11 @@ def _open_live(plan: SessionPlan, open_live: OpenLive, machine: Clock) -> _Opene
     check_currency(live.feed, config)
     source_id = live.source_id(None if options.data_dir is None else options.data_dir / DATABASE_NAME)
     run = _run_row(plan, config.hash, config, source_id, machine)
+    if live.repeats is not None and live.repeats.run_id != run.run_id:
+        raise InputError(
+            f"the steps are those of run {live.repeats.run_id}: repeat them with its strategies, parameters, seed "
+            "and settings"
+        )
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
     return _Opened(plan, config, live.feed, strategies, source_id, directory, live)
 
@@ -310,6 +322,7 @@ class Session:
         values, first, start_ns = self._values(checkpoint)
         runtime = self._config.tree.runtime
         clock = self._clock(start_ns)
+        steps, record = self._steps(clock)
         log = SessionLog(
             self._place.path,
             runtime.log_level,
@@ -333,7 +346,7 @@ class Session:
             self._record_config(log, start_ns, "resume" if resumed else "start")
             servers.run_changed()
             history = None if checkpoint is not None else await self._history_at(start_ns, tell)
-            kernel = self._kernel(clock, log, journal, stop, servers, cache, history)
+            kernel = self._kernel(clock, log, journal, stop, servers, cache, history, steps)
             if self._plan.paced:
                 kernel.components.closes.on_closed = partial(write_soon, self._place.path)
                 if resumed:
@@ -407,6 +420,8 @@ class Session:
                     await self._live.close()
             finally:
                 log.close()
+                if record is not None:
+                    await off_loop(record.close)
 
     @property
     def _mode(self) -> str:
@@ -488,6 +503,24 @@ class Session:
         clock.set_ns(start_ns)  # a datetime has no nanoseconds
         return clock
 
+    def _steps(self, clock: Clock) -> tuple[Steps, DayRecord[Entry] | None]:
+        """Return the steps of the session, and their record if there is one, which is begun."""
+        live = self._live
+        if live is not None and live.repeats is not None:
+            return live.repeats.steps, None
+        if live is None or not live.records_steps:
+            return NOT_RECORDED, None
+        assert isinstance(clock, HeldClock)  # such a source has one
+        record = DayRecord(
+            self._place.path / STEPS_NAME,
+            of="the record of steps",
+            head=head_of(self._run.run_id, self._run.source_id, clock.time_ns()),
+            text_of=text_of,
+            tell=live.teller,
+        )
+        record.begin()
+        return StepRecorder(clock, record), record
+
     async def _history_at(self, start_ns: int, tell: Callable[[str], None]) -> RowHistory | None:
         """Return the bars from before the session that its strategies want; None: there are none."""
         wanted = wanted_by(self._strategies)
@@ -512,6 +545,7 @@ class Session:
         servers: ServerCopies,
         cache: SessionCache,
         history: RowHistory | None,
+        steps: Steps,
     ) -> Kernel:
         def on_strategy_error(text: str) -> None:
             if text:
@@ -541,6 +575,7 @@ class Session:
             observer=self._plan.observer,
             servers=servers,
             cache=cache,
+            steps=steps,
         )
         return Kernel(components)
 
@@ -570,6 +605,9 @@ class Session:
                 given = progress, stop, clock, operators.run_commands, operators.begin_stops
                 if self._live is None:
                     finished = await run_paced(kernel, values, *given)
+                elif self._live.repeats is not None:
+                    assert isinstance(clock, HeldClock)  # such a source has one
+                    finished = await run_repeated(kernel, self._live.feed, self._live.repeats.steps, clock, stop)
                 else:
                     self._live.follow(kernel)
                     finished = await run_live(kernel, self._live.feed, *given)

@@ -83,6 +83,7 @@ from qts.runtime.session_events import (
     StrategyFaults,
 )
 from qts.runtime.shared_components import SharedComponents
+from qts.runtime.steps.contracts import NOT_RECORDED, Steps
 from qts.runtime.strategies.context import OnIntent
 from qts.runtime.strategies.observer import StrategyObserver
 from qts.runtime.strategies.price_view import PriceView
@@ -124,6 +125,7 @@ def make_components(
     observer: StrategyObserver | None = None,
     servers: ServerCopies | None = None,
     cache: SessionCache | None = None,
+    steps: Steps = NOT_RECORDED,
 ) -> Components:
     """Make and connect everything of one session.
 
@@ -133,8 +135,8 @@ def make_components(
     strategy's failure, "" for one reported before. ``observer`` sees calls and intents of strategies; None: none
     does. ``history`` holds the bars of a new session from before its first value; None: there are none.
     ``servers``: the copies of the book on servers; None: there are none. ``cache``: what the session is made known
-    in; None: nothing. Raises InputError when the strategies need
-    too many processes.
+    in; None: nothing. ``steps``: what the session takes from outside, where that is recorded or repeated. Raises
+    InputError when the strategies need too many processes.
     """
     servers = servers or ServerCopies()
     simulated, real = id_prefixes(run_id)
@@ -157,6 +159,7 @@ def make_components(
         servers=servers,
         cache=cache or SessionCache(),
         offers_intents=servers.is_waited_for and connection.venue.is_simulated,
+        steps=steps,
     )
     components = _make_components(
         base,
@@ -207,6 +210,7 @@ def _make_base(
     servers: ServerCopies,
     cache: SessionCache,
     offers_intents: bool,
+    steps: Steps,
 ) -> _Base:
     shared = make_shared_components(
         config,
@@ -221,6 +225,7 @@ def _make_base(
         servers=servers,
         cache=cache,
         offers_intents=offers_intents,
+        steps=steps,
     )
     counters = SessionCounters(first_session_day(shared.calendar, clock).isoformat())
     due = DueWork(config.runtime, clock.time_ns())
@@ -697,5 +702,6 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
         log=lambda event: log(event.payload),
         takes_trades=c.host.takes_trades,
         remote=c.host.remote.values(),
+        steps=p.steps,
     )
     return c

@@ -11,6 +11,8 @@ from qts.event.handlers import Callback, CallbackHandler, TypeFilterHandler
 from qts.event.monitoring import Report
 from qts.runtime.checks.invariants import MONEY_INVARIANTS
 from qts.runtime.persistence.store_writer import StoreWriter
+from qts.runtime.steps.contracts import BREAK, NOT_RECORDED, WAITS, Steps
+from qts.runtime.steps.wrapping import stepped_handler
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
 
 _P0, _P1, _P2, _P3 = EventPriority
@@ -59,12 +61,18 @@ def register_handlers(
     log: Callback,
     takes_trades: bool,
     remote: Iterable[StrategyProcessHandler],
+    steps: Steps,
 ) -> None:
     """Register the handlers. All but the ``remote`` strategies are short and run on the loop.
 
-    ``takes_trades``: a strategy on the loop asks for single trades.
+    ``takes_trades``: a strategy on the loop asks for single trades. Each call on the loop is one of ``steps``.
     """
     register = dispatcher.register_handler
+    if steps is not NOT_RECORDED:
+        dispatcher.on_waits = lambda event: steps.take(WAITS, event.event_type.value)
+    reports, stop, market, signal, evaluate, log = (
+        stepped_handler(steps, one) for one in (reports, stop, market, signal, evaluate, log)
+    )
     for_strategies = (*P1_FOR_STRATEGIES, EventType.PRICE_TICK) if takes_trades else P1_FOR_STRATEGIES
     register(_P0, TypeFilterHandler(CallbackHandler(reports, "execution reports"), P0_REPORTS))
     register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
@@ -73,6 +81,7 @@ def register_handlers(
     register(_P2, TypeFilterHandler(CallbackHandler(evaluate, "operating state"), (EventType.RISK_EVALUATE,)))
     register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
     for context in remote:
+        steps.take(BREAK, "strategies_in_processes")
         kinds = (*P1_FOR_WORKERS, EventType.PRICE_TICK) if context.context.wants_trades else P1_FOR_WORKERS
         register(_P1, TypeFilterHandler(context, kinds), lane=Lane.PROCESS)
 

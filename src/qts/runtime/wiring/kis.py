@@ -12,10 +12,10 @@ from qts.broker.gateway.sent_file import SentFile
 from qts.broker.kis.config import REAL_MONEY, KisConfig
 from qts.broker.kis.opening import KisParts, parts_of
 from qts.broker.kis.stream_config import StreamConfig
-from qts.clock import NS_PER_S, Clock, PacedClock, from_ns
+from qts.clock import NS_PER_S, Clock, HeldClock, PacedClock, from_ns
 from qts.config.loader import load_config
 from qts.config.tree import QtsConfig
-from qts.db.datadir import RECORD_NAME, SENT_NAME
+from qts.db.datadir import RECORD_NAME, SENT_NAME, STEPS_NAME
 from qts.errors import InputError
 from qts.ids import seeded
 from qts.market.contracts import Feed, Instrument
@@ -26,9 +26,12 @@ from qts.market.series.wanted import WantedBars
 from qts.market.with_history import WithStored
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.report_relay import ReportRelay
-from qts.runtime.session.live_source import LiveSource, ReadHistory, Teller
+from qts.runtime.session.live_source import LiveSource, ReadHistory, Repeats, Teller
 from qts.runtime.session.session_plan import Options, Profile
 from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT
+from qts.runtime.steps.feed import StepFeed
+from qts.runtime.steps.lines import RecordedSteps
+from qts.runtime.steps.repeater import StepRepeater
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.strategy.contracts import Strategy
 from qts.threads import off_loop
@@ -59,13 +62,16 @@ def open_kis_feed(
     rest, instruments = parts.rest(), instruments_for(config, strategies)
     feed = _feed(parts, rest, config, instruments, options.seed)
 
+    stream = config.broker.kis.stream
+    own_clock = HeldClock(clock) if stream.record_steps else clock
+
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
         _record(feed, None, directory, config.broker.kis.stream, teller)
-        return simulated_broker(config.broker.sim, feed, clock, seed)
+        return simulated_broker(config.broker.sim, feed, own_clock, seed)
 
     return LiveSource(
         feed,
-        clock,
+        own_clock,
         teller,
         broker="sim",
         account=config.runtime.account,
@@ -75,6 +81,40 @@ def open_kis_feed(
         follow=lambda kernel: _follow(feed, kernel, strategies),
         read_history=_history(rest, parts, instruments),
         close=rest.close,
+        records_steps=stream.record_steps,
+    )
+
+
+def open_kis_steps(
+    path: Path, options: Options, config: QtsConfig, strategies: Sequence[Strategy], machine: Clock
+) -> LiveSource:
+    """Open the recorded steps of a session on KIS with simulated fills, to repeat them. Raises DataError."""
+    from qts.broker.kis.recorded_bars import RecordedBars, file_of
+    from qts.broker.kis.recorded_feed import MAX_AGE_NS
+
+    recorded = RecordedSteps(path / STEPS_NAME, "" if options.day is None else options.day.isoformat())
+    head, clock = recorded.head, HeldClock(PacedClock(machine.now()))
+    clock.hold(head.started_ns)
+    instruments = instruments_for(config, strategies)
+    feed = StepFeed(f"{path} {STEPS_NAME}", instruments, MAX_AGE_NS)
+
+    async def read(wanted: Sequence[WantedBars], before_ns: int, directory: Path) -> RowHistory:
+        from qts.broker.kis.history import history_of
+
+        bars = file_of(path / RECORD_NAME, from_ns(before_ns).astimezone(KST).date())
+        return history_of(RecordedBars(bars).bars if bars.is_file() else (), wanted, instruments, before_ns)
+
+    return LiveSource(
+        feed,
+        clock,
+        Teller(),
+        broker="sim",
+        account=config.runtime.account,
+        mode="paper",
+        is_simulated=True,
+        connect=lambda config, directory, run_id, seed: simulated_broker(config.broker.sim, feed, clock, seed),
+        read_history=read,
+        repeats=Repeats(StepRepeater(clock, recorded), head.run_id, head.source_id),
     )
 
 

@@ -14,6 +14,7 @@ from qts.clock import Clock
 from qts.config.data_config import DataConfig
 from qts.config.loader import load_config
 from qts.config.tree import QtsConfig
+from qts.db.find_run import DEFAULT_ROOT
 from qts.errors import ContractError, InputError, StorageError
 from qts.market.contracts import Feed
 from qts.market.demo_feed import DemoFeed
@@ -31,7 +32,7 @@ from qts.runtime.session.live_source import LiveSource
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import AnyFeed, Options, SessionPlan
 from qts.runtime.wiring.cache import cache_of
-from qts.runtime.wiring.kis import is_kis_record, open_kis_broker, open_kis_feed, open_kis_record
+from qts.runtime.wiring.kis import is_kis_record, open_kis_broker, open_kis_feed, open_kis_record, open_kis_steps
 from qts.runtime.wiring.profiles import settings_of
 from qts.runtime.wiring.server import servers_of
 from qts.runtime.wiring.stored_values import finder_of, open_stored, require_recording_server
@@ -71,6 +72,8 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
     if paths and options.recording is not None:
         raise InputError(f"--recording is for values on a server, and {paths[0]} is a file")
     of_session = paths[0] if len(paths) == 1 and is_kis_record(paths[0]) else None
+    if options.steps:
+        return _steps_plan(options, of_session)
     if of_session is None and options.day is not None:
         raise InputError("--day is for the record of a session on KIS: name its directory, as qts-data/run-…")
 
@@ -91,6 +94,14 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
         open_cache=cache_of(options, os.environ),
         stored_rows=finder_of(options, os.environ),
     )
+
+
+def _steps_plan(options: Options, path: Path | None) -> SessionPlan:
+    if path is None:
+        raise InputError("--steps is for the record of a session on KIS: name its directory, as qts-data/run-…")
+    if options.data_dir is None:
+        options = msgspec.structs.replace(options, data_dir=DEFAULT_ROOT / f"steps-{path.name}")
+    return _live_plan(options, lambda: (TwoEma(),), partial(open_kis_steps, path))
 
 
 def backtest_plan(options: Options, paths: Sequence[Path], format: str | None) -> SessionPlan:

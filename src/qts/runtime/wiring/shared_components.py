@@ -38,6 +38,8 @@ from qts.runtime.persistence.store_writer import GroupCommitWriter, InlineWriter
 from qts.runtime.session.capital_transfers import pool_targets
 from qts.runtime.session.trading_day import TradingDay
 from qts.runtime.shared_components import SharedComponents
+from qts.runtime.steps.contracts import Steps
+from qts.runtime.steps.wrapping import stepped_writer
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.index_performance import TARGET_CAGR
@@ -58,12 +60,14 @@ def make_shared_components(
     servers: ServerCopies,
     cache: SessionCache,
     offers_intents: bool,
+    steps: Steps,
 ) -> SharedComponents:
     """Make the shared components of a fresh session at ``clock``'s moment.
 
     ``groups_records``: intents and fills may wait for a checkpoint of many records, because the venue and the clock
     are taken back to it with the store. ``servers``: the copies of the book on servers, ``cache``: what the session
     is made known in; with ``offers_intents`` an intent is written so that followers are shown it at once.
+    ``steps``: what the session takes from outside.
     """
     instrument = next(iter(feed.instruments.values()))
     state = OperatingStateManager(config.state, clock=clock)
@@ -102,7 +106,11 @@ def make_shared_components(
         volatility=volatility,
         basis=StateBasis(judged_by="index" if judged_by_index else "account"),
         day=day,
-        record=InlineWriter(store) if groups_records else GroupCommitWriter(store, offers_intents=offers_intents),
+        record=stepped_writer(
+            steps,
+            InlineWriter(store) if groups_records else GroupCommitWriter(store, offers_intents=offers_intents),
+        ),
+        steps=steps,
         servers=servers,
         cache=cache,
         extremes=extremes,

@@ -1,0 +1,112 @@
+"""The lines of a record of steps: ``TIME KIND NUMBER KEY JSON``, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from qts.errors import DataError
+from qts.market.contracts import Bar, BookUpdate, FeedGap, IndexLevel, Quote, Tick, VolatilityLevel
+from qts.market.day_record import days_of, files_of, lines_in
+from qts.market.session_info import SessionInfo
+from qts.runtime.steps.contracts import DUE, GAP, INFO, VALUE
+
+FORMAT: Final = "qts-steps"
+VERSION: Final = 1
+Entry: TypeAlias = tuple[int, str, object]
+"""Number, key and content of a step."""
+_NONE: Final = "-"
+_CONTENTS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    VALUE: msgspec.json.Decoder(Quote | Tick | BookUpdate | Bar | IndexLevel | VolatilityLevel),
+    GAP: msgspec.json.Decoder(FeedGap),
+    INFO: msgspec.json.Decoder(SessionInfo),
+    DUE: msgspec.json.Decoder(tuple[str, ...]),
+}
+
+
+class StepsHead(msgspec.Struct, frozen=True):
+    """The first line of a file: whose steps these are.
+
+    ``day`` (ISO) in Seoul; ``source_id``: what its run id was made of; ``started_ns``: the session's time when its
+    process began, which every file of that process has.
+    """
+
+    format: str
+    version: int
+    day: str
+    run_id: str
+    source_id: str
+    started_ns: int
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a record; ``ts_ns`` is the session's time at it (ns since 1970, UTC)."""
+
+    ts_ns: int
+    kind: str
+    key: str
+    content: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key or _NONE} at {self.ts_ns}"
+
+
+def text_of(entry: Entry) -> str:
+    """Return the text of a line behind its time and its kind."""
+    number, key, content = entry
+    told = "" if content is None else f" {msgspec.json.encode(content).decode()}"
+    return f"{number} {key or _NONE}{told}"
+
+
+class RecordedSteps:
+    """The steps of the first process of a session, as ``directory`` has them, up to the end of ``last`` (ISO day).
+
+    ``last`` "": all. Iterating raises DataError where a line is missing or cannot be read.
+    """
+
+    def __init__(self, directory: Path, last: str = "") -> None:
+        days = [day for day in days_of(directory) if not last or day <= last]
+        self._files = [path for day in days for path in files_of(directory, day)]
+        self._directory = directory
+        if not self._files:
+            raise DataError(
+                f"{directory} has no record of the steps of a session{f' until {last}' if last else ''}"
+            )
+        self.head = _head(self._files[0])
+        """The first line of the first file."""
+
+    def __iter__(self) -> Iterator[Step]:
+        expected = 0
+        for path in self._files:
+            if _head(path).started_ns != self.head.started_ns:
+                return  # of a process that has resumed it
+            lines = lines_in(path)
+            next(lines, None)
+            for line in lines:
+                number, step = _step(path, line)
+                expected += 1
+                if number != expected:
+                    raise DataError(f"{path} lacks steps from the {expected}. on: its disk was too slow")
+                yield step
+
+
+def _head(path: Path) -> StepsHead:
+    try:
+        head = msgspec.json.decode(next(lines_in(path), b""), type=StepsHead)
+    except msgspec.DecodeError:
+        raise DataError(f"{path} is no record of the steps of a session") from None
+    if head.format != FORMAT or head.version != VERSION:
+        raise DataError(f"{path} was written by another version of QTS")
+    return head
+
+
+def _step(path: Path, line: bytes) -> tuple[int, Step]:
+    try:
+        time, kind, number, key, *rest = line[:-1].decode().split(" ", 4)
+        content = _CONTENTS[kind].decode(rest[0]) if rest else None
+        return int(number), Step(int(time), kind, "" if key == _NONE else key, content)
+    except (KeyError, ValueError, msgspec.DecodeError):
+        raise DataError(f"{path} has a line that is no step: {line[:80]!a}") from None

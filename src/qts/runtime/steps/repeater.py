@@ -1,0 +1,145 @@
+"""Repeats the steps of a record: each is done when it is its turn, at its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from qts.clock import NS_PER_S, HeldClock, PacedClock, from_ns, stopwatch_ns
+from qts.errors import DataError
+from qts.event.dispatcher import EventDispatcher
+from qts.runtime.due_work import DueWork
+from qts.runtime.steps.contracts import BREAK, DUE, GAP, GO_ON, HANDLER, INFO, LINE, STOP, TASK, TASKS, VALUE, WAITS
+from qts.runtime.steps.lines import Step
+
+_LONGEST_NS: Final = 60 * NS_PER_S
+DRIVER: Final = frozenset({VALUE, GAP, INFO, LINE, TASKS, STOP})
+"""Kinds of steps that a driver begins."""
+_TAKEN: Final = frozenset({HANDLER, WAITS})
+_SPINS: Final = 8
+"""Rounds of the loop after which nothing goes on by itself any more."""
+_MOST_SPINS: Final = 100
+_PAUSE_NS: Final = 500_000
+"""Real time between two looks after those."""
+
+
+class StepRepeater:
+    """The :class:`~qts.runtime.steps.contracts.Steps` of a session that repeats those of another.
+
+    ``clock`` is the session's; it shows the times of the record. :meth:`run` lets one step after the other be done;
+    what the session does by itself must be the step that comes next.
+    """
+
+    is_repeated = True
+
+    def __init__(self, clock: HeldClock, steps: Iterable[Step]) -> None:
+        self._clock = clock
+        self._steps = iter(steps)
+        self._waiting: defaultdict[tuple[str, str], deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._is_called = False
+        """Whether one that has waited was called, and has not begun its step."""
+        self._driver: asyncio.Future[None] | None = None
+        self._is_over = False
+        self._looks = 0
+        self.taken = 0
+        """How many steps were done."""
+        self.failure: DataError | None = None
+        """Why it cannot go on; None: nothing is wrong."""
+        self.next: Step | None = next(self._steps, None)
+        """The next step; None: there is none."""
+
+    def take(self, kind: str, key: str = "", content: object = None) -> Any:
+        """Do the next step, which must be this one."""
+        step = self.next
+        if self.failure is not None:
+            raise self.failure
+        if kind == BREAK:
+            raise self._fail(_cannot(key))
+        if step is None or (step.kind, step.key) != (kind, key):
+            raise self._fail(f"it has {step} next, and the session does {kind} {key or '-'}")
+        if kind in (VALUE, TASKS, STOP):
+            self._looks = 0
+        self._clock.hold(step.ts_ns)
+        self.taken += 1
+        self._is_called = False
+        self.next = next(self._steps, None)
+        return content if step.content is None else step.content
+
+    async def turn(self, kind: str, key: str = "", content: object = None) -> Any:
+        """Wait until this step is the next one, and do it."""
+        own = kind, key
+        if self._is_called or self._waiting[own] or not self._is_next(own):
+            called = asyncio.get_running_loop().create_future()
+            self._waiting[own].append(called)
+            await called
+        return self.take(kind, key, content)
+
+    async def next_of_driver(self) -> Step | None:
+        """Wait until the next step is one that a driver begins, and return it; None: the record is over."""
+        self._driver = asyncio.get_running_loop().create_future()
+        await self._driver
+        return None if self._is_over else self.next
+
+    def is_due(self, due: DueWork) -> bool:
+        """Return whether the record has due work here, and request what was requested then."""
+        self._looks += 1
+        if not self._is_next((DUE, str(self._looks))):
+            return False
+        due.request(self.take(DUE, str(self._looks), ()))
+        return True
+
+    async def run(self, dispatcher: EventDispatcher, is_stopped: Callable[[], bool]) -> None:
+        """Do all steps, or those until ``is_stopped``.
+
+        Raises DataError when the session does not do what is next.
+        """
+        while (step := self.next) is not None and not is_stopped():
+            if step.kind == BREAK:
+                raise self._fail(_cannot(step.key))
+            await self._do(step, dispatcher)
+            if step.kind in (GO_ON, TASK):
+                for _ in range(_SPINS):  # until what follows by itself is done
+                    await asyncio.sleep(0)
+        self._is_over = True
+        self._call_driver()
+
+    async def _do(self, step: Step, dispatcher: EventDispatcher) -> None:
+        real = PacedClock(from_ns(0))
+        at, spins, until_ns = self.taken, 0, stopwatch_ns() + _LONGEST_NS
+        while self.taken == at:
+            if self.failure is not None:
+                raise self.failure
+            waiting = self._waiting[(step.kind, step.key)]
+            if waiting and not self._is_called:
+                self._is_called = True
+                waiting.popleft().set_result(None)
+            elif step.kind in DRIVER:
+                self._call_driver()
+            elif step.kind in _TAKEN and spins >= _SPINS and not self._is_called:
+                dispatcher.take_one()
+            spins += 1
+            if spins < _MOST_SPINS:
+                await asyncio.sleep(0)
+            else:
+                await real.sleep_until_ns(real.time_ns() + _PAUSE_NS)
+            if stopwatch_ns() > until_ns:
+                raise self._fail(f"it has {step} next, and the session does not come to it")
+
+    def _call_driver(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.set_result(None)
+
+    def _is_next(self, own: tuple[str, str]) -> bool:
+        return self.next is not None and (self.next.kind, self.next.key) == own
+
+    def _fail(self, why: str) -> DataError:
+        if self.failure is None:
+            self.failure = DataError(f"the record cannot be repeated after {self.taken} steps: {why}")
+        return self.failure
+
+
+def _cannot(key: str) -> str:
+    return f"what comes now cannot be repeated: {key.replace('_', ' ')}"
