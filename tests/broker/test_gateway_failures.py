@@ -14,7 +14,7 @@ from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.own_thread import OwnThread
 from qts.clock import ManualClock, from_ns
 from qts.errors import BrokerUnavailable, StorageError
-from qts.execution.contracts import AckStatus
+from qts.execution.contracts import AckStatus, OrderAck, VenueRef
 from tests.broker.gateway_rig import approved, at_once, on_thread, sent_file
 from tests.broker.scripted import ScriptedBroker
 from tests.broker.test_sent_file import answered, sent
@@ -152,6 +152,23 @@ async def test_a_gateway_knows_the_fate_of_orders_by_its_file(tmp_path: Path) ->
     async with on_thread(ScriptedBroker(), tmp_path, file=file) as rig:
         assert rig.gateway.fate_of("asked").status is UNKNOWN
         assert rig.gateway.fate_of("taken").status is AckStatus.ACCEPTED
+
+
+class Cut(ScriptedBroker):
+    """Loses its line with each cancel."""
+
+    async def cancel(self, client_order_id: str, ref: VenueRef | None) -> OrderAck:
+        raise ConnectionResetError("the connection was cut")
+
+
+async def test_a_cancel_whose_line_is_cut_proves_nothing(tmp_path: Path) -> None:
+    async with on_thread(Cut(), tmp_path) as rig:
+        ticket = rig.gateway.cancel("o")
+        await until(lambda: ticket.ack)
+
+        assert ticket.ack is not None
+        assert ticket.ack.status is UNKNOWN
+        assert "the connection was cut" in ticket.ack.reason
 
 
 async def test_at_once_a_connection_is_opened_at_once() -> None:

@@ -165,6 +165,17 @@ def test_of_what_the_file_and_a_checkpoint_know_the_most_counts() -> None:
         assert messages.sent().day == 7
 
 
+def test_what_a_checkpoint_knows_of_an_earlier_day_changes_nothing() -> None:
+    clock = ManualClock(from_ns(NOW))
+    messages, saved = counts(clock), counts(clock)
+    saved.continue_after("2026-01-16", 9)
+    messages.continue_after(MONDAY, 2)
+
+    messages.import_state(saved.export_state())
+
+    assert messages.sent().day == 2
+
+
 def test_a_gateway_without_limits_holds_nothing_back() -> None:
     messages = Messages.uncounted(ManualClock(from_ns(NOW)))
     messages.continue_after("", 0)

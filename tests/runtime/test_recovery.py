@@ -23,7 +23,7 @@ from qts.db.sqlite import SqliteStore
 from qts.errors import StateError
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
-from qts.execution.contracts import AckStatus, Order, OrderState
+from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.market.contracts import Quote
 from qts.market.last_values import LastValues
 from qts.runtime.control.stop_flag import StopFlag
@@ -418,6 +418,15 @@ def test_until_the_broker_can_be_asked_no_entry_leaves_and_what_is_held_is_sold(
     running.scripted.wants(Side.BUY, qty=5)
     running.quote(125)
     assert len(session.broker.placed) == 2
+
+
+def test_a_late_answer_to_an_order_that_no_one_knows_any_more_changes_nothing(session: Session) -> None:
+    running, _ = placed(session)
+    before = list(running.shared.orders.remembered())
+
+    running.kernel.unresolved.adopt(OrderAck(AckStatus.ACCEPTED, "o-of-long-ago"), kst(10, 0, 5))
+
+    assert list(running.shared.orders.remembered()) == before
 
 
 def test_a_store_of_a_real_broker_is_never_rewound(session: Session) -> None:

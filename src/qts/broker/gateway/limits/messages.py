@@ -49,12 +49,6 @@ class Messages:
         """Return messages for a gateway without limits."""
         return cls(clock, lambda ns: "", entries_per_second=None)
 
-    @property
-    def today(self) -> tuple[str, int]:
-        """Return the newest date and how many messages have left on it."""
-        with self._guard:
-            return self._day, self._today
-
     def sent(self) -> SentMessages:
         """Return the counts of now, those that wait among them."""
         waiting = self.waiting()  # before the guard: it has one of its own
