@@ -610,6 +610,43 @@ async def test_a_question_is_asked_before_the_exits_behind_the_one_that_waits_fo
         await until(lambda: placed(broker) == ["a", "waits for a", "behind"])
 
 
+async def test_a_question_has_the_place_of_the_exit_that_waits_for_it_not_of_one_that_waits_for_its_own_answer(
+    tmp_path: Path,
+) -> None:
+    broker = with_capabilities(ScriptedBroker(), client_order_ids=False, requests_per_s=1)
+    broker.answers.append(UNKNOWN)
+    async with on_thread(broker, tmp_path) as rig:
+        # Given an exit of unknown fate, and one of another symbol that is not answered yet
+        rig.unsettled.add("a")
+        sale, other = {"side": Side.SELL, "reduce_only": True}, {"symbol": "000660"}
+        unknown = rig.gateway.submit(approved("a", **sale))
+        await until(lambda: unknown.ack)
+        broker.holds_answers = True
+        rig.gateway.submit(approved("b", **other, **sale))
+        rig.clock.set_ns(NOW + S)
+        await until(lambda: placed(broker) == ["a", "b"])
+
+        # When one that waits for the second, one that waits for the first, another and a question come
+        rig.gateway.submit(approved("waits for b", **other, **sale))
+        rig.gateway.submit(approved("waits for a", **sale))
+        rig.gateway.submit(approved("behind", symbol="000270", **sale))
+        question = asyncio.create_task(asyncio.wait_for(rig.gateway.resolving.orders(), 60))
+        await until(lambda: rig.gateway.in_flight == 5)
+        rig.clock.set_ns(NOW + 2 * S)
+
+        # Then the question has the next token, and the exit that waited for it the one after that
+        await until(lambda: broker.calls or len(broker.placed) > 2)
+        assert (broker.calls, placed(broker)) == (["orders"], ["a", "b"])
+        await question
+        rig.unsettled.clear()
+        rig.clock.set_ns(NOW + 3 * S)
+        await until(lambda: len(broker.placed) > 2)
+        rig.clock.set_ns(NOW + 4 * S)
+        await until(lambda: len(broker.placed) > 3)
+        assert placed(broker) == ["a", "b", "waits for a", "behind"]
+        broker.let_answer()
+
+
 # -- cancels and questions -----------------------------------------------------------------------------------------
 
 

@@ -154,6 +154,62 @@ async def test_a_gateway_knows_the_fate_of_orders_by_its_file(tmp_path: Path) ->
         assert rig.gateway.fate_of("taken").status is AckStatus.ACCEPTED
 
 
+async def test_an_order_that_the_thread_took_before_it_failed_is_not_called_unsent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, taken = ScriptedBroker(), threading.Event()
+    broker.holds_answers = True
+    broker.before_answer = lambda order: taken.set()
+    call = OwnThread.call
+
+    def fails_behind(thread: OwnThread, work: Any) -> None:
+        call(thread, work)
+        assert taken.wait(60)
+        raise StorageError("the thread qts-gateway has ended: out of memory")
+
+    async with on_thread(broker, tmp_path) as rig:
+        # Given a thread that fails after it has given the order to the broker
+        with monkeypatch.context() as patched:
+            patched.setattr(OwnThread, "call", fails_behind)
+            ticket = rig.gateway.submit(approved("o"))
+        # Then no one says that it was not sent, and the answer counts when it comes
+        assert ticket.ack is None
+        broker.let_answer("o")
+        await until(lambda: ticket.ack)
+        assert ticket.ack is not None
+        assert ticket.ack.status is AckStatus.ACCEPTED
+
+
+async def test_a_gateway_that_ends_while_its_file_is_rewritten_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, let_go, sync = threading.Event(), threading.Event(), os.fsync
+
+    def hangs(fd: int) -> None:
+        begun.set()
+        assert let_go.wait(60)
+        sync(fd)
+
+    async with on_thread(ScriptedBroker(), tmp_path, file=sent_file(tmp_path, most_bytes=1)) as rig:
+        first = rig.gateway.submit(approved("first"))
+        await until(lambda: first.ack)
+        rig.gateway.begin_checkpoint()
+        rig.gateway.end_checkpoint()  # the store has it: the file is to be rewritten with the next answer
+        # Given a file that is being rewritten on a disk that hangs
+        monkeypatch.setattr(os, "fsync", hangs)
+        second = rig.gateway.submit(approved("second"))
+        await until(lambda: begun.is_set() and second.ack)
+        # When the session ends, and the disk goes on
+        await rig.gateway.close(0)
+        let_go.set()
+        await rig.gateway.queries.close()
+        # Then nothing has failed
+        assert rig.failed == []
+
+    monkeypatch.undo()
+    assert sent_file(tmp_path).fate_of("second").status is AckStatus.ACCEPTED
+
+
 class Cut(ScriptedBroker):
     """Loses its line with each cancel."""
 

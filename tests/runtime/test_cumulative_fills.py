@@ -19,7 +19,7 @@ from tests.broker.scripted import DAY
 from tests.execution.orders import order_with
 from tests.ledger.book import account
 from tests.runtime.books_rig import CUMULATIVE, PRICE, asks, bought, codes, reversals, session, told
-from tests.runtime.rig import kst
+from tests.runtime.rig import SYMBOL, kst
 from tests.runtime.test_recovery import Session
 
 __all__ = ["session"]
@@ -53,6 +53,32 @@ def test_an_amount_that_no_price_divides_is_booked_to_the_won(session: Session) 
     asks(running, 5)
 
     assert [(int(row.qty), int(row.price)) for row in running.ledger()] == [(2, 150_033), (1, 150_034)]
+    assert running.shared.account.cash == session.broker.books.cash
+
+
+@pytest.mark.parametrize(
+    ("end", "told_qty", "booked"), [(6, 2, [(6, 2), (4, 4), (10, 4)]), (10, 6, [(10, 6), (4, 4)])]
+)
+def test_what_lies_before_between_and_behind_the_notices_is_booked_in_parts(
+    session: Session, end: int, told_qty: int, booked: list[tuple[int, int]]
+) -> None:
+    """Ten shares are executed; one notice came, which says after how many: only what it leaves open is inferred."""
+    session.broker.capabilities = CUMULATIVE
+    running, key = bought(session)
+    for qty in (end - told_qty, told_qty, 10 - end):
+        if qty:
+            session.broker.fill(key, qty, PRICE, kst(10, 0, 2), told=False)
+    number = f"{DAY}/scripted-o1"
+    ids = ("scripted", f"{number}/{end}", key, SYMBOL, Side.BUY)
+    session.broker.publish(Fill(*ids, D(told_qty), D(PRICE), D(0), D(0), kst(10, 0, 2), False))
+    told(running)
+
+    asks(running, 5)
+
+    assert [(row.execution_id, int(row.qty), int(row.price)) for row in running.ledger()] == [
+        (f"{number}/{after}", qty, PRICE) for after, qty in booked
+    ]
+    assert (running.held(), running.order().state) == (10, OrderState.FILLED)
     assert running.shared.account.cash == session.broker.books.cash
 
 
