@@ -218,11 +218,14 @@ FILLS = Group(
         Fault(
             "short holding",
             "A sale is executed for more than was held, or is told before the purchase.",
-            "It is booked, in memory and in the store, with FS070. An emergency sells nothing more of it; a "
-            "purchase "
-            "that is told late makes the books whole. QTS does not buy a short holding back: a person does.",
+            "It is booked, in memory and in the store, with FS070. A forced exit (an emergency stop that sells, a "
+            "halted strategy, an inactive engine, `qts flatten`) buys back what is missing and not being bought "
+            "yet, never more. Without one a person decides; a purchase that is told late makes the books whole.",
             (
-                FAULTS + "a_holding_that_a_sale_makes_short_is_booked_and_never_sold_from",
+                FAULTS + "a_holding_that_a_sale_makes_short_is_booked_and_bought_back",
+                "tests/runtime/test_short_holdings.py::test_an_emergency_stop_buys_what_is_missing_and_ends_flat",
+                "tests/runtime/test_short_holdings.py::"
+                "test_what_a_working_purchase_buys_back_already_is_not_bought_twice",
                 REPORTS + "selling_more_than_was_held_is_booked_and_raises_fs070",
             ),
         ),

@@ -328,6 +328,16 @@ class TestReduceOnly:
         short = view(holding=D(-50))
         assert passes(leave(side=Side.BUY, qty=D(50), forced=True), short)
         assert refusal(leave(side=Side.BUY, qty=D(51), forced=True), short)[0] is Refusal.NOTHING_TO_SELL
+
+    def test_a_cover_buys_no_more_than_working_buys_leave(self) -> None:
+        short = view(holding=D(-50), holding_working_buys=D(20), working_same_side=True)
+        assert passes(leave(side=Side.BUY, qty=D(30), forced=True), short)
+        assert refusal(leave(side=Side.BUY, qty=D(31), forced=True), short) == (Refusal.NOTHING_TO_SELL, "GR040")
+
+    @pytest.mark.parametrize("held", [D(0), D(5)])
+    def test_where_nothing_is_short_nothing_is_bought_back(self, held: Decimal) -> None:
+        seen = view(holding=held, holding_working_buys=D(0))
+        assert refusal(leave(side=Side.BUY, qty=D(1), forced=True), seen) == (Refusal.NOTHING_TO_SELL, "GR040")
         covering = view(holding=D(-50), working_same_side=True)
         assert refusal(leave(side=Side.BUY, qty=D(50), forced=True), covering)[0] is Refusal.NOTHING_TO_SELL
 

@@ -203,7 +203,7 @@ def test_a_fill_of_an_order_that_had_not_reached_the_broker_is_booked_and_a_warn
     assert running.shared.safety.current_state is SafetyState.WARNING
 
 
-def test_a_holding_that_a_sale_makes_short_is_booked_and_never_sold_from(session: Session) -> None:
+def test_a_holding_that_a_sale_makes_short_is_booked_and_bought_back(session: Session) -> None:
     """Ten bought, four told; four are offered and six sold: −2 until the other six are told."""
     running, buy = bought(session)
     broker = session.broker
@@ -222,15 +222,22 @@ def test_a_holding_that_a_sale_makes_short_is_booked_and_never_sold_from(session
     assert running.held() == -2
     assert [int(row.side.sign * row.qty) for row in running.ledger()] == [4, -4, -2]
     assert codes(running, "FS070")
-    # And an emergency sells nothing more of a holding that is short
+    # And the state that follows ends what its engine holds: the two are bought back at the market. An emergency
+    # beside it buys no more, and sells nothing
     stop = EmergencyStop("alice", "enough", kst(10, 0, 4))
     running.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
     for second in (5, 20, 80):
         running.quote(second)
-    assert [one.request.client_order_id for one in broker.placed] == [buy, sell]
+    assert [one.request.client_order_id for one in broker.placed][:2] == [buy, sell]
+    (cover,) = [one.request for one in broker.placed[2:]]
+    assert cover.reason == "the SCALP engine sleeps in DEFENSIVE"
+    assert (cover.side, cover.qty, cover.limit, cover.reduce_only) == (Side.BUY, 2, None, True)
     # And it goes on from the same books, until the purchase that is told late makes them whole
     again = session.restart()
     assert again.held() == -2
     broker.fill(buy, 6, PRICE, kst(10, 0, 4))
     told(again)
     assert again.held() == 4
+    # And what was to buy the two back is cancelled
+    again.quote(150)
+    assert cover.client_order_id in broker.cancels

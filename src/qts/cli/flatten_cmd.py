@@ -73,7 +73,8 @@ def _show(answer: Answer, shown: dict[tuple[str, str], str]) -> None:
         print(answer.answer)
         shown["", ""] = answer.answer
     for one in () if answer.flatten is None else answer.flatten.holdings:
-        line = f"{one.strategy} {one.symbol}: {one.sold} of {one.asked} sold{_rest(one)}"
+        done = "bought back" if one.asked.startswith("-") else "sold"
+        line = f"{one.strategy} {one.symbol}: {one.sold} of {one.asked} {done}{_rest(one)}"
         if shown.get((one.strategy, one.symbol)) != line:
             shown[one.strategy, one.symbol] = line
             print(line, flush=True)
@@ -81,7 +82,8 @@ def _show(answer: Answer, shown: dict[tuple[str, str], str]) -> None:
 
 def _rest(one: FlattenedHolding) -> str:
     if one.left != "0":
-        return f", {one.left} to be sold{': ' if one.why else ''}{one.why}"
+        what = "bought back" if one.asked.startswith("-") else "sold"
+        return f", {one.left} to be {what}{': ' if one.why else ''}{one.why}"
     return "" if one.held == "0" else f"; {one.held} held, which it does not sell"
 
 

@@ -124,6 +124,12 @@ class WorkingOrders:
             return ZERO
         return sum_of(o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL)
 
+    def working_buys(self, strategy: str, symbol: str) -> Decimal:
+        """Sum what is left of a strategy's open buys in one symbol, in shares or contracts."""
+        if not self._open:
+            return ZERO
+        return sum_of(o.remaining for o in self.of(strategy, symbol) if o.side is Side.BUY)
+
     def sells_of_all(self, symbol: str) -> Decimal:
         """Sum what is left of the open sells of every strategy in one symbol, in shares or contracts."""
         return sum_of(o.remaining for o in self._open.values() if o.symbol == symbol and o.side is Side.SELL)

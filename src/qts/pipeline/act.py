@@ -204,6 +204,17 @@ class Act:
         cost = request.max_cost
         if cost is None:
             cost = cost_of(request.qty, price, instrument, day) if request.side is Side.BUY else ZERO
+        if request.reduce_only and request.side is Side.BUY:  # an exit leaves, whether or not the cash is there
+            self._account.hold_back(
+                request.client_order_id,
+                request.strategy,
+                request.pool,
+                request.symbol,
+                request.side,
+                request.qty,
+                cost,
+            )
+            return True
         return self._account.reserve(
             request.client_order_id,
             request.strategy,
@@ -253,8 +264,9 @@ def decision_row(decision: Decision, *, with_levels: bool = False) -> DecisionRo
     for why in ("stopped", "in_doubt", "tag_in_use", "warming", "store_behind", "not_compared", "flattened"):
         if not view[why]:
             del view[why]  # an exit may leave all the same
-    if view["left_there"] is None:
-        del view["left_there"]
+    for name in ("left_there", "holding_working_buys"):
+        if view[name] is None:
+            del view[name]
     inputs = {
         "confidence": proposal.facts.intent.confidence,
         "limits": msgspec.structs.asdict(proposal.limits),

@@ -11,7 +11,7 @@ from qts.clock import NS_PER_S
 from qts.execution.working import WorkingOrders
 from qts.ids import IdSource
 from qts.ledger.kept_values import KeptValues
-from qts.money import ZERO, minus, plus, times, truncate_to
+from qts.money import ZERO, minus, negated, plus, times, truncate_to
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
 from qts.pipeline.left_there import left_there
@@ -145,13 +145,15 @@ class Transform:
             not_compared=self._not_compared(),
             flattened=self._flattened(signal.strategy, symbol) if side is Side.SELL else "",
             left_there=left_there(account, orders, symbol) if side is Side.SELL else None,
+            holding_working_buys=orders.working_buys(signal.strategy, symbol) if _buys_back(facts) else None,
             tag_in_use=bool(facts.intent.tag) and orders.has_tag(signal.strategy, facts.intent.tag),
         )
 
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:
         signal, intent = facts.signal, facts.intent
         price = price_to_expect(facts, intent)
-        at_open = intent.side is Side.BUY and intent.limit is None and self._fills_on_bars(signal.symbol)
+        is_exit = intent.side is Side.SELL or signal.forced
+        at_open = not is_exit and intent.limit is None and self._fills_on_bars(signal.symbol)
         limit = None if at_open else self._limit(facts, price)
         qty = self._qty(facts, view, limits, opening_price(price, self._config) if at_open else limit)
         return OrderRequest(
@@ -165,7 +167,7 @@ class Transform:
             limit=limit,
             decision_price=facts.price if facts.price is not None else ZERO,
             ts_ns=facts.now_ns,
-            reduce_only=intent.side is Side.SELL,
+            reduce_only=is_exit,
             forced=signal.forced,
             reason=intent.reason,
             type=_type_of(intent, limit),
@@ -201,22 +203,29 @@ class Transform:
         if intent.side is Side.SELL:
             free = max(minus(view.holding, view.holding_working_sells), ZERO)
             return free if view.left_there is None else min(free, view.left_there)
+        if view.holding_working_buys is not None:
+            return max(minus(negated(view.holding), view.holding_working_buys), ZERO)
         price = sized_at if sized_at is not None else facts.price
         if price is None or price <= 0 or facts.instrument is None:
             return ZERO
         return qty_for(view.pool_available, price, facts.instrument, limits, view)
 
     def _limit(self, facts: Facts, price: Decimal | None) -> Decimal | None:
-        """Return the limit of the order; a buy has one, so that its cost can be reserved exactly.
+        """Return the limit of the order; an entry has one, so that its cost can be reserved exactly.
 
-        A buy without one is a market buy on bars, whose cost is capped instead.
+        An entry without one is a market buy on bars, whose cost is capped instead.
         """
         intent = facts.intent
         if intent.limit is not None:
             return Decimal(intent.limit)
-        if intent.side is Side.SELL:
+        if intent.side is Side.SELL or facts.signal.forced:
             return None
         return collared_buy(facts, price, self._config)
+
+
+def _buys_back(facts: Facts) -> bool:
+    """Return whether what is decided is the exit of a holding that is short."""
+    return facts.signal.forced and facts.intent.side is Side.BUY
 
 
 def _type_of(intent: Intent, limit: Decimal | None) -> OrderType:

@@ -166,6 +166,7 @@ class AccountView(msgspec.Struct, frozen=True):
     ``flattened``: why an operator's command sells a quantity of that holding, in words; "" when none does.
     ``left_there``: what is at the broker and not yet being sold by any strategy, where others have sold some of
     what strategies hold; None when all of it is there.
+    ``holding_working_buys``: what the strategy's open buys still buy of the symbol; None where no buy-back asks.
     ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
     the last that was, and ``price_ts_ns`` its time.
     """
@@ -208,6 +209,7 @@ class AccountView(msgspec.Struct, frozen=True):
     not_compared: str = ""
     flattened: str = ""
     left_there: Decimal | None = None
+    holding_working_buys: Decimal | None = None
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

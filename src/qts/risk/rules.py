@@ -163,7 +163,7 @@ def engine_inactive(case: Case) -> Refused | None:
 
 
 def nothing_to_reduce(case: Case) -> Refused | None:
-    """Refuse an exit of more than is held and not yet being sold (``reduce-only``)."""
+    """Refuse an exit of more than is held and not yet being sold, or short and not yet bought (``reduce-only``)."""
     view, request = case.view, case.request
     if not request.qty.is_finite():
         return qty_off_lot(case)
@@ -173,15 +173,18 @@ def nothing_to_reduce(case: Case) -> Refused | None:
         room = minus(view.holding, view.holding_working_sells)
         if view.left_there is not None and view.left_there < room:
             return _beyond_what_is_there(case, view.left_there)
+    elif view.holding_working_buys is not None:
+        room = minus(negated(view.holding), view.holding_working_buys)
     elif view.working_same_side:
-        room = ZERO  # how much the working cover still buys is not known here, so nothing is added to it
+        room = ZERO  # how much the working cover still buys is not known, so nothing is added to it
     else:
         room = negated(view.holding)
     if 0 < room >= request.qty:
         return None
+    leaving = view.holding_working_sells if request.side is Side.SELL else view.holding_working_buys or ZERO
     detail = (
         f"{request.side.value} {request.qty} would reduce more than the {max(room, ZERO)} that is left: "
-        f"holding {view.holding}, already leaving {view.holding_working_sells}"
+        f"holding {view.holding}, already leaving {leaving}"
     )
     return _refuse(case, Refusal.NOTHING_TO_SELL, detail, "GR040")
 

@@ -30,7 +30,6 @@ from qts.safety.contracts import SafetyChange, SafetyState
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import TransitionRecord
 from qts.state.operating_state import OperatingStateManager
-from qts.strategy.contracts import Side
 
 
 class Log(Protocol):
@@ -83,7 +82,7 @@ class OrderCounts:
     def on_sent(self, request: OrderRequest) -> None:
         """Count an order."""
         self._counters.orders += 1
-        self._day.count_order(request.ts_ns, is_entry=request.side is Side.BUY)
+        self._day.count_order(request.ts_ns, is_entry=not request.reduce_only)
 
     def on_ended(self, order: Order) -> None:
         """Count nothing: an end is in the order's row."""
@@ -136,7 +135,7 @@ class ExitWakeUp:
 
     def on_sent(self, request: OrderRequest) -> None:
         """Report an entry to the forced exits: what it buys does not belong to an exit requested before."""
-        if request.side is Side.BUY:
+        if not request.reduce_only:
             self._exits.on_entry(request.strategy, request.symbol)
 
     def on_ended(self, order: Order) -> None:

@@ -29,7 +29,7 @@ from qts.ledger.audit import AuditResult, Claims, ExternalClaims
 from qts.ledger.close_check import differing_closes
 from qts.ledger.closes import DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import ActionRow, BookingRow, FillEffect
-from qts.money import ZERO, minus, plus, times
+from qts.money import ZERO, minus, negated, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.proven_book import NO_ROWS, ProvenBook, StoredRows
@@ -416,8 +416,10 @@ class Auditor:
 
     def _reduces(self, request: OrderRequest) -> bool:
         held = self._shared.account.holding(request.strategy, request.symbol)
-        working = self._shared.orders.working_sells(request.strategy, request.symbol)
-        return request.reduce_only and request.side is Side.SELL and working <= held
+        orders, of = self._shared.orders, (request.strategy, request.symbol)
+        if request.side is Side.SELL:
+            return request.reduce_only and orders.working_sells(*of) <= held
+        return request.reduce_only and orders.working_buys(*of) <= negated(held)
 
     def _check_nothing_left_working(self, theirs: Sequence[BrokerOrder], now_ns: int) -> None:
         """Check that each order of ours that the broker can still fill is open here (``nothing-left-working``).

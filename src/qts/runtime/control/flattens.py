@@ -17,7 +17,7 @@ from qts.clock import from_ns
 from qts.errors import InputError
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.contracts import BookingRow, FillEffect, PositionRow, is_sale_taken_back
-from qts.money import ZERO, minus, plus, without_zeros
+from qts.money import ZERO, magnitude, minus, negated, plus, without_zeros
 from qts.runtime.control.commands import Answer, Flatten, FlattenedHolding, FlattenReport
 from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.shared_components import SharedComponents
@@ -31,16 +31,29 @@ Key = tuple[str, str]
 
 
 class _Asked(NamedTuple):
-    """A holding that is to be sold: its pool, and the quantity that was held."""
+    """A holding that is to be sold: its pool, and the quantity that was held, below 0 what is to be bought back."""
 
     pool: str
     qty: Decimal
+
+    @property
+    def side(self) -> Side:
+        """Return the side of the orders that end it."""
+        return Side.SELL if self.qty > 0 else Side.BUY
+
+    def part(self, holding: Decimal) -> Decimal:
+        """Return how much of it a signed quantity of the same holding is, at least 0."""
+        return max(holding if self.qty > 0 else negated(holding), ZERO)
+
+    def text(self, part: Decimal) -> str:
+        """Return such a part as it is shown: of a holding that is short with a minus."""
+        return _text(part if self.qty > 0 else minus(ZERO, part))
 
 
 class FlattenProgress:
     """The progress of one flattening since it was requested.
 
-    ``asked`` is what was held, by (strategy, symbol), ``sold`` what has been sold of it.
+    ``asked`` is what was held, by (strategy, symbol), ``sold`` what was sold of it, or bought back, at least 0.
     """
 
     def __init__(
@@ -55,15 +68,15 @@ class FlattenProgress:
         self._taken_back: set[Key] = set()
 
     def on_fill(self, fill: Fill, order: Order) -> None:
-        """Add a sale of one of the holdings."""
+        """Add a sale of one of the holdings, or a purchase of what is short."""
         key = order.strategy, order.symbol
-        if key in self._sold and fill.side is Side.SELL:
+        if key in self._sold and fill.side is self._asked[key].side:
             self._sold[key] = plus(self._sold[key], fill.qty)
 
     def on_taken_back(self, row: BookingRow) -> None:
         """Take a sale off again that the broker has taken back."""
         key = row.strategy, row.symbol
-        if key in self._sold:
+        if key in self._sold and self._asked[key].qty > 0:
             self._sold[key] = max(minus(self._sold[key], row.qty), ZERO)
             self._taken_back.add(key)
 
@@ -78,29 +91,30 @@ class FlattenProgress:
         return key in p.forced_exit_reasons or p.flattenings.get(*key) is not None
 
     def _row(self, key: Key, row: _Asked) -> FlattenedHolding:
-        held = max(self._shared.account.holding(*key), ZERO)
-        sold = min(self._sold[key], row.qty)
+        held, asked = row.part(self._shared.account.holding(*key)), magnitude(row.qty)
+        sold = min(self._sold[key], asked)
         one = self._shared.flattenings.get(*key)
-        left = min(minus(row.qty, sold) if one is None else one.left, held)
+        left = min(minus(asked, sold) if one is None else row.part(one.left), held)
         return FlattenedHolding(
-            *key[:1], row.pool, key[1], _text(row.qty), _text(sold), _text(left), _text(held),
-            self._why(key) if left else "",
+            *key[:1], row.pool, key[1], _text(row.qty), row.text(sold), row.text(left), row.text(held),
+            self._why(key, row.side) if left else "",
         )  # fmt: skip
 
-    def _why(self, key: Key) -> str:
+    def _why(self, key: Key, side: Side) -> str:
         """Return what a holding waits for, in words."""
         p, one = self._shared, self._shared.flattenings.get(*key)
         if one is None and key not in p.forced_exit_reasons:
             if key in self._taken_back:
                 return "the broker has taken a sale back after it had ended"
             return "a stop that keeps what is held has ended it"
-        sells = [order for order in p.orders.of(*key) if order.side is Side.SELL]
-        if sells:
-            first = sells[0]
+        leaving = [order for order in p.orders.of(*key) if order.side is side]
+        if leaving:
+            first = leaving[0]
             name = f"order {first.client_order_id} over {_text(first.remaining)}"
             if first.state is OrderState.UNKNOWN:
                 return f"the fate of {name} is unknown; the broker is being asked"
-            return f"{name} {'sells' if first.forced else 'is being cancelled'} ({first.state.value})"
+            does = "sells" if side is Side.SELL else "buys back"
+            return f"{name} {does if first.forced else 'is being cancelled'} ({first.state.value})"
         if one is not None and one.why:
             return one.why
         return "" if one is not None else p.forced_exit_reasons[key]
@@ -143,7 +157,8 @@ class Flattens:
         self._exits.begin_flattening(asked, self._shared.clock.time_ns())
         self._on_begun()
         held = ", ".join(f"{row.strategy} {_text(row.qty)} {row.symbol}" for row in rows)
-        answer = f"{counted(len(rows), 'holding')} of {what} to be sold: {held}{self._closed(rows)}"
+        what_happens = "sold" if all(row.qty > 0 for row in rows) else "sold, or bought back where it is short"
+        answer = f"{counted(len(rows), 'holding')} of {what} to be {what_happens}: {held}{self._closed(rows)}"
         return Answer(done=True, answer=answer, flatten=progress.report()), progress
 
     def follow_again(self, last: FlattenReport) -> FlattenProgress:
@@ -156,19 +171,19 @@ class Flattens:
         for row in last.holdings:
             key, qty = (row.strategy, row.symbol), Decimal(row.asked)
             asked[key] = _Asked(row.pool, qty)
-            sold[key] = max(minus(qty, self._left(key, row)), ZERO)
+            sold[key] = max(minus(magnitude(qty), self._left(key, row, asked[key])), ZERO)
         progress = FlattenProgress(self._shared, asked, sold)
         self._followed.append(progress)
         return progress
 
-    def _left(self, key: Key, last: FlattenedHolding) -> Decimal:
+    def _left(self, key: Key, last: FlattenedHolding, asked: _Asked) -> Decimal:
         p, one = self._shared, self._shared.flattenings.get(*key)
         if one is not None:
-            return one.left
+            return asked.part(one.left)
         is_stopped = not p.safety.is_trading_allowed or p.stops.covering(*key, last.pool) is not None
         if not (is_stopped or key in p.forced_exit_reasons):
             return ZERO
-        return min(Decimal(last.left), max(p.account.holding(*key), ZERO))
+        return min(asked.part(Decimal(last.left)), asked.part(p.account.holding(*key)))
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Add a fill to the progress of the newest flattenings."""
@@ -187,7 +202,7 @@ class Flattens:
         if len(given) != 1:
             raise InputError(f"flatten takes one symbol or one pool, got {' and '.join(given) or 'none'}")
         (name,) = given
-        rows = [row for row in self._shared.account.position_rows() if row.qty > 0 and row.strategy in self._pools]
+        rows = [row for row in self._shared.account.position_rows() if row.qty and row.strategy in self._pools]
         external = self._shared.account.external.positions()
         symbols = {*self._shared.feed.instruments, *(row.symbol for row in rows), *external}
         pools = {pool.value for pool in Pool}

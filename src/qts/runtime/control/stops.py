@@ -215,7 +215,8 @@ class Stops:
         if not stop.liquidate:
             self._exits.withdraw_requests(lambda strategy, symbol: self._covers(stop.scope, strategy, symbol))
         for order in self._shared.orders:
-            if _belongs(order, stop.scope) and (order.side is Side.BUY or not stop.liquidate):
+            is_entry = order.side is Side.BUY and not order.reduce_only
+            if _belongs(order, stop.scope) and (is_entry or not stop.liquidate):
                 self._exits.cancel(order, now_ns, why)
         if stop.liquidate:
             self._request_exits(stop.scope, f"{why}: {stop.reason}", now_ns)
@@ -229,7 +230,7 @@ class Stops:
         if scope is None:
             self._liquidate_all(reason, now_ns)
             return
-        held = {(row.strategy, row.symbol) for row in self._shared.account.position_rows() if row.qty > 0}
+        held = {(row.strategy, row.symbol) for row in self._shared.account.position_rows() if row.qty}
         bought = {(order.strategy, order.symbol) for order in self._shared.orders}
         for strategy, symbol in sorted(held | bought):
             if self._covers(scope, strategy, symbol):

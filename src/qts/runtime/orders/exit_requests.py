@@ -20,9 +20,7 @@ class ExitRequests:
 
     def liquidate_strategy(self, strategy: str, reason: str, now_ns: int, *, by_operator: bool = False) -> None:
         """Request exits from everything a strategy holds or is buying; ``by_operator``: not required by a rule."""
-        held = {
-            row.symbol for row in self._shared.account.position_rows() if row.strategy == strategy and row.qty > 0
-        }
+        held = {row.symbol for row in self._shared.account.position_rows() if row.strategy == strategy and row.qty}
         bought = {order.symbol for order in self._shared.orders if order.strategy == strategy}
         for symbol in sorted(held | bought):
             self._exits.request(strategy, symbol, reason, now_ns, by_operator=by_operator)

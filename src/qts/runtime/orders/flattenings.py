@@ -23,6 +23,8 @@ Key = tuple[str, str]
 class Flattening(msgspec.Struct):
     """A quantity of one holding that is to be sold, in shares or contracts: ``left`` of it is not sold yet.
 
+    Below 0 the holding is short, and so much of it is not bought back yet.
+
     ``is_begun``: the command is on disk, so orders may leave. ``why``: what kept the last attempt from selling, in
     words; "" for nothing.
     """
@@ -75,15 +77,19 @@ class Flattenings:
             del self._open[key]
 
     def on_fill(self, fill: Fill, order: Order) -> None:
-        """Take a sale off what is left, by whichever order of the strategy it was made."""
+        """Take a sale, or a purchase of what is short, off what is left, by whichever order it was made."""
         one = self._open.get((order.strategy, order.symbol))
-        if one is not None and fill.side is Side.SELL:
+        if one is None:
+            return
+        if one.left > 0 and fill.side is Side.SELL:
             one.left = max(minus(one.left, fill.qty), ZERO)
+        elif one.left < 0 and fill.side is Side.BUY:
+            one.left = min(plus(one.left, fill.qty), ZERO)
 
     def on_taken_back(self, row: BookingRow) -> None:
         """Add a sale that the broker has taken back to what is left."""
         one = self._open.get((row.strategy, row.symbol))
-        if one is not None:
+        if one is not None and one.left >= 0:
             one.left = plus(one.left, row.qty)
 
     def on_unsent(self, order: Order) -> None:

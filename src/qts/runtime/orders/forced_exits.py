@@ -1,9 +1,12 @@
-"""Sells holdings because a rule or an operator requires it, not a strategy: an inactive engine, an emergency stop.
+"""Ends holdings because a rule or an operator requires it, not a strategy: an inactive engine, an emergency stop.
 
 These exits take the same decision path as every order, as reduce-only, and are retried until the holding is gone: a
 rejection (closed market, halted symbol) does not end them. The strategy's own orders in the symbol are cancelled: a
 buy would add to the holding, a sell with a limit or a trigger may reserve its shares indefinitely. Those shares are
 sold once the broker has confirmed the cancel, never before, so that nothing is sold twice.
+
+A holding that is short, because more was sold than was held or a sale was told before its purchase, is bought back
+at the market in the same way: never more than is missing and not being bought yet. Its sells are cancelled.
 
 An operator's flattening (:mod:`qts.runtime.orders.flattenings`) is an exit of a quantity: it takes out the
 strategy's sells that wait, never its buys, and ends when so much is sold. An exit of the whole takes its place.
@@ -28,7 +31,7 @@ from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.ledger.contracts import BookingRow
-from qts.money import minus
+from qts.money import ZERO, minus, negated
 from qts.pipeline.contracts import Outcome
 from qts.pipeline.left_there import left_there
 from qts.risk.contracts import OrderRequest, Refusal, Refused
@@ -135,6 +138,8 @@ class ForcedExits:
 
     def flatten(self, strategy: str, symbol: str, qty: Decimal, reason: str) -> None:
         """Request that ``qty``, all that is held now, be sold once :meth:`begin_flattening` is called.
+
+        Below 0 it is short, and is bought back.
 
         Does nothing where an exit of the whole holding is open.
         """
@@ -283,19 +288,19 @@ class ForcedExits:
         if self._is_to_be_compared(strategy, symbol):
             return False
         if self._free(strategy, symbol, holding) > 0:
-            outcome = await self._sell(strategy, symbol, reason)
+            outcome = await self._send(strategy, symbol, reason)
             if not isinstance(outcome, Refused):
                 return True
             self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
             return False
-        if holding <= 0 and not self._orders.of(strategy, symbol):
+        if not holding and not self._orders.of(strategy, symbol):
             del self._requested[strategy, symbol]
             self._rejected.pop((strategy, symbol), None)
             self._in_bar.pop((strategy, symbol), None)
             self._ended[strategy, symbol] = reason, now_ns
         return False
 
-    async def _sell(self, strategy: str, symbol: str, reason: str, qty: Decimal | None = None) -> Outcome:
+    async def _send(self, strategy: str, symbol: str, reason: str, qty: Decimal | None = None) -> Outcome:
         """Decide and send the next order of an exit, for ``qty`` (None: all that is free)."""
         self._attempting = strategy, symbol
         try:
@@ -311,17 +316,18 @@ class ForcedExits:
         for order in self._orders.of(strategy, symbol):
             if self._blocks(order):
                 self._end_order(order, now_ns, one.reason)
-        left = min(one.left, self._account.holding(strategy, symbol))
+        held = self._account.holding(strategy, symbol)
+        left = max(min(one.left, held), ZERO) if one.left > 0 else min(max(one.left, held), ZERO)
         free = self._free(strategy, symbol, left)
         if free > 0 and self._is_to_be_compared(strategy, symbol):
             one.why = "the broker's books have to show the shares first"
         elif free > 0:
             one.why = ""
-            outcome = await self._sell(strategy, symbol, one.reason, free)
+            outcome = await self._send(strategy, symbol, one.reason, free)
             if isinstance(outcome, Refused):
                 one.why = outcome.detail
                 self._waits_for_fate |= outcome.reason is Refusal.UNRESOLVED_ORDER
-        elif left <= 0:
+        elif not left:
             self._flattenings.end(strategy, symbol)
         elif missing := self._account.sold_by_others(symbol):
             held = self._account.position(symbol)
@@ -336,14 +342,20 @@ class ForcedExits:
             self._rejected.pop(key, None)
         if order.state is OrderState.REJECTED:
             times = self._rejected[key] = self._rejected.get(key, 0) + 1
-            self._compare(f"the broker rejected the sale {order.client_order_id} of {order.symbol}", times > 1)
+            what = "sale" if order.side is Side.SELL else "purchase"
+            self._compare(f"the broker rejected the {what} {order.client_order_id} of {order.symbol}", times > 1)
 
     def _is_to_be_compared(self, strategy: str, symbol: str) -> bool:
         """Return whether nothing may be there to sell: the broker rejected the last sale, its books say why."""
         return (strategy, symbol) in self._rejected and not self._is_compared()
 
     def _free(self, strategy: str, symbol: str, wanted: Decimal) -> Decimal:
-        """Return how much of ``wanted`` of a holding no order sells yet, and is at the broker."""
+        """Return how much of ``wanted`` of a holding no order sells yet, and is at the broker.
+
+        Below 0, ``wanted`` is short: how much of it no order buys back yet.
+        """
+        if wanted < 0:
+            return minus(negated(wanted), self._orders.working_buys(strategy, symbol))
         free = minus(wanted, self._orders.working_sells(strategy, symbol))
         left = left_there(self._account, self._orders, symbol)
         return free if left is None else min(free, left)
@@ -357,28 +369,43 @@ class ForcedExits:
         if reason is None:
             return
         for order in self._orders.of(strategy, symbol):
-            if _blocks_exit(order) or (all_own and not order.forced):
+            if self._blocks(order) or (all_own and not order.forced):
                 self._end_order(order, now_ns, reason)
 
     def _is_leaving(self, key: tuple[str, str]) -> bool:
         return key in self._requested or self._flattenings.get(*key) is not None
 
     def _blocks(self, order: Order) -> bool:
-        """Return whether an order keeps the open exit of its holding from selling; a buy is no matter of a
-        flattening."""
-        if (order.strategy, order.symbol) not in self._requested and order.side is Side.BUY:
+        """Return whether an order keeps the open exit of its holding from going on.
+
+        A buy is no matter of a flattening that sells.
+        """
+        side, is_whole = (
+            self._exit_side(order.strategy, order.symbol),
+            self.is_requested(order.strategy, order.symbol),
+        )
+        if not is_whole and side is Side.SELL and order.side is Side.BUY:
             return False
-        return _blocks_exit(order)
+        if order.side is not side or (side is Side.BUY and not order.reduce_only):
+            return True
+        return order.limit is not None or order.request.stop_price is not None  # at a price that may never come
+
+    def _exit_side(self, strategy: str, symbol: str) -> Side:
+        """Return the side that ends a holding: a buy where it is short."""
+        return Side.BUY if self._account.holding(strategy, symbol) < 0 else Side.SELL
 
     def _signal(self, strategy: str, symbol: str, reason: str, qty: Decimal | None = None) -> Signal:
         """Return the signal of the next order of an exit, for ``qty``; only the first may be one inside a bar.
 
         ``qty`` None: for all that is free.
         """
+        side = self._exit_side(strategy, symbol)
         in_bar = self._in_bar.pop((strategy, symbol), None)
+        if side is Side.BUY:
+            in_bar = None  # a level of the shares that were held is none of those that are missing
         intent = Intent(
             symbol=symbol,
-            side=Side.SELL,
+            side=side,
             confidence=1.0,
             qty=qty,
             reason=reason,
@@ -447,11 +474,6 @@ class ForcedExits:
         self._pending_cancels = dict(saved["unwanted"])
         self._flattenings.import_state(saved.get("flattenings", ()))
         self.due_ns = 0 if len(self._flattenings) else saved["due_ns"]
-
-
-def _blocks_exit(order: Order) -> bool:
-    """Return whether an order buys, or sells at a price that may never come."""
-    return order.side is Side.BUY or order.limit is not None or order.request.stop_price is not None
 
 
 def _is_open(order: Order | None) -> TypeGuard[Order]:
