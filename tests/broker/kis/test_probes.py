@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.doubles.kis import KisDouble, Settings
 
 OK, DIFFERS, NOT_MEASURED = Outcome.OK, Outcome.DIFFERS, Outcome.NOT_MEASURED
 Prepare = Callable[[KisDouble], object]
+EXAMPLE = Path(__file__).parents[3] / "examples" / "ask_kis.py"
 
 
 @asynccontextmanager
@@ -35,6 +38,28 @@ async def probes_of(cache: Path, *, paper: bool, wait_s: float = 5.0, **set_to: 
             yield kis, probes
         finally:
             await probes.close()
+
+
+async def test_the_example_asks_every_probe_and_shows_what_it_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given the example, with the keys and the address of the double
+    example = runpy.run_path(str(EXAMPLE))
+    async with KisDouble(seed=1, paper=True, settings=Settings(paper_per_s=18, matching="told")) as kis:
+        for variable, value in environ_of(kis, tmp_path).items():
+            monkeypatch.setenv(variable, value)
+        config = partial(KisConfig, paper_rest=kis.rest_url, paper_websocket=kis.ws_url, paper_requests_per_s=18)
+        in_its_place = {"KisConfig": config, "Probes": partial(Probes, wait_s=0.1), "SystemClock": lambda: kis.clock}
+        for name, one in in_its_place.items():
+            monkeypatch.setitem(example["ask"].__globals__, name, one)
+
+        # When it is run
+        await example["ask"]()
+
+    # Then each line names a probe, how it went, what was believed and what was seen
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["token-life", "ok"] in [line[:2] for line in lines]
+    assert {line[1] for line in lines} <= {outcome.value for outcome in Outcome} | {"not"}
 
 
 def orders(kis: KisDouble) -> None:
