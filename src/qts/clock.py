@@ -120,7 +120,7 @@ class PacedClock:
         return from_ns(self.time_ns())
 
     def time_ns(self) -> int:
-        return self._origin + int((time.monotonic_ns() - self._base) * self._speed)
+        return self._origin + self.monotonic_ns()
 
     def monotonic_ns(self) -> int:
         return int((time.monotonic_ns() - self._base) * self._speed)

@@ -49,7 +49,11 @@ async def test_the_example_asks_every_probe_and_shows_what_it_saw(
         for variable, value in environ_of(kis, tmp_path).items():
             monkeypatch.setenv(variable, value)
         config = partial(KisConfig, paper_rest=kis.rest_url, paper_websocket=kis.ws_url, paper_requests_per_s=18)
-        in_its_place = {"KisConfig": config, "Probes": partial(Probes, wait_s=0.1), "SystemClock": lambda: kis.clock}
+        in_its_place = {
+            "KisConfig": config,
+            "Probes": partial(Probes, wait_s=0.1),
+            "SystemClock": lambda: kis.clock,
+        }
         for name, one in in_its_place.items():
             monkeypatch.setitem(example["ask"].__globals__, name, one)
 

@@ -10,14 +10,14 @@ from tests.doubles.kis.faults import CALLS, LISTS, NOTICES
 from tests.doubles.kis.settings import Settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "concepts" / "kis-beliefs.md"
-NO_BELIEFS = {"matching", "auctions", "always_open", "date_offset_s"}
+NO_BELIEFS = {"matching", "auctions", "always_open"}
 """Settings that say nothing about KIS but how a test wants its market."""
 ELSEWHERE = {"access.issued", "cut_at"} | CALLS.keys() | LISTS | NOTICES
 
 
 def test_every_doubtful_belief_is_a_setting_that_exists() -> None:
     rows = [line.split("|") for line in PAGE.read_text("utf-8").splitlines() if line.count("|") == 4]
-    named = {name for row in rows for name in re.findall(r"`([a-z_.]+)`", row[3])}
+    named = {name for row in rows for name in re.findall(r"(?<!probe )`([a-z_.]+)`", row[3])}
     settings = {field.name for field in fields(Settings)}
     assert named - ELSEWHERE == settings - NO_BELIEFS
 

@@ -32,7 +32,8 @@ from qts.runtime.orders.unknown_view import notes_on_unknown
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import (
-    MODES,
+    LIVE,
+    PAPER_ACCOUNT,
     ActionsView,
     BookingsView,
     CauseView,
@@ -393,7 +394,9 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
 
 def _money(mode: str) -> list[Note]:
     """Return what a session at a real broker trades with."""
-    return [Note.of(code) for code, one in MODES.items() if one == mode]
+    if mode == LIVE:
+        return [Note.of("real-money")]
+    return [Note.of("paper-account")] if mode == PAPER_ACCOUNT else []
 
 
 def _recorded(recording: RecordingView | None) -> list[Note]:
