@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from qts.broker.kis.frame_record import days_of
 from qts.db.find_run import run_in
 from qts.ledger.verification import verify
+from qts.market.day_record import days_of
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.book_reader import read_book
 from qts.runtime.session.result import SessionResult

@@ -157,7 +157,7 @@ async def trades(directory: Path, able: Capabilities, seed: int) -> None:
             await kernel.broker.connect()
             campaign = Campaign(rig, trader, server, proxy, seed)
             server.is_faulty = True
-            for _ in range(40):  # some are refused, while the books are not compared
+            for _ in range(200):  # some are refused, while the books are not compared
                 if sum(server.fates.values()) < 40:
                     await campaign.batch()
             for _ in range(5):

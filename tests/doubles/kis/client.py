@@ -50,6 +50,7 @@ class RawClient:
         self.kis = kis
         self.keys = keys or kis.keys
         self.session = aiohttp.ClientSession()
+        self.sockets: list[aiohttp.ClientWebSocketResponse] = []
         self.token = ""
 
     async def __aenter__(self) -> Self:
@@ -58,6 +59,8 @@ class RawClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for socket in self.sockets:
+            await socket.close()
         await self.session.close()
 
     # -- signing in --------------------------------------------------------------------------------------------
@@ -195,7 +198,10 @@ class RawClient:
 
     async def connect(self, path: str = "/tryitout") -> RawSocket:
         """Open a websocket."""
-        socket = await self.session.ws_connect(self.kis.ws_url + path, autoping=False)
+        socket = await self.session.ws_connect(
+            self.kis.ws_url + path, autoping=False, timeout=aiohttp.ClientWSTimeout(ws_close=0.5)
+        )
+        self.sockets.append(socket)
         return RawSocket(socket, await self.approval())
 
 

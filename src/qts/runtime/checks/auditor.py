@@ -362,8 +362,8 @@ class Auditor:
     def _is_book_moving(self, rows: int) -> bool:
         """Return whether the account changed since revision ``rows``, is not fully stored, or has P0 waiting."""
         record = self._shared.record
-        if not record.is_concurrent:
-            return False
+        if not record.is_concurrent:  # the rest follows from the checkpoint before
+            return record.book_revision != rows
         busy = self._dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL)
         return busy or not record.is_book_stored or record.book_revision != rows
 
