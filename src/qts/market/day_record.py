@@ -35,7 +35,7 @@ class DayRecord(Generic[T]):
 
     ``head`` returns the first line of a file of a day of Seoul (ISO), ``text_of`` the text of an entry; both are
     called on the thread. ``of`` names the record for people. What a slow disk leaves no room for is dropped and
-    counted. A disk that fails ends the record, not the session. ``tell`` is called, also on the thread, with
+    counted. What fails ends the record, not the session. ``tell`` is called, also on the thread, with
     sentences for people.
     """
 
@@ -85,16 +85,18 @@ class DayRecord(Generic[T]):
 
     def _run(self) -> None:
         try:
-            while not self._is_over or self._waiting:
-                self._has_lines.wait(_WAIT_S)
-                self._has_lines.clear()
-                self._write()
-        except OSError as error:
+            try:
+                while not self._is_over or self._waiting:
+                    self._has_lines.wait(_WAIT_S)
+                    self._has_lines.clear()
+                    self._write()
+            finally:
+                self._end_file()
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: whatever ends the record is told
             self._has_failed = True
             self._waiting.clear()
-            self._tell(f"{self._of} is not written any more: {error.strerror} in {self._directory}")
-        finally:
-            self._end_file()
+            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self._tell(f"{self._of} is not written any more: {why} in {self._directory}")
 
     def _write(self) -> None:
         """Write what waits, and let it be readable from then on."""

@@ -45,7 +45,6 @@ class SteppedWriter:
     def __init__(self, inner: StoreWriter, steps: Steps) -> None:
         self.inner = inner
         """The writer."""
-        self._inner = inner
         self._steps = steps
         self.continue_after = inner.continue_after
         self.connect = inner.connect
@@ -60,53 +59,53 @@ class SteppedWriter:
     @property
     def book_revision(self) -> int:
         """Implement :class:`StoreWriter`, here and below."""
-        return self._inner.book_revision
+        return self.inner.book_revision
 
     @property
     def is_concurrent(self) -> bool:
-        return self._inner.is_concurrent
+        return self.inner.is_concurrent
 
     @property
     def is_settled(self) -> bool:
-        return self._inner.is_settled
+        return self.inner.is_settled
 
     @property
     def is_book_stored(self) -> bool:
-        return self._inner.is_book_stored
+        return self.inner.is_book_stored
 
     @property
     def is_writing(self) -> bool:
-        return self._inner.is_writing
+        return self.inner.is_writing
 
     @property
     def has_failed(self) -> bool:
-        return self._inner.has_failed
+        return self.inner.has_failed
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        return self._inner.running()
+        return self.inner.running()
 
     async def write_intent(self, records: Sequence[Record]) -> None:
-        await self._inner.write_intent(records)
+        await self.inner.write_intent(records)
         await self._steps.turn(GO_ON, "intent")
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
-        beside = self._inner.is_concurrent
-        await self._inner.checkpoint(records)
+        beside = self.inner.is_concurrent
+        await self.inner.checkpoint(records)
         if beside:
             await self._steps.turn(GO_ON, "checkpoint")
 
     async def on_store(self, call: Callable[[], _T]) -> _T:
-        beside = self._inner.is_concurrent
-        found = await self._inner.on_store(call)
+        beside = self.inner.is_concurrent
+        found = await self.inner.on_store(call)
         if beside:
             await self._steps.turn(GO_ON, "store")
         return found
 
     def whole(self, effect: str) -> AbstractContextManager[None]:
-        return self._inner.whole(effect)
+        return self.inner.whole(effect)
 
     def give_up(self, effect: str, error: BaseException) -> HalfDoneError:
-        return self._inner.give_up(effect, error)
+        return self.inner.give_up(effect, error)
 
 
 def stepped_writer(steps: Steps, writer: StoreWriter) -> StoreWriter:
