@@ -33,10 +33,11 @@ Round = dict[str, float]
 def measure_slow(*, quick: bool) -> dict[str, Any]:
     """Return the ratios of the times of both, medians over the pairs of rounds."""
     pairs = 3 if quick else 15
+    count = 50 if quick else 90  # shares of one symbol, below what the share of the account allows
     slow, prompt = [], []
     for _ in range(pairs):
-        prompt.append(_round(answers=True, count=50 if quick else 300))
-        slow.append(_round(answers=False, count=50 if quick else 300))
+        prompt.append(_round(answers=True, count=count))
+        slow.append(_round(answers=False, count=count))
     figures: dict[str, Any] = {"pairs": pairs, "targets": []}
     for what in WHAT:
         ratio = median_ratio([one[what] for one in slow], [one[what] for one in prompt])
