@@ -36,6 +36,7 @@ from qts.indicators import (
 )
 from qts.market.contracts import Bar, Quote, Tick
 from qts.state.contracts import OperatingState
+from qts.strategy.algo import Algo
 from qts.strategy.base_class import Strategy
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.levels import Away
@@ -61,6 +62,7 @@ __all__ = [
     "IOC",
     "OPEN",
     "Adx",
+    "Algo",
     "Atr",
     "Away",
     "Bar",

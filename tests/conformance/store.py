@@ -18,6 +18,7 @@ from qts.db.contracts import BatchRow, ConfigRow
 from qts.db.session import SessionStore
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order, OrderState
+from qts.execution.states import ExecutionState
 from qts.ledger.contracts import BookingKind
 from qts.strategy.contracts import Side
 from tests.db import rows
@@ -71,6 +72,8 @@ class StoreTests:
             "equity_curve": [rows.equity()],
             "refusals": [rows.refusal()],
             "decisions": [rows.decision()],
+            "executions": [rows.execution()],
+            "stages": [rows.stage(), rows.stage(own_ns=None)],
         }
         store = opens()
         store.commit([record for kind in written.values() for record in kind], b"checkpoint", ["e-1", "e-2"])
@@ -89,6 +92,22 @@ class StoreTests:
         store.commit([rows.action(strategy="swing"), rows.action("2018-05-08"), rows.action(symbol="X")])
         assert len(store.actions()) == 4
         assert store.actions(3) == [rows.action(symbol="X")]
+
+    def test_an_execution_is_there_as_it_last_stood_and_every_answer_of_its_stages(
+        self, store: SessionStore
+    ) -> None:
+        # Given an execution that was stored with a checkpoint
+        store.commit([rows.execution(), rows.stage()], b"checkpoint")
+
+        # When it moves on twice in one batch
+        done = rows.execution(state=ExecutionState.COMPLETE, filled=D(10), changed_ns=9)
+        store.commit([rows.execution(rounds=1, changed_ns=8), rows.stage(ts_ns=8), done, rows.stage(ts_ns=9)])
+
+        # Then its newest form and all answers are there, and rewinding takes both back
+        assert store.executions() == [done]
+        assert [row.ts_ns for row in store.stages(1)] == [8, 9]
+        store.rewind()
+        assert (store.executions(), store.stages()) == ([rows.execution()], [rows.stage()])
 
     def test_a_booking_is_written_once(self, store: SessionStore) -> None:
         store.commit([rows.booking()])

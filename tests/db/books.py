@@ -22,6 +22,7 @@ from qts.db.contracts import (
     DayCloseRow,
     DecisionRow,
     EquityRow,
+    Execution,
     HoldingCloseRow,
     LedgerRow,
     PoolRow,
@@ -31,6 +32,7 @@ from qts.db.contracts import (
     RefusalRow,
     RunRow,
     SafetyRow,
+    StageRow,
     StateRow,
     StrategyFile,
 )
@@ -56,6 +58,8 @@ READERS: dict[type[Any], str] = {
     QuarantineRow: "quarantine",
     DecisionRow: "decisions",
     Bar: "bars",
+    Execution: "executions",
+    StageRow: "stages",
 }
 """Every kind of record, and the method of a local book that reads it."""
 FILES = (StrategyFile(0, "Ema", b"", "ab" * 32), StrategyFile(0, "Ema", b"helpers-\xff.py", "cd" * 32))
@@ -128,6 +132,10 @@ def one_of_each(account: str = "main", at_ns: int = 1_700_000_000_000_000_001) -
         QuarantineRow(at_ns, "ContractError", "no price", '{"price": "NaN"}'),
         bar(),
         bar(value=None, trades=None, partial=True),
+        rows.execution(),
+        rows.execution("d-10", plan=None, children=(), code="GR061", reason="no money"),
+        rows.stage(),
+        rows.stage(own_ns=None, order_id=""),
     ]
 
 

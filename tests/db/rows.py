@@ -28,8 +28,11 @@ from qts.db.contracts import (
 )
 from qts.db.sqlite import SqliteStore
 from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.execution.executions import Execution, Plan, PlannedSlice, Stage, StageRow
+from qts.execution.states import ExecutionState
 from qts.ledger.contracts import ActionKind, BookingKind
-from qts.strategy.contracts import Side
+from qts.strategy.algo import Algo
+from qts.strategy.contracts import Intent, Side
 from tests.execution.orders import changed, order_with
 
 T = TypeVar("T")
@@ -49,6 +52,8 @@ KINDS = (
     "refusals",
     "decisions",
     "bars",
+    "executions",
+    "stages",
 )
 """The reading methods of a store."""
 RUN = RunRow("run-1", "replay", 7, "csv:abc", "cfg", "2026-01-02T09:00:00+09:00", False)
@@ -231,3 +236,31 @@ def equity(ts: int = 1) -> EquityRow:
 
 def refusal(decision_id: str = "d-9") -> RefusalRow:
     return RefusalRow(decision_id, 3, "ema", "005930", Side.BUY, "MARKET_CLOSED", "09:00")
+
+
+def execution(execution_id: str = "d-9", **changed: Any) -> Execution:
+    algo = Algo.vwap("30m", profile=(D("0.6"), D("0.4")))
+    one = Execution(
+        execution_id=execution_id,
+        strategy="scalp",
+        pool=Pool.SCALP,
+        symbol="005930",
+        side=Side.BUY,
+        qty=D(10),
+        intent=Intent("005930", Side.BUY, 0.9, 10, algo=algo),
+        decision_price=D("70000"),
+        created_ns=5,
+        state=ExecutionState.MONITORING,
+        changed_ns=7,
+        plan=Plan((PlannedSlice(D(6), 5), PlannedSlice(D(4), 9)), 30, algo.profile, 1, 4),
+        children=("o-1",),
+        filled=D(6),
+        amount=D("420000.0"),
+    )
+    return msgspec.structs.replace(one, **changed)
+
+
+def stage(execution_id: str = "d-9", **changed: Any) -> StageRow:
+    states = ExecutionState.SENDING, ExecutionState.MONITORING
+    one = StageRow(6, execution_id, Stage.SEND, *states, "o-1", "", '{"qty":"6"}', '{"sent":true}', 900)
+    return msgspec.structs.replace(one, **changed)

@@ -24,7 +24,7 @@ def with_rows(path: Path, *, rewindable: bool) -> Path:
     store.open_run(rows.RUN)
     facts = [rows.decision(), rows.order(), rows.ledger(), rows.action(), rows.booking(), rows.transfer()]
     facts += [rows.pool(), rows.position(), rows.state(), rows.safety(), rows.equity(), rows.refusal()]
-    facts += [rows.day_close(), rows.holding_close()]
+    facts += [rows.day_close(), rows.holding_close(), rows.execution(), rows.stage()]
     store.commit([*facts, QuarantineRow(1, "FS041", "why", "notice")], b"one")
     store.close()
     return path

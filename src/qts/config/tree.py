@@ -33,6 +33,8 @@ from qts.db.config import StoreConfig
 from qts.db.sheets_config import SheetsConfig
 from qts.event import config as event_config
 from qts.event.config import EventConfig
+from qts.execution import config as execution_config
+from qts.execution.config import ExecutionConfig
 from qts.pipeline import config as pipeline_config
 from qts.pipeline.config import PipelineConfig
 from qts.risk import config as risk_config
@@ -100,6 +102,9 @@ class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     pipeline: Annotated[PipelineConfig, Meta(description="The decision path: how an intent becomes an order.")] = (
         PipelineConfig()
     )
+    execution: Annotated[
+        ExecutionConfig, Meta(description="How orders are executed: in parts, adjusted, given up.")
+    ] = ExecutionConfig()
     broker: Annotated[BrokerConfig, Meta(description="The brokers.")] = BrokerConfig()
 
 
@@ -145,6 +150,7 @@ QTS: Final = Layout(
         "risk": risk_config.RELOADABLE,
         "capital": capital_config.RELOADABLE,
         "pipeline": pipeline_config.RELOADABLE,
+        "execution": execution_config.RELOADABLE,
         "broker": frozenset(
             {f"sim.{name}" for name in sim_config.RELOADABLE}
             | {f"gateway.{name}" for name in gateway_config.RELOADABLE}

@@ -12,6 +12,7 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.execution.contracts import Order
+from qts.execution.executions import Execution, StageRow
 from qts.ledger.closes import DayCloseRow, HoldingCloseRow
 from qts.ledger.contracts import DEFAULT_ACCOUNT, ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow
 from qts.market.contracts import Bar
@@ -25,6 +26,7 @@ __all__ = [
     "DayCloseRow",
     "DecisionRow",
     "EquityRow",
+    "Execution",
     "HoldingCloseRow",
     "LedgerRow",
     "PoolRow",
@@ -34,6 +36,7 @@ __all__ = [
     "RefusalRow",
     "RunRow",
     "SafetyRow",
+    "StageRow",
     "StateRow",
     "StrategyFile",
 ]
@@ -123,6 +126,8 @@ Record: TypeAlias = (
     | QuarantineRow
     | DecisionRow
     | Order
+    | Execution
+    | StageRow
     | Transfer
     | Bar
 )

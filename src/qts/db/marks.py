@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from qts.db.decoding import of_row
-from qts.db.tables import ACTIONS, APPEND_ONLY, BARS, BATCHES, BOOKINGS, DAY_CLOSES, HOLDING_CLOSES
+from qts.db.tables import ACTIONS, APPEND_ONLY, BARS, BATCHES, BOOKINGS, DAY_CLOSES, HOLDING_CLOSES, STAGES
 
-_LATER: Final = (ACTIONS, BARS, BOOKINGS, DAY_CLOSES, HOLDING_CLOSES)
+_LATER: Final = (ACTIONS, BARS, BOOKINGS, DAY_CLOSES, HOLDING_CLOSES, STAGES)
 NUMBERED: Final = (
     *(table.name for table in APPEND_ONLY if table not in _LATER),
     BATCHES,

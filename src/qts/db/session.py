@@ -30,6 +30,7 @@ from qts.db.contracts import (
     DayCloseRow,
     DecisionRow,
     EquityRow,
+    Execution,
     HoldingCloseRow,
     LedgerRow,
     PoolRow,
@@ -39,6 +40,7 @@ from qts.db.contracts import (
     RefusalRow,
     RunRow,
     SafetyRow,
+    StageRow,
     StateRow,
     StrategyFile,
 )
@@ -179,6 +181,14 @@ class SessionStore(Protocol):
 
     def open_orders(self) -> Sequence[Order]:
         """Return the orders that have not ended, by client order id."""
+        ...
+
+    def executions(self, since_ns: int = 0) -> Sequence[Execution]:
+        """Return the executions as they last stood, by id."""
+        ...
+
+    def stages(self, since: int = 0) -> Sequence[StageRow]:
+        """Return what stages of executions answered, in the order of writing."""
         ...
 
     def positions(self, since_ns: int = 0) -> Sequence[PositionRow]:

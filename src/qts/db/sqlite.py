@@ -36,6 +36,7 @@ from qts.db.contracts import (
     DayCloseRow,
     DecisionRow,
     EquityRow,
+    Execution,
     HoldingCloseRow,
     LedgerRow,
     PoolRow,
@@ -45,6 +46,7 @@ from qts.db.contracts import (
     RefusalRow,
     RunRow,
     SafetyRow,
+    StageRow,
     StateRow,
     StrategyFile,
 )
@@ -331,6 +333,14 @@ class SqliteStore:
         """Return the orders that changed at ``since_ns`` or later, by client order id."""
         return self._read(tables.ORDERS, since_ns)
 
+    def executions(self, since_ns: int = 0) -> Sequence[Execution]:
+        """Return the executions that changed at ``since_ns`` or later, by id."""
+        return self._read(tables.EXECUTIONS, since_ns)
+
+    def stages(self, since: int = 0) -> Sequence[StageRow]:
+        """Return what stages of executions answered behind the first ``since``, in the order of writing."""
+        return self._read(tables.STAGES, since)
+
     def positions(self, since_ns: int = 0) -> Sequence[PositionRow]:
         """Return the holdings that changed at ``since_ns`` or later, by strategy and symbol, flat ones too."""
         return self._read(tables.POSITIONS, since_ns)
@@ -520,6 +530,8 @@ class SqliteStore:
             self._require_own(record.decision_id)
         elif isinstance(record, LedgerRow):
             self._require_own(record.order_id)
+        elif isinstance(record, StageRow):
+            self._require_own(record.execution_id)
 
     def _take_back(self, numbers: dict[str, int], imaged: int) -> None:
         """Restore file and memory as before a batch that was refused."""
@@ -542,11 +554,15 @@ class SqliteStore:
         positions: dict[tuple[str, str], PositionRow] = {}
         pools: dict[Pool, PoolRow] = {}
         orders: dict[str, Order] = {}
+        executions: dict[str, Execution] = {}
         transfers: list[Transfer] = []
         for record in records:
             if isinstance(record, Order):
                 self._require_own(record.client_order_id)
                 orders[record.client_order_id] = record
+            elif isinstance(record, Execution):
+                self._require_own(record.execution_id)
+                executions[record.execution_id] = record
             elif isinstance(record, PositionRow):
                 positions[record.strategy, record.symbol] = record
             elif isinstance(record, PoolRow):
@@ -573,6 +589,8 @@ class SqliteStore:
             self._replace(tables.POOLS, pool, keep_images)
         self._transfer(transfers)
         self._write_orders(orders, records, keep_images)
+        for execution in executions.values():
+            self._replace(tables.EXECUTIONS, execution, keep_images)
 
     def _write_orders(self, orders: dict[str, Order], records: Sequence[Record], keep_images: bool) -> None:
         """Write the orders of a batch, those whose decision is in ``records`` as the new rows they are."""

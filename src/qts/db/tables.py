@@ -30,16 +30,21 @@ from qts.db.contracts import (
     StateRow,
 )
 from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.execution.executions import Execution, Plan, Stage, StageRow
 from qts.execution.lifecycle import can_become
+from qts.execution.states import ExecutionState
 from qts.ledger.contracts import ActionKind, BookingKind
 from qts.market.contracts import Bar
 from qts.risk.contracts import OrderRequest, OrderType
-from qts.strategy.contracts import Side
+from qts.strategy.contracts import Intent, Side
 from qts.strategy.order_terms import TimeInForce
 
 Values: TypeAlias = tuple[Any, ...]
 _encode: Final = msgspec.json.Encoder().encode
 _decode_refs: Final = msgspec.json.Decoder(tuple[VenueRef, ...]).decode
+_decode_plan: Final = msgspec.json.Decoder(Plan | None).decode
+_decode_intent: Final = msgspec.json.Decoder(Intent).decode
+_decode_ids: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 IMAGE: Final = ("generation", "before")
 """Columns of a row that changes: when it was changed, and how it stood at the checkpoint before."""
@@ -419,6 +424,62 @@ def _order_of(v: Sequence[Any]) -> Order:
     )
 
 
+def _execution(r: Execution) -> Values:
+    return (
+        r.execution_id,
+        r.strategy,
+        r.pool.value,
+        r.symbol,
+        r.side.value,
+        str(r.qty),
+        r.kind.value,
+        _encode(r.intent).decode(),
+        str(r.decision_price),
+        r.state.value,
+        str(r.filled),
+        str(r.amount),
+        r.created_ns,
+        r.changed_ns,
+        _encode(r.plan).decode(),
+        _encode(r.children).decode(),
+        r.rounds,
+        r.code,
+        r.reason,
+    )
+
+
+def _execution_of(v: Sequence[Any]) -> Execution:
+    return Execution(
+        execution_id=v[0],
+        strategy=v[1],
+        pool=Pool(v[2]),
+        symbol=v[3],
+        side=Side(v[4]),
+        qty=Decimal(v[5]),
+        intent=_decode_intent(v[7]),
+        decision_price=Decimal(v[8]),
+        state=ExecutionState(v[9]),
+        filled=Decimal(v[10]),
+        amount=Decimal(v[11]),
+        created_ns=v[12],
+        changed_ns=v[13],
+        plan=_decode_plan(v[14]),
+        children=_decode_ids(v[15]),
+        rounds=v[16],
+        code=v[17],
+        reason=v[18],
+    )
+
+
+def _stage(r: StageRow) -> Values:
+    states = r.from_state.value, r.to_state.value
+    return (r.ts_ns, r.execution_id, r.stage.value, *states, r.order_id, r.code, r.inputs, r.answer, r.own_ns)
+
+
+def _stage_row(v: Sequence[Any]) -> StageRow:
+    return StageRow(v[0], v[1], Stage(v[2]), ExecutionState(v[3]), ExecutionState(v[4]), *v[5:10])
+
+
 def _bar(r: Bar) -> Values:
     prices = (str(r.open), str(r.high), str(r.low), str(r.close), str(r.volume))
     value = None if r.value is None else str(r.value)
@@ -560,6 +621,23 @@ ORDERS: Final = Table(
         " reduce_only forced reason type time_in_force venue parent_id expires_at stop_price tag"
     ),
 )
+EXECUTIONS: Final = Table(
+    "executions",
+    _columns(
+        "execution_id strategy pool symbol side qty kind intent decision_price state filled amount created_at"
+        " updated_at plan children rounds code reason"
+    ),
+    ("execution_id",),
+    _execution,
+    _execution_of,
+)
+STAGES: Final = Table(
+    "execution_logs",
+    _columns("timestamp execution_id stage from_state to_state order_id code inputs answer own_ns"),
+    (),
+    _stage,
+    _stage_row,
+)
 QUARANTINE: Final = Table(
     "quarantine",
     _columns("timestamp code reason notice"),
@@ -608,8 +686,9 @@ APPEND_ONLY: Final = (
     BOOKINGS,
     DAY_CLOSES,
     HOLDING_CLOSES,
+    STAGES,
 )
-REPLACED: Final = (POSITIONS, POOLS, ORDERS)
+REPLACED: Final = (POSITIONS, POOLS, ORDERS, EXECUTIONS)
 
 BY_RECORD: Final[dict[type, Table]] = {
     LedgerRow: LEDGER,
@@ -626,6 +705,8 @@ BY_RECORD: Final[dict[type, Table]] = {
     QuarantineRow: QUARANTINE,
     DecisionRow: DECISIONS,
     Order: ORDERS,
+    Execution: EXECUTIONS,
+    StageRow: STAGES,
     Transfer: TRANSFERS,
     Bar: BARS,
 }

@@ -20,6 +20,7 @@ from qts.indicators.contracts import Indicator
 from qts.market.contracts import Bar, Quote, Tick
 from qts.market.series.book import BarSeries
 from qts.state.contracts import OperatingState
+from qts.strategy.algo import Algo, checked_algo
 from qts.strategy.checked_fields import (
     checked_amount,
     checked_confidence,
@@ -53,6 +54,7 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
     ``trigger``: a stop price; the order waits until the market trades at it or beyond, a buy above the market, a
     sell below, and goes on as a market order or, with ``limit``, as a limit order. None: it works at once. ``tag``:
     a word of the strategy's own by which :class:`~qts.strategy.targets.Cancel` finds the order, "" for none.
+    ``algo``: how the quantity is executed in parts; None: as one order. Only an order that works at once has one.
 
     Raises :class:`~qts.errors.ContractError` for a confidence outside 0..1 or NaN, for a qty, limit or trigger that
     is not above 0, absurdly small or large, or a float, and for a symbol, reason or tag that is no text.
@@ -67,6 +69,7 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
     tif: TimeInForce = TimeInForce.DAY
     trigger: Decimal | int | None = None
     tag: str = ""
+    algo: Algo | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.side, Side):
@@ -82,6 +85,8 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
         if self.trigger is not None:
             force_setattr(self, "trigger", checked_amount("Intent.trigger", self.trigger))
         force_setattr(self, "tag", checked_tag("Intent.tag", self.tag))
+        if self.algo is not None:
+            checked_algo("Intent.algo", self.algo, in_parts=self.tif is TimeInForce.DAY and self.trigger is None)
 
 
 AnyIntent: TypeAlias = Intent | Target | Cancel

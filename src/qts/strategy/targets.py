@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from qts.errors import ContractError
+from qts.strategy.algo import Algo, checked_algo
 from qts.strategy.checked_fields import (
     checked_amount,
     checked_confidence,
@@ -36,7 +37,7 @@ class Target(_Holding, frozen=True, tag=True, kw_only=True):
     ``weight`` is a share of the pool's equity, of the account's in a plain backtest; a float is kept as the Decimal
     that is written like it. ``limit`` None: at the market. ``stop``, ``take`` and ``trail`` are bound to the
     position (:class:`~qts.strategy.levels.Levels`); None leaves what is bound as it is. ``tif``, ``reason``,
-    ``tag`` and ``confidence`` are those of the order (:class:`~qts.strategy.contracts.Intent`).
+    ``tag``, ``confidence`` and ``algo`` are those of the order (:class:`~qts.strategy.contracts.Intent`).
 
     Raises :class:`~qts.errors.ContractError` for both or none of qty and weight, a negative or inexact qty, a
     weight outside 0 to 1, and for a limit, a level or a text that an Intent would not take either.
@@ -51,6 +52,7 @@ class Target(_Holding, frozen=True, tag=True, kw_only=True):
     reason: str = ""
     tag: str = ""
     confidence: float = 1.0
+    algo: Algo | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "symbol", checked_symbol("Target.symbol", self.symbol))
@@ -70,6 +72,8 @@ class Target(_Holding, frozen=True, tag=True, kw_only=True):
         force_setattr(self, "reason", checked_text("Target.reason", self.reason))
         force_setattr(self, "tag", checked_tag("Target.tag", self.tag))
         force_setattr(self, "confidence", checked_confidence("Target.confidence", self.confidence))
+        if self.algo is not None:
+            checked_algo("Target.algo", self.algo, in_parts=self.tif is TimeInForce.DAY)
 
     @property
     def levels(self) -> Levels:
