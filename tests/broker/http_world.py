@@ -19,7 +19,7 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Capabilities, Holdings
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import AckStatus, BrokerDisconnect, ExecutionReport, Fill, OrderAck, VenueRef
 from qts.ledger.contracts import Charges
@@ -220,6 +220,9 @@ class HttpBroker:
 
     async def balance(self) -> Balance | None:
         return await self._get("balance", Balance | None)
+
+    async def holdings(self) -> Holdings:
+        return Holdings(await self.positions(), await self.balance())
 
     async def charges(self, day: date) -> Charges | None:
         return None

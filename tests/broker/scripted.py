@@ -19,7 +19,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from qts.broker.broker_clock import BrokerClock
-from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities, Holdings
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
@@ -196,16 +196,25 @@ class ScriptedBroker(Notices):
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         self._asked("positions")
-        paid = self.books.paid
-        shown = {symbol: BrokerPosition(qty, paid.get(symbol)) for symbol, qty in self.books.held.items() if qty}
+        shown = self._held()
         await self._tell()
         return dict(self._paged("positions", list(shown.items())))
+
+    def _held(self) -> dict[str, BrokerPosition]:
+        paid = self.books.paid
+        return {symbol: BrokerPosition(qty, paid.get(symbol)) for symbol, qty in self.books.held.items() if qty}
 
     async def balance(self) -> Balance | None:
         self._asked("balance")
         shown = self.told_balance()
         await self._tell()
         return self._paged("balance", [shown])[0]
+
+    async def holdings(self) -> Holdings:
+        self._asked("holdings")
+        held, money = self._held(), self.told_balance()
+        await self._tell()
+        return Holdings(dict(self._paged("holdings", list(held.items()))), money)
 
     async def charges(self, day: date) -> Charges | None:
         self._asked("charges")

@@ -23,8 +23,15 @@ QUERIES: dict[str, Callable[[Broker], Coroutine[Any, Any, object]]] = {
     "fills": lambda broker: broker.fills_since(0),
     "positions": lambda broker: broker.positions(),
     "balance": lambda broker: broker.balance(),
+    "holdings": lambda broker: broker.holdings(),
     "charges": lambda broker: broker.charges(DAY),
 }
+
+
+def _asks(world: BrokerWorld, query: str) -> None:
+    """Skip a query that asks nothing of this broker."""
+    if query == "fills":
+        world.needs("execution_ids")
 
 
 class ListTests:
@@ -125,6 +132,7 @@ class ListTests:
     @pytest.mark.parametrize("how", ["error", "empty", "timeout"])
     async def test_a_query_that_is_not_answered_raises(self, world: BrokerWorld, query: str, how: str) -> None:
         """Also one with nothing to tell: an empty body is not an empty list."""
+        _asks(world, query)
         world.fails_a_page(1, how)
 
         with pytest.raises(BrokerUnavailable):
@@ -218,6 +226,17 @@ class ListTests:
             assert before.currency == after.currency != ""
             assert before.cash is None or before.cash - (after.cash or D(0)) == fill.qty * fill.price + fill.fee
 
+    async def test_holdings_are_the_positions_and_the_money(self, world: BrokerWorld) -> None:
+        await world.broker.place(world.approved("o", BUY, 10))
+        world.executes("o", 10)
+
+        held, balance = await world.broker.holdings(), await world.broker.balance()
+
+        assert held.positions == await world.broker.positions() != {}
+        assert (held.balance is None) is (balance is None)
+        if held.balance is not None and balance is not None:
+            assert (held.balance.currency, held.balance.cash) == (balance.currency, balance.cash)
+
     async def test_what_a_day_without_trades_cost_is_nothing_or_not_known(self, world: BrokerWorld) -> None:
         charges = await world.broker.charges(date(2026, 1, 21))
 
@@ -233,6 +252,7 @@ class ListTests:
 
     @pytest.mark.parametrize("query", QUERIES)
     async def test_without_a_line_nothing_is_answered(self, world: BrokerWorld, query: str) -> None:
+        _asks(world, query)
         world.cuts_the_line()
 
         with pytest.raises(BrokerUnavailable, match="not connected"):

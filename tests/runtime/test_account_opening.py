@@ -191,12 +191,12 @@ async def test_books_that_change_all_the_time_are_not_adopted(tmp_path: Path) ->
 
 
 async def test_books_that_change_no_more_are(tmp_path: Path) -> None:
-    # Given a purchase by hand between the answers of holdings and of money
+    # Given a purchase by hand between the answers of orders and of holdings
     broker = used_before(ScriptedBroker())
     one = Fill("scripted", "x-5", "by hand", OTHER, Side.BUY, D(1), D(1_000), D(0), D(0), kst(9), last=True)
 
     def buys() -> None:
-        if broker.calls[-1] == "balance" and len(broker.books.fills) == 1:
+        if broker.calls[-1] == "orders" and len(broker.books.fills) == 1:
             broker.trade_by_hand(one, told=False)
 
     broker.before_query = buys

@@ -201,12 +201,12 @@ async def test_what_is_executed_while_the_broker_is_asked_has_it_asked_again(tmp
         one.broker.holds_queries = True
         asked = one.gives(Deposit(**WHO, id="deposit-1", amount=D(3_000_000)))
         await one.until_asked()
-        before = one.broker.calls.count("balance")
+        before = one.broker.calls.count("holdings")
         for _ in range(8):
             one.broker.let_tell()
             await asyncio.sleep(0.02)
         assert (one.told(asked), one.broker.asked) == ([None], 0)
-        assert one.broker.calls.count("balance") == before + 2
+        assert one.broker.calls.count("holdings") == before + 2
         # When it is booked before the command is executed
         one.broker.fill(order.client_order_id, 2, 160_100, AT + 2_000_000_000)
         await one.rig.until(lambda: one.rig.kernel.shared.account.position(SYMBOL) == 2)
@@ -214,7 +214,7 @@ async def test_what_is_executed_while_the_broker_is_asked_has_it_asked_again(tmp
         # Then the broker was asked again, and the cash that is EXTERNAL is what it was
         assert told is not None
         assert told.endswith("EXTERNAL cash is 0 KRW")
-        assert one.broker.calls.count("balance") == before + 4
+        assert one.broker.calls.count("holdings") == before + 4
         account = one.rig.kernel.shared.account
         assert account.broker_cash == one.broker.books.cash
 
@@ -251,7 +251,7 @@ async def test_books_that_change_all_the_time_refuse_it(tmp_path: Path) -> None:
 
         def trade() -> None:
             nonlocal count
-            if one.broker.calls[-1] == "balance":
+            if one.broker.calls[-1] == "holdings":
                 count += 1
                 one.broker.trade_by_hand(
                     Fill(

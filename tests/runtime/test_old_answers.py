@@ -15,11 +15,10 @@ from tests.runtime.live_rig import live
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, kst
 
 
-@pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("at", ["fills_since", "orders"])
+@pytest.mark.parametrize(("named", "at"), [(True, "fills_since"), (True, "orders"), (False, "orders")])
 @pytest.mark.parametrize("what", ["fill", "part", "cancel"])
 async def test_what_happens_while_the_broker_is_asked_is_not_corrected(
-    tmp_path: Path, what: str, at: str, *, named: bool
+    tmp_path: Path, what: str, at: str, named: bool
 ) -> None:
     """The answer shows the moment of the question, and comes when a fill or an end of then is booked."""
     broker, scripted = ScriptedBroker(capabilities=NAMED if named else CUMULATIVE), ScriptedStrategy()

@@ -19,6 +19,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders import order_comparison
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
+from tests.runtime.books_rig import CUMULATIVE
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
 
@@ -75,6 +76,19 @@ async def test_books_that_agree_are_told_with_what_was_compared(tmp_path: Path) 
         assert (report.booked, report.differs, report.problem) == ((), (), "")
         logged = [line.message for line in rig.logged if "reconcile" in line.message]
         assert logged == ["operator kim: reconcile (drill): 0 differences, 0 bookings"]
+
+
+async def test_where_executions_have_no_numbers_each_list_is_asked_for_twice_and_the_orders_once_before(
+    tmp_path: Path,
+) -> None:
+    """What the orders show is booked first; then all is read until two readings are the same."""
+    async with session(tmp_path) as (rig, handler, broker):
+        broker.capabilities = CUMULATIVE
+        begun = len(broker.calls)
+        await outcome(rig, handler)
+        asked = [call for call in broker.calls[begun:] if call not in ("orders", "holdings")]
+        assert asked == []
+        assert broker.calls[begun : begun + 5] == ["orders", *["orders", "holdings"] * 2]
 
 
 async def test_a_fill_that_no_notice_told_is_booked_and_told(tmp_path: Path) -> None:

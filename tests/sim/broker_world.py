@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition
+from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Holdings
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
@@ -172,6 +172,10 @@ class WorldBroker(ScriptedBroker):
     async def balance(self) -> Balance | None:
         with self._at_it:
             return await super().balance()
+
+    async def holdings(self) -> Holdings:
+        with self._at_it:
+            return await super().holdings()
 
     # -- what happens at it --------------------------------------------------------------------------------
 

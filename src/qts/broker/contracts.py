@@ -1,5 +1,7 @@
-"""Ports to a broker: :class:`Broker`, for the gateway alone; :class:`BrokerQueries`, its queries, for all others;
-:class:`MarketDriven`, what only a simulated venue needs.
+"""Ports to a broker, and the values of its books.
+
+:class:`Broker` is for the gateway alone, :class:`BrokerQueries`, its queries, for all others; :class:`MarketDriven`
+is what only a simulated venue needs.
 """
 
 from __future__ import annotations
@@ -93,6 +95,17 @@ class Balance(msgspec.Struct, frozen=True):
     orderable: Decimal | None
 
 
+class Holdings(msgspec.Struct, frozen=True):
+    """The contents of an account as of one moment: shares and contracts by symbol, and its money.
+
+    ``balance`` as :meth:`BrokerQueries.balance` returns it, but its ``orderable`` may be None where telling it
+    takes a question of its own.
+    """
+
+    positions: Mapping[str, BrokerPosition]
+    balance: Balance | None
+
+
 class Capabilities(msgspec.Struct, frozen=True):
     """The abilities of a broker; asked for once, after it was made, and constant from then on.
 
@@ -179,21 +192,30 @@ class BrokerQueries(Protocol):
         """Return executions of the present session day at or after ``ts_ns`` (ns since 1970, UTC), oldest first.
 
         Called by reconciliation. Equal to what was published of them, so that booking them again changes nothing.
-        Raises BrokerUnavailable.
+        Where ``capabilities.execution_ids`` is false it is empty, and nothing is asked. Raises BrokerUnavailable.
         """
         ...
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         """Return what is held by symbol, with all trades settled; flat symbols are left out.
 
-        Called by audits, at the first start on an account, and before capital moves. Raises BrokerUnavailable.
+        Called by audits. Raises BrokerUnavailable.
         """
         ...
 
     async def balance(self) -> Balance | None:
         """Return the money of the account; None when the broker keeps no account of money.
 
-        Called at the first start on an account, and before capital moves. Raises BrokerUnavailable.
+        Called at the first start on an account. Raises BrokerUnavailable.
+        """
+        ...
+
+    async def holdings(self) -> Holdings:
+        """Return positions and money as :meth:`positions` and :meth:`balance` do, as of one moment.
+
+        One reading where the broker lists both together, begun when it is called: an answer to an earlier question
+        is never given again. Called where money is compared: at the first start on an account, before capital
+        moves, when an operator asks for it, and after the close of a day. Raises BrokerUnavailable.
         """
         ...
 

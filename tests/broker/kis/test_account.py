@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from qts.broker.contracts import Balance, BrokerOrderState, BrokerPosition
+from qts.broker.contracts import Balance, BrokerOrderState, BrokerPosition, Holdings
 from qts.broker.kis.known import KnownOrders, ref_of
 from qts.broker.kis.order_rows import OrderRow, orders_of
 from qts.errors import BrokerUnavailable
 from qts.ledger.contracts import Charges
+from qts.runtime.orders.broker_books import read_books
 from qts.strategy.contracts import Side
 from tests.broker.kis.rig import SYMBOL, served
 from tests.broker.kis.wire import DONE, Answer, Wire
@@ -214,13 +215,13 @@ async def test_money_is_that_of_the_day_after_tomorrow_and_what_can_be_ordered_f
         assert after.orderable == D(98_619_808)
 
 
-@pytest.mark.parametrize("name", ["orders", "fills_since", "positions", "balance", "charges"])
+@pytest.mark.parametrize("name", ["orders", "positions", "balance", "holdings", "charges"])
 @pytest.mark.parametrize("fault", ["http_502", "empty_body", "cut_before"])
 async def test_without_an_answer_there_is_no_list(tmp_path: Path, name: str, fault: str) -> None:
     async with served(tmp_path, paper=True) as rig:
         await rig.broker.connect()
         rig.kis.fault(fault, times=2)  # the library asks again where a connection was cut
-        arguments = {"fills_since": (0,), "charges": (DAY,)}.get(name, ())
+        arguments = {"charges": (DAY,)}.get(name, ())
         with pytest.raises(BrokerUnavailable):
             await getattr(rig.broker, name)(*arguments)
 
@@ -230,7 +231,35 @@ async def test_executions_have_no_numbers_so_none_are_listed(tmp_path: Path) -> 
         placed = await rig.broker.place(rig.approved("o"))
         assert placed.ref is not None
         rig.kis.fill(placed.ref.number)
+        asked = len(rig.kis.requests)
         assert list(await rig.broker.fills_since(0)) == []
+        assert len(rig.kis.requests) == asked, "and none is asked for"
+
+
+@pytest.mark.parametrize(("paper", "lists"), [(True, 2), (False, 3)])
+async def test_a_reading_of_all_books_asks_for_each_list_once(tmp_path: Path, paper: bool, lists: int) -> None:
+    """Read twice, so that nothing has happened in between: 4 requests of a paper account."""
+    async with served(tmp_path, paper=paper) as rig:
+        await rig.broker.place(rig.approved("o"))
+        before = len(rig.kis.requests)
+        books = await read_books(rig.broker, lambda fill: fill)
+        asked = [came.name for came in rig.kis.requests[before:]]
+        assert (len(books.orders), len(asked)) == (1, 2 * lists)
+        assert asked == asked[:lists] * 2
+        assert len(set(asked)) == lists
+
+
+async def test_shares_and_money_are_those_of_the_moment_of_the_question(tmp_path: Path) -> None:
+    async with served(tmp_path) as rig:
+        first = await rig.broker.holdings()
+        bought = await rig.broker.place(rig.approved("o", qty=10))
+        assert bought.ref is not None
+        rig.kis.fill(bought.ref.number)
+        second = await rig.broker.holdings()
+        assert first == Holdings({}, Balance("KRW", D(100_000_000), None))
+        # 690,000 won and a fee of 96 leave in two days
+        held = {SYMBOL: BrokerPosition(D(10), D(69_000))}
+        assert second == Holdings(held, Balance("KRW", D(99_309_904), None))
 
 
 async def test_a_list_may_be_late(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Capabilities, Holdings
 from qts.broker.kis.broker import KisBroker
 from qts.broker.kis.control import Registration
 from qts.broker.kis.known import KnownOrders
@@ -186,6 +186,9 @@ class OnItsLoop:
 
     async def balance(self) -> Balance | None:
         return await self._on_loop(self._broker.balance())
+
+    async def holdings(self) -> Holdings:
+        return await self._on_loop(self._broker.holdings())
 
     async def charges(self, day: date) -> Charges | None:
         return await self._on_loop(self._broker.charges(day))

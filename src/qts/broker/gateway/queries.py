@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from typing import Protocol, TypeVar
 
-from qts.broker.contracts import Balance, Broker, BrokerOrder, BrokerPosition, Capabilities
+from qts.broker.contracts import Balance, Broker, BrokerOrder, BrokerPosition, Capabilities, Holdings
 from qts.broker.gateway.lanes import Lane
 from qts.execution.contracts import Fill
 from qts.ledger.contracts import Charges
@@ -64,7 +64,9 @@ class LaneQueries:
         return await self._gateway.ask(self._lane, self._broker.orders)
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
-        """Return executions at or after ``ts_ns``."""
+        """Return executions at or after ``ts_ns``; a broker that numbers none is not asked."""
+        if not self.capabilities.execution_ids:
+            return ()
         return await self._gateway.ask(self._lane, lambda: self._broker.fills_since(ts_ns))
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
@@ -74,6 +76,10 @@ class LaneQueries:
     async def balance(self) -> Balance | None:
         """Return the money of the account."""
         return await self._gateway.ask(self._lane, self._broker.balance)
+
+    async def holdings(self) -> Holdings:
+        """Return what is held by symbol and the money, as of one moment."""
+        return await self._gateway.ask(self._lane, self._broker.holdings)
 
     async def charges(self, day: date) -> Charges | None:
         """Return all fees and taxes of ``day``."""

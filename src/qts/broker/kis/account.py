@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition
+from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Holdings
 from qts.broker.kis.answers import Envelope, amount, amount_or_none, day_of, decoded, refuse
 from qts.broker.kis.known import KnownOrders
 from qts.broker.kis.order_rows import OpenRow, OrderRow, learn_exchanges, orders_of
@@ -105,25 +105,17 @@ class KisAccount:
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         """Return what is held by symbol; rows of quantity 0 stay in the list for two days and are left out."""
-        held: dict[str, BrokerPosition] = {}
-        for page in await self.holding_pages():
-            for row in _rows(page.output1, _HoldingRow, "the list of holdings"):
-                qty = amount(row.hldg_qty, f"the holding of {row.pdno}")
-                if not qty:
-                    continue
-                price = amount_or_none(row.pchs_avg_pric, f"the average price of {row.pdno}") or None
-                symbol = row.pdno.strip()
-                held[symbol] = _together(held.get(symbol), BrokerPosition(qty, price))
-        return held
+        return _held(await self.holding_pages())
 
     async def balance(self) -> Balance:
         """Return the money with all trades settled (D+2), and what can be ordered for without a loan."""
-        pages = await self.holding_pages()
-        found = _rows(pages[-1].output2, _Money, "the money of the account")
-        if not found:
-            refuse("the money of the account", "it is missing")
-        cash = amount_or_none(found[0].prvs_rcdl_excc_amt, "the money with all trades settled")
+        cash = _settled(await self.holding_pages())
         return Balance(CURRENCY, cash, await self.orderable())
+
+    async def holdings(self) -> Holdings:
+        """Return shares and settled money, which are in one list; what can be ordered for is not asked."""
+        pages = await self.holding_pages()
+        return Holdings(_held(pages), Balance(CURRENCY, _settled(pages), None))
 
     async def orderable(self) -> Decimal | None:
         """Return the money that a buy may use without a loan; None where it is not told."""
@@ -195,6 +187,26 @@ class KisAccount:
 
 def _rows(raw: msgspec.Raw, kind: type[_T], what: str) -> list[_T]:
     return decoded(raw, list[kind], what)  # type: ignore[valid-type]
+
+
+def _held(pages: Sequence[Envelope]) -> dict[str, BrokerPosition]:
+    held: dict[str, BrokerPosition] = {}
+    for page in pages:
+        for row in _rows(page.output1, _HoldingRow, "the list of holdings"):
+            qty = amount(row.hldg_qty, f"the holding of {row.pdno}")
+            if not qty:
+                continue
+            price = amount_or_none(row.pchs_avg_pric, f"the average price of {row.pdno}") or None
+            symbol = row.pdno.strip()
+            held[symbol] = _together(held.get(symbol), BrokerPosition(qty, price))
+    return held
+
+
+def _settled(pages: Sequence[Envelope]) -> Decimal | None:
+    found = _rows(pages[-1].output2, _Money, "the money of the account")
+    if not found:
+        refuse("the money of the account", "it is missing")
+    return amount_or_none(found[0].prvs_rcdl_excc_amt, "the money with all trades settled")
 
 
 def _together(one: BrokerPosition | None, other: BrokerPosition) -> BrokerPosition:

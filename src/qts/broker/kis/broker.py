@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from qts.broker.account_lock import AccountLock
-from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerPosition, Capabilities, Holdings
 from qts.broker.kis.account import KisAccount
 from qts.broker.kis.answers import Reply
 from qts.broker.kis.config import Exchange
@@ -235,8 +235,7 @@ class KisBroker:
         return await self._account.orders()
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
-        """Return nothing, once KIS has answered: it numbers no executions, and :meth:`orders` has their sums."""
-        await self._account.orderable()
+        """Return nothing, without asking: KIS numbers no executions, and :meth:`orders` has their sums."""
         return ()
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
@@ -246,6 +245,10 @@ class KisBroker:
     async def balance(self) -> Balance:
         """Return the money of the account. Raises BrokerUnavailable."""
         return await self._account.balance()
+
+    async def holdings(self) -> Holdings:
+        """Return shares and money of one reading of their list. Raises BrokerUnavailable."""
+        return await self._account.holdings()
 
     async def charges(self, day: date) -> Charges | None:
         """Return fees and taxes of a day; None where KIS does not tell them. Raises BrokerUnavailable."""

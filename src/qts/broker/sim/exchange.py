@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, BrokerPosition, Capabilities, Holdings
 from qts.broker.sim import checkpoint
 from qts.broker.sim.admission import rejection_reason, uncovered
 from qts.broker.sim.bar_matcher import BarMatcher
@@ -228,6 +228,10 @@ class SimExchange:
         """Return None: the exchange keeps shares, no money. Raises BrokerUnavailable while disconnected."""
         self._require_connection()
         return None
+
+    async def holdings(self) -> Holdings:
+        """Return the holdings, and no money. Raises BrokerUnavailable while disconnected."""
+        return Holdings(await self.positions(), await self.balance())
 
     async def charges(self, day: date) -> Charges | None:
         """Return None: each fill has its exact fee and tax. Raises BrokerUnavailable while disconnected."""

@@ -214,7 +214,7 @@ class CapitalCommands:
         Raises InputError where the broker has less than the pools.
         """
         account, broker = self._account, self._kernel.broker
-        cash, _ = settled_cash(broker, books.balance, self._shared.config.runtime.currency)
+        cash = settled_cash(broker, books.balance, self._shared.config.runtime.currency)
         if cash < account.cash:
             raise InputError(
                 f"{broker.name} has {self._money(cash)} of settled cash, the pools {self._money(account.cash)}: "

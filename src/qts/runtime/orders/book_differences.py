@@ -30,7 +30,7 @@ def compared(
         f"shares: {counted(len(symbols), 'symbol')}, {len(ours):,} of ours, {len(external):,} of EXTERNAL",
     ]
     try:
-        cash, _ = settled_cash(broker, books.balance, currency)
+        cash = settled_cash(broker, books.balance, currency)
     except BrokerUnavailable as error:
         return [*lines, f"cash: not compared: {error}"]
     rest = minus(cash, account.cash)
@@ -111,7 +111,7 @@ def _named(order: Order) -> str:
 
 def _of_cash(books: BrokerBooks, broker: BrokerQueries, account: Account, currency: str) -> Sequence[str]:
     try:
-        cash, _ = settled_cash(broker, books.balance, currency)
+        cash = settled_cash(broker, books.balance, currency)
     except BrokerUnavailable:
         return ()
     if cash >= account.cash:

@@ -46,29 +46,40 @@ async def read_books(broker: BrokerQueries, listed: Callable[[Fill], Fill]) -> B
 
 
 async def _read(broker: BrokerQueries, listed: Callable[[Fill], Fill]) -> BrokerBooks:
-    return BrokerBooks(
-        list(await answered(broker.orders())),
-        [listed(fill) for fill in await answered(broker.fills_since(0))],
-        dict(await answered(broker.positions())),
-        await answered(broker.balance()),
-    )
+    orders = list(await answered(broker.orders()))
+    fills = [listed(fill) for fill in await answered(broker.fills_since(0))]
+    holdings = await answered(broker.holdings())
+    return BrokerBooks(orders, fills, dict(holdings.positions), holdings.balance)
 
 
-def settled_cash(broker: BrokerQueries, balance: Balance | None, currency: str) -> tuple[Decimal, Decimal]:
-    """Return the settled and the orderable cash of an account in ``currency``.
+def settled_cash(broker: BrokerQueries, balance: Balance | None, currency: str) -> Decimal:
+    """Return the settled cash of an account in ``currency``.
 
-    Raises BrokerUnavailable where the broker does not say one of them, or says it in another currency.
+    Raises BrokerUnavailable where the broker does not say it, or says it in another currency.
     """
+    return _said(broker, _money(broker, balance, currency).cash, "settled")
+
+
+async def orderable_cash(broker: BrokerQueries, currency: str) -> Decimal:
+    """Ask for the cash that can be ordered with in ``currency``.
+
+    Raises BrokerUnavailable like :func:`settled_cash`.
+    """
+    return _said(broker, _money(broker, await answered(broker.balance()), currency).orderable, "orderable")
+
+
+def _money(broker: BrokerQueries, balance: Balance | None, currency: str) -> Balance:
     if balance is None:
         raise BrokerUnavailable(f"broker {broker.name} does not say what money the account has")
     if balance.currency != currency:
         raise BrokerUnavailable(
             f"broker {broker.name} keeps the account in {balance.currency}, the session in {currency}"
         )
-    for what, amount in (("settled", balance.cash), ("orderable", balance.orderable)):
-        if amount is None or not is_bounded(amount):
-            said = "nothing" if amount is None else amount
-            raise BrokerUnavailable(f"broker {broker.name} says {said} of its {what} cash; allowed: an amount")
-    assert balance.cash is not None  # checked above, and so is the other
-    assert balance.orderable is not None
-    return balance.cash, balance.orderable
+    return balance
+
+
+def _said(broker: BrokerQueries, amount: Decimal | None, what: str) -> Decimal:
+    if amount is None or not is_bounded(amount):
+        said = "nothing" if amount is None else amount
+        raise BrokerUnavailable(f"broker {broker.name} says {said} of its {what} cash; allowed: an amount")
+    return amount

@@ -12,7 +12,7 @@ from qts.execution.contracts import Fill
 from qts.ledger.bookings import BookingNote
 from qts.ledger.contracts import BookingRow
 from qts.money import floor_to, is_bounded, is_multiple, multiple_of, times
-from qts.runtime.orders.broker_books import BrokerBooks, read_books, settled_cash
+from qts.runtime.orders.broker_books import BrokerBooks, orderable_cash, read_books, settled_cash
 from qts.runtime.session_events import Log
 from qts.runtime.shared_components import SharedComponents
 
@@ -58,7 +58,8 @@ class AccountOpening:
         p, name = self._shared, self._broker.name
         try:
             books = await read_books(self._broker, self._listed)
-            cash, orderable = settled_cash(self._broker, books.balance, p.config.runtime.currency)
+            cash = settled_cash(self._broker, books.balance, p.config.runtime.currency)
+            orderable = await orderable_cash(self._broker, p.config.runtime.currency)
             holdings = {symbol: (held.qty, self._cost(symbol, held)) for symbol, held in books.positions.items()}
         except BrokerUnavailable as error:
             raise BrokerUnavailable(f"{error}: the session does not begin") from None

@@ -109,8 +109,8 @@ class DayCharges:
         """Log how far the broker's settled cash is from the books, once no charge of them is an estimate."""
         p, name = self._shared, self._broker.name
         try:
-            balance = await answered(self._broker.balance())
-            cash, _ = settled_cash(self._broker, balance, p.config.runtime.currency)
+            balance = (await answered(self._broker.holdings())).balance
+            cash = settled_cash(self._broker, balance, p.config.runtime.currency)
         except BrokerUnavailable as error:
             self._log("WARNING", f"the settled cash is not compared: {error}")
             return
