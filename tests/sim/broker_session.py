@@ -53,6 +53,8 @@ from tests.sim.broker_world import WorldBroker
 STEPS = 30 if EVERY_KILL else 16
 QUIET = 8
 """Steps at the end in which nothing new happens at the broker, two minutes each."""
+MOST_STEPS = STEPS + 60
+"""Steps after which a session that is not settled never will be: two hours without news."""
 MOST_BYTES = 300
 """Bytes of the gateway's file from which on it is rewritten: few orders, so that a short life does it."""
 RUN = RunRow("0123456789abcdef", "live", 7, "script", "", "2026-01-22T00:00:00+00:00", False)
@@ -169,6 +171,7 @@ class Life:
             try:
                 await self._drain()
                 while books.step < STEPS + QUIET or not self._is_settled:
+                    assert books.step < MOST_STEPS, f"never settled: {list(kernel.shared.orders)}"
                     await self._step(books.step, quiet=books.step >= STEPS)
                 for _ in range(2):  # what differs at the broker counts the second time
                     self.clock.ns += 1_000_000_000
@@ -183,10 +186,10 @@ class Life:
 
     @property
     def _is_settled(self) -> bool:
-        """Return whether nothing is open here or at the broker; after twice the steps it never will be."""
+        """Return whether nothing is open here or at the broker."""
         waiting = len(self.kernel.execution_reports.numbers)
         is_open = bool(len(self.kernel.shared.orders) + waiting) or self.kernel.exits.due_ns < kst(23)
-        return (self.broker.is_settled and not is_open) or self.broker.books.step > 2 * STEPS
+        return self.broker.is_settled and not is_open
 
     def memory(self, strategy: str) -> dict[str, list[str]]:
         """Return what the newest checkpoint says that a strategy was told, or will be before its next value."""

@@ -52,7 +52,8 @@ class Told(msgspec.Struct):
 class World(Books):
     """Everything that the broker has written down. ``ended``: in which step an order ended.
 
-    ``early``: entries that came from a process before it had read the books.
+    ``exits``: orders that only reduce a risk. ``early``: entries that came from a process before it had read the
+    books.
     """
 
     step: int = 0
@@ -60,6 +61,7 @@ class World(Books):
     ended: dict[str, int] = msgspec.field(default_factory=dict)
     sent: list[tuple[str, str]] = msgspec.field(default_factory=list)
     cancelled: list[str] = msgspec.field(default_factory=list)
+    exits: list[str] = msgspec.field(default_factory=list)
     early: list[str] = msgspec.field(default_factory=list)
     waiting: list[Told] = msgspec.field(default_factory=list)
     is_up: bool = True
@@ -114,7 +116,9 @@ class WorldBroker(ScriptedBroker):
         key = approved.request.client_order_id
         rng = self._random(f"place {key}")
         self.books.sent.append((key, approved.approval_id))
-        if not approved.request.reduce_only and self._read != {"orders", "fills"}:
+        if approved.request.reduce_only:
+            self.books.exits.append(key)
+        elif self._read != {"orders", "fills"}:
             self.books.early.append(key)
         self._changed()
         if not self.is_up:
@@ -201,7 +205,7 @@ class WorldBroker(ScriptedBroker):
             self._notify(BrokerDisconnect(NAME, "the line is down", now_ns))
         for key in [key for key, order in books.orders.items() if order.is_open]:
             fate = rng.random()
-            if quiet and books.orders[key].side is Side.SELL:
+            if quiet and key in books.exits:  # what buys back a short holding too
                 self._execute(key, rng, told=True, whole=True)
             elif quiet:
                 self._end(key, told=True)
