@@ -15,7 +15,7 @@ zipline := zipline-reloaded==3.2.1
 BIN    := $(VENV)/bin
 EXTRAS ?= report,parquet,metrics,postgres,redis,sheets,kis,fast,test,lint
 
-.PHONY: help demo test lint cover peers bench bench-newer soak docs clean
+.PHONY: help demo test lint cover peers bench bench-newer soak mutants docs clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ bench-newer:
 	elif $(MAKE) --no-print-directory PYTHON=$(NEWER) PEERS=$(PEERS)-newer $(PEERS)-newer/.peers; then \
 	exec $(PEERS)-newer/bin/python -m bench replay --out bench/out/newer; \
 	else echo "the newest nautilus_trader: left out, it cannot be installed for $(NEWER), see above" >&2; fi
+
+mutants: $(VENV)/.dev ## change one place of the code of money and safety at a time, and name what no test sees (hours)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutants]"
+	nice -n 19 $(BIN)/python -m tests.mutation
 
 soak: $(VENV)/.dev ## the long trials: sessions killed hundreds of times, also beside slow disks, and many more examples
 	QTS_EVERY_KILL=1 QTS_EVERY_CALL=1 $(BIN)/python -m pytest -n auto $$(grep -rl --include=test_*.py 'from tests.effort import' tests)

@@ -10,7 +10,7 @@ import pytest
 from qts.clock import ManualClock
 from qts.safety import SafetyStateManager
 from qts.safety.audit import audit_history
-from qts.safety.contracts import SafetyCause, SafetyChange, SafetyState
+from qts.safety.contracts import SafetyAudit, SafetyCause, SafetyChange, SafetyState
 
 N, W, F, L = SafetyState.NORMAL, SafetyState.WARNING, SafetyState.FAIL, SafetyState.LOCKDOWN
 
@@ -45,11 +45,12 @@ def test_a_history_made_by_the_manager_is_sound() -> None:
         (change(1, L, F, SafetyCause.RECOVERY_APPROVED, "kim"), "LOCKDOWN fell to FAIL"),
         (change(1, F, N, SafetyCause.CLEARED), "FAIL fell to NORMAL by CLEARED"),
         (change(1, W, N, SafetyCause.RECOVERY), "WARNING fell to NORMAL by RECOVERY"),
+        (change(1, W, W, SafetyCause.WARN), "WARNING fell to WARNING by WARN"),  # what does not move is no change
     ],
 )
 def test_a_fall_against_the_rules_is_found(bad: SafetyChange, problem: str) -> None:
     audit = audit_history([bad], bad.to_state)
-    assert not audit.ok
+    assert (audit.ok, audit.checks) == (False, 1)
     assert problem in audit.problem
 
 
@@ -57,5 +58,7 @@ def test_a_gap_a_missing_change_and_a_wrong_end_are_found() -> None:
     first = change(1, N, W, SafetyCause.WARN)
     assert not audit_history([first, change(2, F, L, SafetyCause.FAIL_SAFE)], L).ok
     assert not audit_history([first, change(3, W, F, SafetyCause.FAIL_SAFE)], F).ok
-    assert "the history ends in WARNING" in audit_history([first], N).problem
+    assert audit_history([first], N) == SafetyAudit(
+        ok=False, checks=1, problem="the state is NORMAL but the history ends in WARNING"
+    )
     assert audit_history([first, change(2, W, F, SafetyCause.FAIL_SAFE)], F).ok

@@ -82,6 +82,21 @@ def test_the_targets_follow_the_prefix_but_for_the_named_exceptions() -> None:
 def test_an_unlisted_code_is_judged_by_its_prefix(code: str, kind: CodeKind, target: SafetyState) -> None:
     entry = lookup(code)
     assert (entry.code, entry.kind, entry.target, entry.known) == (code, kind, target, False)
+    assert (
+        entry.meaning
+        == {
+            CodeKind.FAIL_SAFE: "unlisted fail-safe",
+            CodeKind.GUARDRAIL: "unlisted guardrail",
+            CodeKind.ANOMALY: "unlisted anomaly",
+        }[kind]
+    )
+    # It does what the listed ones of its target do.
+    like = CATALOGUE["FS010" if target is SafetyState.FAIL else "GR020"]
+    assert (entry.action, entry.clears, entry.recovery) == (like.action, like.clears, like.recovery)
+
+
+def test_a_code_has_up_to_64_characters() -> None:
+    assert lookup("F" * 64).target is SafetyState.FAIL
 
 
 @pytest.mark.parametrize("code", ["", "   ", None, 7, "F" * 65])

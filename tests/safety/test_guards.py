@@ -72,6 +72,24 @@ def test_equity_at_or_below_zero_is_a_fail_safe(equity: int, expected: list[str]
     assert codes(health(equity=Decimal(equity))) == expected
 
 
+def test_the_worst_moment_since_the_last_check_counts() -> None:
+    """Whether it is this moment or an earlier one."""
+    earlier = (Decimal(95_000_001), EQUITY)
+    assert codes(health(exposure=Decimal(10), highest_exposure=earlier)) == ["GR001"]
+    assert codes(health(exposure=Decimal(95_000_001), highest_exposure=(Decimal(10), EQUITY))) == ["GR001"]
+    lost = health(equity=Decimal(98_000_000), lowest_equity=Decimal(96_000_000))
+    assert codes(lost) == ["GR020"]
+    assert codes(health(equity=Decimal(96_000_000), lowest_equity=Decimal(98_000_000))) == ["GR020"]
+
+
+def test_one_won_of_equity_is_equity() -> None:
+    one = health(
+        equity=Decimal(1), day_open_equity=Decimal(1), exposure=Decimal(1), symbol_values=(("A", Decimal(1)),)
+    )
+    assert codes(one) == ["GR001", "GR010"]  # 1 of 1 is more than 0.95, and more than 0.15
+    assert codes(health(equity=Decimal(0), day_open_equity=Decimal(1), exposure=Decimal(0))) == ["FS050", "FS052"]
+
+
 def test_with_no_equity_exposure_and_weight_are_not_computed() -> None:
     gone = health(
         equity=Decimal(0), exposure=Decimal(5), symbol_values=(("A", Decimal(5)),), day_open_equity=Decimal(0)
@@ -86,7 +104,7 @@ def test_with_no_equity_exposure_and_weight_are_not_computed() -> None:
 def test_unknown_and_unusable_amounts_are_fail_safes(field: str, value: Decimal | None, code: str) -> None:
     found = account_guards(health(**{field: value}))
     assert [c for c, _ in found] == [code]
-    assert field in found[0][1]
+    assert found[0][1].split()[0] == field
 
 
 @pytest.mark.parametrize(("value", "code"), [(None, "FS030"), (Decimal("NaN"), "FS020")])
@@ -111,7 +129,12 @@ def test_positions_signals_and_mode() -> None:
         )
     )
     assert [code for code, _ in found] == ["FS070", "GR030", "GR040", "GR090"]
-    assert "ledger 10, broker 9" in found[0][1]
+    assert [detail for _, detail in found] == [
+        "005930: ledger 10, broker 9",
+        "005380",
+        "035420: sell without a position",
+        "only risk-reducing work goes on",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +151,10 @@ def test_positions_signals_and_mode() -> None:
 )
 def test_cycle_time(took: float | None, expected: list[str]) -> None:
     assert codes(health(cycle_ms=took, expected_cycle_ms=10.0, cycle_limit_ms=50.0)) == expected
+
+
+def test_a_cycle_time_that_is_no_number_says_so() -> None:
+    assert account_guards(health(cycle_ms=float("nan"))) == (("FS020", "cycle time is NaN"),)
 
 
 def test_a_cycle_time_without_limits_says_nothing() -> None:
@@ -168,12 +195,24 @@ def surely_well(**changes: Any) -> bool:
         ({"worst": (Decimal(95_000_001), EQUITY)}, False),
         ({"opening": Decimal(0)}, False),
         ({"lowest": Decimal(0)}, False),
+        ({"lowest": Decimal(0), "equity": Decimal(0), "exposure": Decimal(0)}, False),
+        ({"lowest": Decimal(-1), "exposure": Decimal(0), "opening": Decimal(-50)}, False),
         ({"equity": Decimal("NaN")}, False),
         ({"exposure": Decimal("Infinity")}, False),
     ],
 )
 def test_the_short_answer_leaves_every_doubt_to_the_guards(changes: dict[str, Any], expected: bool) -> None:
     assert surely_well(**changes) is expected
+
+
+@pytest.mark.parametrize(("amount", "expected"), [(1, True), (0, False)])
+@pytest.mark.parametrize("of", [("lowest",), ("equity",), ("opening", "equity", "lowest")])
+def test_what_is_gone_is_not_well_however_much_may_be_lost(
+    of: tuple[str, ...], amount: int, expected: bool
+) -> None:
+    twice = GuardLimits(daily_loss=Decimal(2), daily_loss_warning=Decimal(2))
+    changes = {"exposure": Decimal(0), **dict.fromkeys(of, Decimal(amount))}
+    assert surely_well(**changes, limits=twice) is expected
 
 
 AMOUNTS = st.one_of(

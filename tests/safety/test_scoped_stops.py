@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.errors import ContractError
-from qts.safety.scoped_stops import Scope, ScopedStop, ScopedStops, ScopeKind, scope_of, stops_of
+from qts.safety.scoped_stops import Scope, ScopedStop, ScopedStops, ScopeKind, scope_of, stop_row, stops_of
 
 AT = 1_769_043_600_000_000_000  # 2026-01-22 01:00:00 UTC
 STRATEGIES = {"fast": "SCALP", "quick": "SCALP", "slow": "SWING"}
@@ -50,6 +50,18 @@ def test_a_stop_says_who_gave_it_and_why() -> None:
     assert str(stop(Scope(ScopeKind.POOL, "SWING"))) == (
         "pool SWING is stopped since 2026-01-22 01:00:00 UTC by kim: drill"
     )
+
+
+@pytest.mark.parametrize(("liquidate", "holdings"), [(True, "sell"), (False, "keep")])
+def test_a_stop_as_plain_values(liquidate: bool, holdings: str) -> None:
+    assert stop_row(stop(Scope(ScopeKind.POOL, "SWING"), liquidate=liquidate)) == {
+        "scope": "pool",
+        "name": "SWING",
+        "holdings": holdings,
+        "operator": "kim",
+        "reason": "drill",
+        "since": "2026-01-22T01:00:00+00:00",
+    }
 
 
 Step = tuple[bool, Scope]

@@ -362,7 +362,7 @@ class SafetyStateManager:
         snapshot = msgspec.to_builtins(self._to_store(()))
         del snapshot["history"]
         snapshot["as_of_ns"] = self._stored_ns
-        self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
+        self._store.save(snapshot, msgspec.to_builtins(record))
 
     def _to_store(self, history: tuple[SafetyChange, ...]) -> _StoredSafety:
         return _StoredSafety(
