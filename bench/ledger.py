@@ -29,7 +29,7 @@ from qts.db.sqlite import SqliteStore
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ids import seeded
 from qts.ledger.account import Account
-from qts.ledger.bookings import Note
+from qts.ledger.bookings import BookingNote
 from qts.risk.contracts import OrderRequest
 from qts.runtime.persistence.checkpoint import Checkpoints, Share
 from qts.strategy.contracts import Side
@@ -70,7 +70,7 @@ def _facts(account: Account, entries: int) -> Iterator[list[Record]]:
         if number % 250 == 0:
             transfer = Transfer(f"t-{number}", ts_ns, Pool.SCALP, Pool.SWING, Decimal(1_000), "to_targets", "drift")
             account.transfer(transfer)
-            note = Note(f"c-{number}", ts_ns, "kim", "more")
+            note = BookingNote(f"c-{number}", ts_ns, "kim", "more")
             deposit = account.deposit(Decimal(9_000), note, weights=WEIGHTS, remainder=Pool.SCALP)
             yield [transfer, *account.pool_rows(), *(effect.booking for effect in deposit)]
 

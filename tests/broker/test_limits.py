@@ -13,7 +13,7 @@ from qts.broker.gateway.limits.config import LimitsConfig
 from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.clock import ManualClock, from_ns
 from qts.execution.contracts import AckStatus, OrderState
-from qts.market.session_info import Designation, SessionInfo, TradingStatus
+from qts.market.session_info import Designation, SessionInfo, TradingStatus, VenuePhase
 from qts.risk.contracts import OrderType
 from qts.strategy.contracts import Side
 from qts.strategy.order_terms import TimeInForce
@@ -301,7 +301,8 @@ def test_an_edge_of_the_band_that_is_not_told_bounds_nothing() -> None:
 
 
 def told(**more: Any) -> SessionInfo:
-    known = {"status": TradingStatus.NORMAL, "designations": frozenset[Designation](), **more}
+    phases = {"": VenuePhase.CONTINUOUS}
+    known = {"status": TradingStatus.NORMAL, "designations": frozenset[Designation](), "phases": phases, **more}
     return SessionInfo(symbol="005930", ts_ns=NOW, day=date(2026, 1, 23), **known)
 
 
@@ -311,6 +312,32 @@ def test_a_restricted_symbol_takes_no_entry_and_lets_exits_leave() -> None:
     assert rig.submit() == "restricted_symbols: 005930 takes no entry, it is on the list"
     assert rig.submit(symbol="035720") == ""
     assert rig.leave() == ""
+
+
+ENTRIES = {
+    VenuePhase.CLOSED: True,
+    VenuePhase.BEFORE_OPEN: True,
+    VenuePhase.PRE_MARKET: False,
+    VenuePhase.OPENING_AUCTION: False,
+    VenuePhase.CONTINUOUS: False,
+    VenuePhase.CLOSING_AUCTION: False,
+    VenuePhase.BREAK: True,
+    VenuePhase.AFTER_CLOSE: True,
+    VenuePhase.AFTER_SINGLE_PRICE: True,
+    VenuePhase.AFTER_MARKET: False,
+}
+"""Whether a phase stops entries, of all phases."""
+
+
+def test_an_order_for_a_venue_is_judged_by_the_phase_of_that_venue() -> None:
+    assert set(ENTRIES) == set(VenuePhase)
+    rig = LimitsRig()
+    rig.facts.tells_session_info = True
+    rig.facts.info = told(phases={"": VenuePhase.CONTINUOUS, "KRX": VenuePhase.CONTINUOUS, "NXT": VenuePhase.BREAK})
+
+    assert rig.submit(venue="KRX") == ""
+    assert rig.submit(venue="NXT") == "no_entry_phases: the phase of NXT for 005930 is BREAK"
+    assert rig.submit(venue="SOR") == "no_entry_phases: the broker has not told the phase of SOR for 005930"
 
 
 @pytest.mark.parametrize(
@@ -323,6 +350,15 @@ def test_a_restricted_symbol_takes_no_entry_and_lets_exits_leave() -> None:
         (told(status=TradingStatus.HALTED), "no_entry_status: 005930 is HALTED"),
         (told(status=TradingStatus.SINGLE_PRICE), "no_entry_status: 005930 is SINGLE_PRICE"),
         (told(status=TradingStatus.VI_DYNAMIC), "no_entry_status: 005930 is VI_DYNAMIC"),
+        (told(phases={}), "no_entry_phases: the broker has not told the phase for 005930"),
+        (
+            told(phases={"NXT": VenuePhase.CONTINUOUS}),
+            "no_entry_phases: the broker has not told the phase for 005930",
+        ),
+        *(
+            (told(phases={"": phase}), f"no_entry_phases: the phase for 005930 is {phase.value}" * is_stopped)
+            for phase, is_stopped in ENTRIES.items()
+        ),
         (told(designations=None), "no_entry_designations: the broker has not told the marks of 005930 today"),
         *(
             (told(designations=frozenset({mark})), f"no_entry_designations: 005930 is marked {mark.value}")

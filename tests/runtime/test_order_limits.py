@@ -306,6 +306,15 @@ def test_the_average_volume_is_that_of_the_last_twenty_days_or_unknown(
     assert facts_of(rig, daily_bars(days, kst(0))).average_volume(SYMBOL) == average
 
 
+def test_without_twenty_days_the_average_is_the_one_that_is_told_today(rig_of: MakeRig) -> None:
+    rig = rig_of(start_ns=kst(9))
+    told = SessionInfo(symbol=SYMBOL, ts_ns=1, day=THURSDAY.date(), average_volume=D(500))
+    rig.shared.session_infos.put(told)
+
+    assert facts_of(rig, daily_bars(19, kst(0))).average_volume(SYMBOL) == D(500)
+    assert facts_of(rig, daily_bars(20, kst(0))).average_volume(SYMBOL) == D("1009.5")
+
+
 @pytest.mark.parametrize(("age_days", "is_known"), [(14, True), (15, False)])
 def test_an_average_that_ended_weeks_ago_is_unknown(rig_of: MakeRig, age_days: int, is_known: bool) -> None:
     rig = rig_of(start_ns=kst(0))

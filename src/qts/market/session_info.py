@@ -70,8 +70,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``ts_ns``: when it was known here, ns since 1970 (UTC). ``day``: the day of its market that it is about.
     ``base_price``: around which the day's band lies; ``low`` and ``high``: the lowest and the highest price of the
     day; all three in the instrument's currency. ``designations``: every mark it has, empty for none.
-    ``phases``: of the venues that are known, by their name in :class:`~qts.risk.contracts.OrderRequest`. Raises
-    ContractError for a price that is not finite or not above 0, and a low above the high.
+    ``phases``: of the venues that are known, by their name in :class:`~qts.risk.contracts.OrderRequest`; "" is
+    where orders go that name none. ``average_volume``: that of the last twenty days before ``day``, in shares or
+    contracts as they are traded on ``day``. Raises ContractError for a price that is not finite or not above 0, and
+    a low above the high.
     """
 
     symbol: str
@@ -83,6 +85,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     status: TradingStatus | None = None
     designations: frozenset[Designation] | None = None
     phases: Mapping[str, VenuePhase] = {}
+    average_volume: Decimal | None = None
 
     def __post_init__(self) -> None:
         prices = {"base price": self.base_price, "low": self.low, "high": self.high}

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from qts.broker.kis.average_volume import AverageVolumes
 from qts.broker.kis.credentials import AccountNumber, KisAccess, Secret
 from qts.broker.kis.feed import KisFeed, NoticeTaker
+from qts.broker.kis.history import KisHistory
 from qts.broker.kis.pauses import Pace, pause_on
 from qts.broker.kis.quotations import RestQuotations
 from qts.broker.kis.rest import KisRest
@@ -96,6 +98,7 @@ def feed_on(
         chance=seeded(7, "kis"),
         tell=told.append,
         poll_s=0.05,
+        volumes=AverageVolumes(KisHistory(rest, kis.clock), kis.clock).of,
         notices=notices,
         close=rest.close,
     )

@@ -12,7 +12,7 @@ import pytest
 from qts.broker.kis.feed import KisFeed
 from qts.broker.kis.plan import Needs
 from qts.market.contracts import BookUpdate, LiveFeed, MarketValue, Quote, Tick
-from qts.market.session_info import TradingStatus
+from qts.market.session_info import TradingStatus, VenuePhase
 from tests.broker.kis.feed_rig import feed_on, running
 from tests.broker.kis.frames_text import frame, trade_record
 from tests.conformance.feed import LiveFeedTests, MakeLive
@@ -89,20 +89,53 @@ async def test_a_half_open_line_is_found_by_its_silence() -> None:
 
 async def test_a_status_is_told_with_base_and_band() -> None:
     async with KisDouble(seed=1) as kis, running(kis) as rig:
-        await rig.until(lambda: rig.registered == FULL and len(rig.infos) == 2)
+        await rig.until(lambda: rig.registered == FULL and len({info.symbol for info in rig.infos}) == 2)
 
-        assert {info.symbol for info in rig.infos} == {"005930", "000660"}
-        info = rig.infos[0]
+        info = next(info for info in rig.infos if info.symbol == "005930")
         assert (info.day, info.base_price) == (date(2026, 10, 20), Decimal(70_000))
         assert (info.low, info.high) == (Decimal(49_000), Decimal(91_000))
         assert info.status is TradingStatus.NORMAL
         assert info.designations == frozenset()
 
         kis.sockets.push("H0STMKO0", "005930", "0|H0STMKO0|001|005930^Y^news^^^^^58^N^N^1")
-        await rig.until(lambda: len(rig.infos) == 3)
+        await rig.until(lambda: any(info.status is TradingStatus.HALTED for info in rig.infos))
 
-        assert rig.infos[2].status is TradingStatus.HALTED
-        assert rig.infos[2].base_price == Decimal(70_000)
+        halted = next(info for info in rig.infos if info.status is TradingStatus.HALTED)
+        assert (halted.symbol, halted.base_price) == ("005930", Decimal(70_000))
+
+
+async def test_the_phase_is_that_of_the_newest_trade_and_of_what_the_market_does() -> None:
+    async with KisDouble(seed=1) as kis, running(kis) as rig:
+        await rig.until(lambda: rig.registered == FULL)
+
+        def phase() -> VenuePhase | None:
+            told = [info for info in rig.infos if info.symbol == "005930"]
+            return told[-1].phases.get("") if told else None
+
+        kis.market.trade("005930", 70_100)
+        await rig.until(lambda: phase() is VenuePhase.CONTINUOUS)
+        kis.market.announce("174")
+        await rig.until(lambda: phase() is VenuePhase.BREAK)
+        kis.market.announce("175")
+        await rig.until(lambda: phase() is None)
+        kis.market.trade("005930", 70_200)
+        await rig.until(lambda: phase() is VenuePhase.CONTINUOUS)
+        kis.sockets.sessions[0].cut()
+        await rig.until(lambda: phase() is None)
+        await rig.until(lambda: rig.registered == FULL)
+        kis.market.trade("005930", 70_300)
+        await rig.until(lambda: phase() is VenuePhase.CONTINUOUS)
+
+
+async def test_the_average_volume_is_that_of_the_twenty_days_before() -> None:
+    async with KisDouble(seed=1) as kis:
+        days = list(kis.charts.past("005930").values())[-20:]
+        async with running(kis) as rig:
+            await rig.until(lambda: any(info.average_volume for info in rig.infos if info.symbol == "005930"))
+
+            told = next(info for info in rig.infos if info.average_volume and info.symbol == "005930")
+            assert told.average_volume == Decimal(sum(day.volume for day in days)) / 20
+            assert told.base_price == Decimal(70_000)
 
 
 async def test_what_is_at_stake_comes_first_and_the_rest_is_asked_for() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from qts.broker.contracts import BrokerOrderState
 from qts.broker.kis import rest
+from qts.broker.kis.order_terms import is_after_market
 from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus
+from qts.market.krx import KST
 from qts.risk.contracts import OrderType
 from qts.strategy.contracts import Side
 from qts.strategy.order_terms import TimeInForce
@@ -84,6 +86,56 @@ async def test_types_and_times_in_force_have_their_codes(
         assert ack.status is ACCEPTED
         (fields,) = sent(rig)
         assert (fields["ORD_DVSN"], fields["CNDT_PRIC"]) == (code, "71000" if code == "22" else "")
+
+
+AFTER_MARKET: list[tuple[str, OrderType, dict[str, Any], str]] = [
+    ("KRX", OrderType.LIMIT, {}, "41"),
+    ("KRX", OrderType.BEST, {"limit": None}, "44"),
+    ("KRX", OrderType.MARKET, {"limit": None}, ""),
+    ("KRX", OrderType.LIMIT, {"time_in_force": TimeInForce.IOC}, ""),
+    ("NXT", OrderType.LIMIT, {}, "00"),
+    ("NXT", OrderType.MID, {"limit": None}, ""),
+    ("SOR", OrderType.LIMIT, {}, "00"),
+]
+
+
+@pytest.mark.parametrize(("exchange", "kind", "terms", "code"), AFTER_MARKET)
+async def test_orders_after_the_regular_session_have_the_codes_of_their_venue(
+    tmp_path: Path, exchange: str, kind: OrderType, terms: dict[str, Any], code: str
+) -> None:
+    """KRX trades until 20:00 since 2026-09-14, at limits and best prices alone; "" is not sent."""
+    async with served(tmp_path, exchange=exchange) as rig:
+        rig.kis.clock.jump_to(rig.kis.clock.at("16:30"))
+        ack = await rig.broker.place(rig.approved("o", type=kind, **terms))
+        assert ack.status is (ACCEPTED if code else REJECTED), ack
+        assert [fields["ORD_DVSN"] for fields in sent(rig)] == ([code] if code else [])
+        assert code or "after its regular session" in ack.reason
+
+
+async def test_an_order_of_the_after_market_is_changed_and_cancelled_there(tmp_path: Path) -> None:
+    async with served(tmp_path) as rig:
+        rig.kis.clock.jump_to(rig.kis.clock.at("16:30"))
+        first = await rig.broker.place(rig.approved("o"))
+        changed = await rig.broker.replace(rig.approved("p", limit=69_100), "o", first.ref)
+        ended = await rig.broker.cancel("p", changed.ref)
+        assert (first.status, changed.status, ended.status) == (ACCEPTED, ACCEPTED, ACCEPTED), (changed, ended)
+        assert [fields["ORD_DVSN"] for fields in sent(rig, "order-rvsecncl")] == ["41", "41"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_after"),
+    [
+        ("2026-09-11T16:30", False),  # the Friday before
+        ("2026-09-14T15:59", False),
+        ("2026-09-14T16:00", True),
+        ("2026-09-14T19:59", True),
+        ("2026-09-14T20:00", False),
+        ("2026-11-19T16:10", False),  # the regular session ends at 16:30 on the day of the entrance examination
+        ("2026-11-19T16:31", True),
+    ],
+)
+def test_the_after_market_follows_the_regular_session(moment: str, is_after: bool) -> None:
+    assert is_after_market(datetime.fromisoformat(f"{moment}+09:00").astimezone(KST)) is is_after
 
 
 async def test_a_paper_account_takes_plain_orders_of_the_day_for_krx_alone(tmp_path: Path) -> None:

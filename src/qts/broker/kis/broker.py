@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 import msgspec
 
@@ -21,6 +21,7 @@ from qts.broker.kis.order_terms import (
     cancel_fields,
     divisions,
     exchange_of,
+    is_after_market,
     order_fields,
     revise_fields,
     why_not,
@@ -32,6 +33,7 @@ from qts.clock import NS_PER_S, Clock
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import AckStatus, Fill, OrderAck, VenueRef
 from qts.ledger.contracts import Charges
+from qts.market.krx import KST
 from qts.money import minus
 from qts.risk.contracts import Approved, OrderRequest
 from qts.strategy.contracts import Side
@@ -72,6 +74,11 @@ class NoNotices:
 
     async def close(self) -> None:
         """Do nothing."""
+
+
+class _Hours(TypedDict):
+    is_live: bool
+    after: bool
 
 
 class _Number(msgspec.Struct, frozen=True):
@@ -152,12 +159,13 @@ class KisBroker:
         known = self._answers.get(key)
         if known is not None:
             return known
-        why = self.capabilities.lacks(request) or why_not(request, exchange, is_live=self._is_live)
+        hours = self._hours()
+        why = self.capabilities.lacks(request) or why_not(request, exchange, **hours)
         if why:
             return OrderAck(AckStatus.REJECTED, key, reason=why)
         self._remember(OrderAck(AckStatus.UNKNOWN, key, reason="it was sent before and has no answer"))
         at = exchange_of(exchange)
-        fields = order_fields(request, at, is_live=self._is_live)
+        fields = order_fields(request, at, **hours)
         terms = Terms(at, "", fields["ORD_DVSN"])
         ack = await self._send(
             _ORDER, _TR_IDS[request.side, self._is_live], fields, key, terms, f"send order {key}"
@@ -185,7 +193,8 @@ class KisBroker:
         if isinstance(terms, OrderAck):
             return terms
         assert ref is not None  # terms of it are known
-        why = self.capabilities.lacks(request) or why_not(request, terms.exchange, is_live=self._is_live)
+        hours = self._hours()
+        why = self.capabilities.lacks(request) or why_not(request, terms.exchange, **hours)
         if why:
             return OrderAck(AckStatus.REJECTED, key, reason=why)
         try:
@@ -201,7 +210,7 @@ class KisBroker:
             ack = await self._take_out(key, ref, terms, too_many, request.qty)
             if ack.status is not AckStatus.ACCEPTED:
                 return ack
-        fields = revise_fields(ref.number, terms, request, is_live=self._is_live)
+        fields = revise_fields(ref.number, terms, request, **hours)
         ack = await self._change(key, fields, terms, f"change order {client_order_id}")
         if too_many and ack.status is not AckStatus.ACCEPTED:
             ack = msgspec.structs.replace(ack, reason=f"{ack.reason}; {too_many} were taken out of it before")
@@ -264,6 +273,10 @@ class KisBroker:
         return None if offset is None else self._clock.time_ns() - (offset.low_ns + offset.high_ns) // 2
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _hours(self) -> _Hours:
+        """Return what decides which codes an order has now."""
+        return {"is_live": self._is_live, "after": is_after_market(self._clock.now().astimezone(KST))}
 
     async def _terms_of(self, key: str, ref: VenueRef | None) -> Terms | OrderAck:
         """Return what a change of ``ref`` has to say, or why none is sent."""

@@ -9,28 +9,27 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import date
 from typing import Final, Protocol
 
 import msgspec
 
+from qts.broker.kis.config import Exchange
 from qts.broker.kis.control import Registration
 from qts.broker.kis.credentials import MASK, KisAccess, Secret
-from qts.broker.kis.frame_record import BOOK, FRAME, GAP, PRICE
+from qts.broker.kis.frame_record import BOOK, FRAME, GAP
 from qts.broker.kis.frames import FrameDecoder
+from qts.broker.kis.instrument_infos import InstrumentInfos, Volumes
 from qts.broker.kis.layouts import NOTICES_LIVE, NOTICES_PAPER
 from qts.broker.kis.pauses import Pause
 from qts.broker.kis.plan import Needs, planned, polled
 from qts.broker.kis.quotation_values import values_of
-from qts.broker.kis.quotations import Quotations, session_info_of, with_status
-from qts.broker.kis.records import MarketStatus
+from qts.broker.kis.quotations import Quotations
 from qts.broker.kis.stream_config import StreamConfig
 from qts.broker.kis.websocket import KisWebsocket
-from qts.clock import NS_PER_MS, NS_PER_S, Clock, from_ns
+from qts.clock import NS_PER_MS, NS_PER_S, Clock
 from qts.errors import BrokerUnavailable
 from qts.market.contracts import FeedGap, Instrument, MarketValue
 from qts.market.files.refusals import LATE
-from qts.market.krx import KST
 from qts.market.live_view import LiveView
 from qts.market.session_info import SessionInfo
 from qts.wording import counted
@@ -40,8 +39,6 @@ MAX_AGE_NS: Final = 100 * NS_PER_MS
 _PLAN_S: Final = 1.0
 """How often is looked at what is needed."""
 _LATE_EVERY_NS: Final = 60 * NS_PER_S
-_INFO_S: Final = 60.0
-"""How long after a question about a symbol that was not answered it is asked again."""
 
 
 class NoticeTaker(Protocol):
@@ -73,7 +70,8 @@ class KisFeed:
     """A :class:`~qts.market.contracts.LiveFeed`. ``needs`` is asked once a second for the symbols that are needed.
 
     ``approval`` asks KIS for an approval key, ``quotations`` for prices and flags of symbols; ``poll_s``: seconds
-    between two questions for what has no place on the websocket. ``tell`` is called with sentences for people.
+    between two questions for what has no place on the websocket. ``exchange`` and ``volumes``: see
+    :class:`~qts.broker.kis.instrument_infos.InstrumentInfos`. ``tell`` is called with sentences for people.
     """
 
     declares_volatility = False
@@ -92,6 +90,8 @@ class KisFeed:
         chance: random.Random,
         tell: Callable[[str], object],
         poll_s: float,
+        exchange: Exchange = "KRX",
+        volumes: Volumes | None = None,
         notices: NoticeTaker | None = None,
         close: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
@@ -112,7 +112,11 @@ class KisFeed:
         self._notices = notices
         self._close = close
         self._decoder = FrameDecoder(
-            instruments, late_ns=config.late_s * NS_PER_S, tell=tell, on_status=self._on_status
+            instruments,
+            late_ns=config.late_s * NS_PER_S,
+            tell=tell,
+            on_status=lambda status: self._infos.on_status(status),
+            on_class=lambda symbol, code, ts_ns: self._infos.on_class(symbol, code, ts_ns),
         )
         self._websocket = KisWebsocket(
             access.websocket,
@@ -126,8 +130,19 @@ class KisFeed:
         )
         self._on_value: Callable[[MarketValue], object] = lambda value: None
         self._on_gap: Callable[[FeedGap], object] = lambda gap: None
-        self._on_info: Callable[[SessionInfo], object] | None = None
-        self._infos: dict[str, SessionInfo] = {}
+        self._infos = InstrumentInfos(
+            instruments,
+            quotations,
+            volumes,
+            venue=config.venue,
+            exchange=exchange,
+            clock=clock,
+            pause=pause,
+            between_s=poll_s,
+            is_up=lambda: self._websocket.is_up,
+            on_received=lambda *received: self.on_received(*received),
+            note=self._note,
+        )
         self._gaps = 0
         self._since_ns = 0
         self._newest_ns = 0
@@ -150,7 +165,7 @@ class KisFeed:
 
     def tell_session_info(self, on_info: Callable[[SessionInfo], object]) -> None:
         """Call ``on_info`` with what KIS says of each instrument."""
-        self._on_info = on_info
+        self._infos.tell = on_info
 
     def live_view(self) -> LiveView:
         """Return the line as it is."""
@@ -178,8 +193,8 @@ class KisFeed:
         self._on_value, self._on_gap = on_value, on_gap
         self._plan()
         works = [self._websocket.run, self._keep_plan, self._ask_prices, self._is_over.wait]
-        if self._on_info is not None:
-            works.append(self._ask_infos)
+        if self._infos.tell is not None:
+            works.append(self._infos.run)
         tasks = [asyncio.create_task(work(), name="qts-kis") for work in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -224,6 +239,8 @@ class KisFeed:
         self._gaps += 1
         self.on_received(now_ns, GAP, reason)
         self._on_gap(FeedGap(now_ns, f"the websocket of KIS was lost: {reason}"))
+        self._decoder.forget_classes()
+        self._infos.on_lost(max(now_ns, self._newest_ns))
         if self._notices is not None:
             self._notices.on_lost(reason)
 
@@ -262,26 +279,6 @@ class KisFeed:
         )
         self._late_told, self._late_told_ns = count, now_ns
 
-    async def _ask_infos(self) -> None:
-        """Ask for base price, band and flags of every instrument, again on each day."""
-        while True:
-            today = self._today()
-            missing = [
-                one for one in self.instruments if (info := self._infos.get(one)) is None or info.day != today
-            ]
-            if self._on_info is None:
-                return
-            failed = False
-            for symbol in missing:
-                try:
-                    row, now_ns = await self._quotations.price(symbol), self._clock.time_ns()
-                    self.on_received(now_ns, PRICE, f"{symbol} {msgspec.json.encode(row).decode()}")
-                    self._put_info(session_info_of(symbol, row, now_ns, self._today()))
-                except BrokerUnavailable as error:
-                    self._note(str(error))
-                    failed = True
-            await self._pause(_INFO_S if failed or not missing else 0.0)
-
     async def _ask_prices(self) -> None:
         """Ask for the prices of the symbols that have no place on the websocket, one after the other."""
         turn = 0
@@ -299,31 +296,15 @@ class KisFeed:
             except BrokerUnavailable as error:
                 self._note(str(error))
                 continue
+            self._infos.on_class(symbol, fields.get("new_mkop_cls_code", ""), ts_ns)
             for value in values:
                 self._on_value(value)
-
-    def _on_status(self, status: MarketStatus) -> None:
-        """Pass on a change of how a symbol trades; without its base and band it says that much alone."""
-        today = self._today()
-        info = self._infos.get(status.symbol)
-        if info is None or info.day != today:
-            info = SessionInfo(symbol=status.symbol, ts_ns=status.ts_ns, day=today)
-        self._put_info(with_status(info, status))
-
-    def _put_info(self, info: SessionInfo) -> None:
-        if info.base_price is not None:
-            self._infos[info.symbol] = info
-        if self._on_info is not None:
-            self._on_info(info)
 
     def _note(self, text: str) -> None:
         """Report a failed question, each text once among the newest hundred."""
         if text not in self._failures:
             self._failures.append(text)
             self._tell(text)
-
-    def _today(self) -> date:
-        return from_ns(self._clock.time_ns()).astimezone(KST).date()
 
 
 _NOTICES: Final = frozenset({NOTICES_LIVE, NOTICES_PAPER})

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from qts.broker.kis import layouts as at
-from qts.broker.kis.layouts import ASK, ASK_SIZE, DAY, LAYOUTS, SIZE, TAKER, Kind, Layout
+from qts.broker.kis.layouts import ASK, ASK_SIZE, DAY, LAYOUTS, MARKET_CLASS, SIZE, TAKER, Kind, Layout
 from qts.broker.kis.levels import BookText, Levels, plain_book
 from qts.broker.kis.moments import Moments
 from qts.broker.kis.records import MarketStatus, base_price_of, records_fit
@@ -44,10 +44,10 @@ _BUYER_IS_MAKER: Final = {"1": False, "5": True}
 class _Newest:
     """The newest trade of a symbol, by which repeated and older ones are recognised."""
 
-    __slots__ = ("base", "day", "price", "time", "volume")
+    __slots__ = ("base", "day", "market_class", "price", "time", "volume")
 
     def __init__(self) -> None:
-        self.day = self.time = ""
+        self.day = self.time = self.market_class = ""
         self.volume: Decimal | None = None
         self.price: Decimal | None = None
         self.base: Decimal | None = None
@@ -59,7 +59,8 @@ class FrameDecoder:
     ``symbols`` are those that may appear; what names another is refused. Values that are older than ``late_ns`` by
     the exchange's own clock when they arrive are refused, so that no old price looks new; 0: none is. ``tell`` is
     called with one sentence when a frame has another number of fields than any that is known, once for each number.
-    ``on_status`` is called with what the exchange says of a symbol's trading.
+    ``on_status`` is called with what the exchange says of a symbol's trading, ``on_class`` with a symbol, the class
+    of the market at its trade and when that was received, where it is another than at the trade before.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class FrameDecoder:
         late_ns: int,
         tell: Callable[[str], object],
         on_status: Callable[[MarketStatus], object] = lambda status: None,
+        on_class: Callable[[str, str, int], object] = lambda symbol, code, ts_ns: None,
     ) -> None:
         self.refused: dict[str, int] = {}
         """How many frames, or records of one, could not be used, by reason."""
@@ -80,6 +82,7 @@ class FrameDecoder:
         self._late_ns = late_ns
         self._tell = tell
         self._on_status = on_status
+        self._on_class = on_class
         self._prices = PriceTable()
         self._sizes = SizeTable()
         self._moments = Moments()
@@ -140,6 +143,11 @@ class FrameDecoder:
             self.refuse(refused.reason)
         return values
 
+    def forget_classes(self) -> None:
+        """Pass on the class of the market again at the next trade of each symbol."""
+        for newest in self._newest.values():
+            newest.market_class = ""
+
     def refuse(self, reason: str) -> None:
         """Count a frame, or a record of one, that could not be used."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
@@ -181,6 +189,9 @@ class FrameDecoder:
         if day != newest.day:
             newest.day, newest.base = day, base_price_of(price, sign, change)
         newest.time, newest.price, newest.volume = time, price, volume
+        if fields[start + MARKET_CLASS] != newest.market_class:
+            newest.market_class = fields[start + MARKET_CLASS]
+            self._on_class(symbol, newest.market_class, ts_ns)
         if size:
             values.append(Tick(symbol, ts_ns, price, size, _BUYER_IS_MAKER.get(fields[start + TAKER])))
         return newest
@@ -236,6 +247,8 @@ class FrameDecoder:
         """Return what a record of the market's status says."""
         if fields[0] not in self._symbols:
             raise RowRefused(UNKNOWN_SYMBOL, fields[0])
+        if fields[at.STATUS_PHASE] and (newest := self._newest.get(fields[0])) is not None:
+            newest.market_class = ""  # what its next trade says holds again
         return MarketStatus(
             fields[0],
             ts_ns,

@@ -24,7 +24,7 @@ SYMBOL: Final = 0
 # trades: symbol, time, price, sign and amount of the day's change stand first, one after the other
 PRICE, HIGH, LOW = 2, 8, 9
 ASK, BID, SIZE, VOLUME = 10, 11, 12, 13
-TAKER, DAY, ASK_SIZE, BID_SIZE = 21, 33, 36, 37
+TAKER, DAY, MARKET_CLASS, ASK_SIZE, BID_SIZE = 21, 33, 34, 36, 37
 # books
 BOOK_TIME: Final = 1
 LEVELS: Final = 10

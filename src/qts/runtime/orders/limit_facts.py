@@ -8,18 +8,17 @@ from decimal import Decimal
 from typing import Final
 
 from qts.broker.gateway.limits.contracts import VOLUME_DAYS
-from qts.clock import NS_PER_S, from_ns
+from qts.broker.gateway.limits.volumes import average_volume
+from qts.clock import from_ns
 from qts.execution.contracts import Order
 from qts.market.contracts import Bar, Phase
 from qts.market.session_info import SessionInfo, TradingStatus
-from qts.money import exact_quotient, plus, sum_of, times
+from qts.money import plus, sum_of, times
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Side
 
 _AUCTIONS: Final = frozenset({Phase.ORDER_ENTRY, Phase.CLOSING_AUCTION})
 _CONTINUOUS: Final = frozenset({TradingStatus.NORMAL, None})
-_OLD_NS: Final = 14 * 24 * 3_600 * NS_PER_S
-"""An average whose last day is older is not one of today; the longest holidays are shorter."""
 
 
 class SessionFacts:
@@ -73,11 +72,11 @@ class SessionFacts:
         return self._worst_of_day(symbol, side) if best is None else best
 
     def average_volume(self, symbol: str) -> Decimal | None:
-        """Return the average volume of the last days; None where fewer are known, or the last is old."""
-        bars = self._daily_bars(symbol, VOLUME_DAYS)
-        if len(bars) < VOLUME_DAYS or self._shared.clock.time_ns() - bars[-1].ts_ns > _OLD_NS:
-            return None
-        return exact_quotient(sum_of(bar.volume for bar in bars), Decimal(VOLUME_DAYS))
+        """Return the average volume of the bars that strategies have, else the one that is told today."""
+        average = average_volume(self._daily_bars(symbol, VOLUME_DAYS), self._shared.clock.time_ns())
+        if average is None and (info := self.session_info(symbol)) is not None:
+            return info.average_volume
+        return average
 
     def open_notional(self, besides: str) -> Decimal | None:
         """Return the value of all holdings and open entries but the order ``besides``."""

@@ -243,7 +243,9 @@ def _feed(
     seed: int,
     notices: NoticeTaker | None = None,
 ) -> KisFeed:
+    from qts.broker.kis.average_volume import AverageVolumes
     from qts.broker.kis.feed import KisFeed
+    from qts.broker.kis.history import KisHistory
     from qts.broker.kis.quotations import RestQuotations
 
     stream = config.broker.kis.stream
@@ -258,6 +260,8 @@ def _feed(
         chance=seeded(seed, "kis"),
         tell=parts.tell,
         poll_s=_POLLS_OF_TOKENS / parts.requests_per_s,
+        exchange=parts.exchange,
+        volumes=AverageVolumes(KisHistory(rest, parts.clock), parts.clock).of,
         notices=notices,
         close=rest.close,
     )

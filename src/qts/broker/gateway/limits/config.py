@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from qts.market.session_info import Designation, TradingStatus
+from qts.market.session_info import Designation, TradingStatus, VenuePhase
 
 RELOADABLE: Final[frozenset[str]] = frozenset(
     {
@@ -20,6 +20,7 @@ RELOADABLE: Final[frozenset[str]] = frozenset(
         "exit_collar_step",
         "restricted_symbols",
         "no_entry_status",
+        "no_entry_phases",
         "no_entry_designations",
     }
 )
@@ -115,6 +116,20 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         TradingStatus.VI_STATIC,
         TradingStatus.VI_DYNAMIC,
         TradingStatus.VI_STATIC_AND_DYNAMIC,
+    )
+    no_entry_phases: Annotated[
+        tuple[VenuePhase, ...],
+        Meta(
+            max_length=20,
+            description="no entry while its venue is in one of these phases, where the broker tells them",
+            extra=_FEWER,
+        ),
+    ] = (
+        VenuePhase.CLOSED,
+        VenuePhase.BEFORE_OPEN,
+        VenuePhase.BREAK,
+        VenuePhase.AFTER_CLOSE,
+        VenuePhase.AFTER_SINGLE_PRICE,
     )
     no_entry_designations: Annotated[
         tuple[Designation, ...],

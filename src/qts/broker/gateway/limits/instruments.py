@@ -29,6 +29,21 @@ def no_entry_status(case: LimitCase) -> LimitRefusal | None:
     return LimitRefusal("no_entry_status", f"{symbol} is {info.status.value}")
 
 
+def no_entry_phases(case: LimitCase) -> LimitRefusal | None:
+    """Refuse an entry while the venue where it would go is in a phase of the list, and while that is not known."""
+    facts, symbol, venue = case.facts, case.request.symbol, case.request.venue
+    if not facts.tells_session_info:
+        return None
+    info = facts.session_info(symbol)
+    phase = None if info is None else info.phases.get(venue)
+    where = f"of {venue} " if venue else ""
+    if phase is None:
+        return LimitRefusal("no_entry_phases", f"the broker has not told the phase {where}for {symbol}")
+    if phase not in case.config.no_entry_phases:
+        return None
+    return LimitRefusal("no_entry_phases", f"the phase {where}for {symbol} is {phase.value}")
+
+
 def no_entry_designations(case: LimitCase) -> LimitRefusal | None:
     """Refuse an entry in an instrument that the exchange has marked, and while its marks are not known."""
     facts, symbol = case.facts, case.request.symbol

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from qts.broker.gateway.limits.contracts import LimitCase, LimitRefusal, LimitRule
-from qts.broker.gateway.limits.instruments import no_entry_designations, no_entry_status, restricted_symbols
+from qts.broker.gateway.limits.instruments import (
+    no_entry_designations,
+    no_entry_phases,
+    no_entry_status,
+    restricted_symbols,
+)
 from qts.broker.gateway.limits.prices import price_band, price_collar
 from qts.broker.gateway.limits.self_trade import self_trade
 from qts.broker.gateway.limits.sizes import max_open_notional, max_order_qty, max_order_value, max_volume_share
@@ -18,6 +23,7 @@ from qts.broker.gateway.limits.sizes import max_open_notional, max_order_qty, ma
 ENTRY_RULES: Final[tuple[LimitRule, ...]] = (
     restricted_symbols,
     no_entry_status,
+    no_entry_phases,
     no_entry_designations,
     price_band,
     price_collar,
