@@ -6,8 +6,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -174,10 +177,28 @@ def check_record(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
     """Raise ValueError when a value is of another kind than it has to be, or no amount of money."""
     if not kinds_fit:
         msgspec.convert(msgspec.structs.asdict(record), type(record))  # what stands in it is looked at by itself
-    for place, value in enumerate(msgspec.structs.astuple(record)):
+    for name in _looked_at(record.__class__):
+        value = getattr(record, name)
         kind = value.__class__
         if kind is Decimal:
             if not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
-                raise ValueError(f"{record.__struct_fields__[place]} is {value}")
+                raise ValueError(f"{name} is {value}")
         elif kind not in _PLAIN and isinstance(value, msgspec.Struct):
             check_record(value, kinds_fit=kinds_fit)
+
+
+@cache
+def _looked_at(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the fields of a record that may hold an amount or another record, by their types."""
+    return tuple(field.name for field in msgspec.structs.fields(kind) if not _is_plain(field.type))
+
+
+def _is_plain(kind: Any) -> bool:
+    """Return whether a value of the type ``kind`` is neither an amount nor a record, and holds no record."""
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return all(map(_is_plain, get_args(kind)))
+    if origin is Annotated:
+        return _is_plain(get_args(kind)[0])
+    kind = origin or kind
+    return kind in _PLAIN or (isinstance(kind, type) and issubclass(kind, Enum))

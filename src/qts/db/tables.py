@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from enum import Enum
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -45,6 +46,30 @@ _decode_refs: Final = msgspec.json.Decoder(tuple[VenueRef, ...]).decode
 _decode_plan: Final = msgspec.json.Decoder(Plan | None).decode
 _decode_intent: Final = msgspec.json.Decoder(Intent).decode
 _decode_ids: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+
+_E = TypeVar("_E", bound=Enum)
+
+
+class _ByValue(dict[Any, _E]):
+    """The members of an enumeration by their values, which takes a third of the time of asking it."""
+
+    def __init__(self, kind: type[_E]) -> None:
+        super().__init__((member.value, member) for member in kind)
+        self._kind = kind
+
+    def __missing__(self, value: Any) -> _E:
+        return self._kind(value)  # raises what the enumeration raises
+
+
+def _by_value(kind: type[_E]) -> Callable[[Any], _E]:
+    return _ByValue(kind).__getitem__
+
+
+_side_of: Final = _by_value(Side)
+_paying_pool_of: Final = _by_value(Pool)
+_type_of: Final = _by_value(OrderType)
+_time_in_force_of: Final = _by_value(TimeInForce)
+_state_of: Final = _by_value(OrderState)
 
 IMAGE: Final = ("generation", "before")
 """Columns of a row that changes: when it was changed, and how it stood at the checkpoint before."""
@@ -207,7 +232,8 @@ def _ledger(r: LedgerRow) -> Values:
 def _ledger_row(v: Sequence[Any]) -> LedgerRow:
     qty, price, amount, fee, tax, realized = map(Decimal, v[3:9])
     money = qty, price, amount, fee, tax, realized
-    return LedgerRow(v[13], v[12], v[0], v[1], Side(v[2]), *money, v[9], Pool(v[10]), v[11], v[14], v[15])
+    side, pool = _side_of(v[2]), _paying_pool_of(v[10])
+    return LedgerRow(v[13], v[12], v[0], v[1], side, *money, v[9], pool, v[11], v[14], v[15])
 
 
 def _action(r: ActionRow) -> Values:
@@ -395,9 +421,9 @@ def _order_of(v: Sequence[Any]) -> Order:
         client_order_id=v[0],
         decision_id=v[1],
         strategy=v[3],
-        pool=Pool(v[4]),
+        pool=_paying_pool_of(v[4]),
         symbol=v[5],
-        side=Side(v[6]),
+        side=_side_of(v[6]),
         qty=Decimal(v[7]),
         limit=None if v[8] is None else Decimal(v[8]),
         decision_price=Decimal(v[9]),
@@ -405,8 +431,8 @@ def _order_of(v: Sequence[Any]) -> Order:
         reduce_only=bool(v[15]),
         forced=bool(v[16]),
         reason=v[17],
-        type=OrderType(v[19]),
-        time_in_force=TimeInForce(v[20]),
+        type=_type_of(v[19]),
+        time_in_force=_time_in_force_of(v[20]),
         venue=v[21],
         parent_id=v[22],
         expires_ns=v[23],
@@ -416,7 +442,7 @@ def _order_of(v: Sequence[Any]) -> Order:
     return Order(
         request,
         approval_id=v[2],
-        state=OrderState(v[10]),
+        state=_state_of(v[10]),
         filled=Decimal(v[11]),
         ts_update_ns=v[13],
         venue_refs=() if v[14] == "[]" else _decode_refs(v[14]),
