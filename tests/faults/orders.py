@@ -287,6 +287,40 @@ BROKER = Group(
             ),
         ),
         Fault(
+            "answer that proves nothing",
+            "The broker answers 401, 403, 429, 5xx, HTML, half a body, or in a wrong character set.",
+            "Only a text of the broker that says so is a refusal; everything else leaves the order UNKNOWN, and it "
+            "leaves once. A list of which a page was not read is no list.",
+            (
+                "tests/broker/kis/test_orders.py::test_anything_else_proves_nothing_and_the_order_leaves_once",
+                "tests/broker/kis/test_texts.py::test_what_proves_no_refusal_is_none",
+                "tests/broker/kis/test_rest.py::test_a_post_is_never_sent_again",
+                "tests/broker/kis/test_rest.py::test_a_list_of_which_a_page_was_not_read_is_no_list",
+            ),
+        ),
+        Fault(
+            "token that ends",
+            "The token of KIS ends in the middle of a session, or cannot be renewed yet.",
+            "It is renewed once for all processes of the account, and the query asked again; an order waits for it "
+            "only a moment, and is then not sent.",
+            (
+                "tests/broker/kis/test_token.py::"
+                "test_a_token_that_ends_in_mid_session_is_renewed_once_and_the_query_asked_again",
+                "tests/broker/kis/test_token.py::test_processes_that_ask_at_one_moment_get_one_token",
+                "tests/broker/kis/test_token.py::test_a_token_that_cannot_be_renewed_yet_is_used_on",
+                "tests/broker/kis/test_orders.py::test_an_order_does_not_wait_for_a_token_beyond_a_moment",
+            ),
+        ),
+        Fault(
+            "refused exit",
+            "A forced exit is rejected by the broker, or the market takes none.",
+            "It is tried again with a pause until the holding is gone.",
+            (
+                "tests/runtime/test_rejects.py::test_exits_go_on_trying_with_a_pause_while_entries_are_stopped",
+                "tests/runtime/test_forced_exits.py::test_a_refused_exit_is_tried_again_every_minute_until_it_is_done",
+            ),
+        ),
+        Fault(
             "silent broker",
             "The broker answers nothing for ten seconds.",
             "Prices, fills, commands and stops go on; nothing waits for it.",

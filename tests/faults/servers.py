@@ -1,175 +1,8 @@
-"""Faults of the machine, the queue, servers, the cache and the spreadsheet."""
+"""Faults of the servers that follow."""
 
 from __future__ import annotations
 
 from tests.faults import Fault, Group
-
-QUEUE = Group(
-    "Events and handlers",
-    (
-        Fault(
-            "handler that fails",
-            "A handler of a fill or an order raises again and again.",
-            "It is tried again in its place; then the event is kept for an operator, FS098, later events of that "
-            "order wait, and other orders go on.",
-            (
-                "tests/event/test_dispatcher_failures.py::"
-                "test_after_the_fourth_failure_the_event_is_dead_lettered_and_p0_raises_fs098",
-                "tests/event/test_dispatcher_failures.py::"
-                "test_a_dead_lettered_p0_holds_later_events_of_that_order_for_the_operator_and_others_go_on",
-            ),
-        ),
-        Fault(
-            "event that cannot be read",
-            "A stored event cannot be decoded.",
-            "It is kept aside and never keeps a session from starting.",
-            (
-                "tests/event/test_journal_dispatcher.py::"
-                "test_a_stored_event_that_cannot_be_decoded_is_kept_aside_and_never_stops_a_start",
-            ),
-        ),
-        Fault(
-            "flood of prices",
-            "More prices come than can be handled.",
-            "Old prices are dropped and counted; every event of an order is handled.",
-            (
-                "tests/event/test_flood_counts.py::"
-                "test_prices_in_excess_are_dropped_and_counted_and_every_order_event_is_handled",
-            ),
-        ),
-        Fault(
-            "stop with a full queue",
-            "A session ends with a thousand fills and orders in its queue.",
-            "All are handled.",
-            ("tests/event/test_journal_dispatcher.py::test_a_thousand_queued_at_a_stop_are_all_handled",),
-        ),
-    ),
-)
-
-MACHINE = Group(
-    "The machine",
-    (
-        Fault(
-            "disk full",
-            "The disk of the journal or the store is full.",
-            "Nothing that is not on disk is acknowledged, no half record is left, and the session can be resumed.",
-            (
-                "tests/event/test_journal.py::test_a_real_full_disk_leaves_only_what_was_acknowledged",
-                "tests/event/test_journal.py::test_a_short_write_leaves_nothing_that_looks_like_a_record",
-                "tests/sim/test_storage.py::test_a_full_disk_ends_the_session_and_loses_nothing",
-            ),
-        ),
-        Fault(
-            "disk that fails a sync",
-            "The disk does not confirm what was written.",
-            "The sync is never repeated; the session ends and can be resumed. No order leaves without it.",
-            (
-                "tests/event/test_journal.py::test_a_failed_sync_is_fatal_and_never_repeated",
-                "tests/sim/test_disk_errors.py::"
-                "test_a_sync_of_the_journal_that_fails_ends_the_session_and_it_can_be_resumed",
-                "tests/broker/test_gateway.py::"
-                "test_where_the_disk_does_not_confirm_nothing_leaves_and_the_session_ends",
-            ),
-        ),
-        Fault(
-            "busy processors",
-            "Other programs take all processors.",
-            "Everything is later; nothing is lost and no check of the books fails.",
-            ("tests/sim/test_machine_faults.py::test_busy_processors_lose_nothing_and_break_no_check",),
-        ),
-        Fault(
-            "no descriptors left",
-            "The process may open no more files.",
-            "A stop still works.",
-            ("tests/runtime/test_stop_ways.py::test_without_a_descriptor_the_file_stops_all_the_same",),
-        ),
-    ),
-)
-
-PRICES = Group(
-    "Prices and their line",
-    (
-        Fault(
-            "impossible price",
-            "A price is outside the band of the day, or on the scale of a split that is not known.",
-            "It is held back and in no table. While it is in doubt the symbol takes no entry, and nothing "
-            "fills at it; "
-            "a wrong print that reverts leaves nothing behind.",
-            (
-                "tests/runtime/test_price_bands.py::test_no_price_outside_is_ever_in_a_table",
-                "tests/runtime/test_price_bands.py::test_an_entry_in_doubt_is_refused_by_a_reason_of_its_own",
-                "tests/runtime/test_price_bands.py::test_a_wrong_print_that_reverts_leaves_no_doubt_behind",
-                "tests/sim/test_impossible_prices.py::test_no_fill_and_no_value_ever_comes_from_the_other_scale",
-            ),
-        ),
-        Fault(
-            "line of prices down",
-            "The live feed is not connected.",
-            "It is told once; prices grow old, and old prices let no entry leave. The line is made again.",
-            (
-                "tests/runtime/test_live_driver.py::test_a_line_that_is_down_is_told_once",
-                "tests/broker/kis/test_feed.py::test_a_lost_line_is_a_gap_and_is_made_again_without_a_new_key",
-            ),
-        ),
-        Fault(
-            "line that flaps",
-            "The live feed is cut a hundred times.",
-            "It is registered once each time, and no storm of keys or registrations follows.",
-            ("tests/broker/kis/test_feed.py::test_a_hundred_cuts_make_no_storm",),
-        ),
-        Fault(
-            "too many prices",
-            "A live feed is faster than the session.",
-            "The newest are given, the others counted and told, safety warns; depth is unknown after a gap.",
-            (
-                "tests/runtime/test_live_driver.py::test_what_comes_too_fast_is_dropped_counted_and_told",
-                "tests/runtime/test_live_driver.py::"
-                "test_a_gap_is_told_and_the_depth_of_the_book_is_unknown_after_it",
-            ),
-        ),
-        Fault(
-            "price out of order",
-            "A trade of KIS comes again, or an older one comes late.",
-            "It is counted, moves nothing back, and its volume counts once.",
-            (
-                "tests/broker/kis/test_frames.py::"
-                "TestTrades::test_a_trade_that_comes_again_is_counted_and_not_told_twice",
-                "tests/broker/kis/test_frames.py::TestTrades::test_an_older_trade_moves_nothing_back",
-            ),
-        ),
-    ),
-)
-
-STRATEGIES = Group(
-    "Strategies",
-    (
-        Fault(
-            "strategy that hangs",
-            "A strategy does not return.",
-            "Within a second the place is written down and safety is FAIL; after five the process ends, and the "
-            "resumed session halts the strategy.",
-            ("tests/cli/test_hangs.py::test_a_strategy_that_hangs_ends_the_session_and_is_halted_at_the_resume",),
-        ),
-        Fault(
-            "paused process",
-            "The machine pauses the whole process.",
-            "It is no hang, and nothing is bought at prices from before.",
-            (
-                "tests/cli/test_hangs.py::"
-                "test_a_pause_of_the_whole_process_is_no_hang_and_nothing_is_bought_at_prices_from_before",
-            ),
-        ),
-        Fault(
-            "rogue strategy",
-            "A strategy asks for ten thousand orders over 2,500 symbols in a second.",
-            "At most ten leave, the strategy is halted, and safety is LOCKDOWN.",
-            (
-                "tests/runtime/test_rogue_strategy.py::"
-                "test_of_ten_thousand_orders_asked_for_in_a_second_ten_leave_at_most_and_safety_locks_down",
-            ),
-        ),
-    ),
-)
 
 SERVERS = Group(
     "Servers that follow: database, cache, spreadsheet",
@@ -237,6 +70,140 @@ SERVERS = Group(
             "No row is there twice, none is missing.",
             ("tests/db/sheets/test_kills.py::test_kills_at_any_call_lose_and_double_nothing",),
         ),
+        Fault(
+            "database away at the start",
+            "The database does not run when a session begins.",
+            "The session trades and is followed later; with `store.durability: server` no entry leaves until then.",
+            (
+                "tests/db/server/test_away.py::test_a_server_that_is_down_at_the_start_is_followed_later",
+                "tests/runtime/test_server_sessions.py::"
+                "test_with_the_durability_of_a_server_that_is_away_no_entry_leaves",
+            ),
+        ),
+        Fault(
+            "half-open line to the database",
+            "The line swallows requests or answers and does not end.",
+            "It is left after its deadline and made again; what was applied is asked for, and every fill is there"
+            " once.",
+            (
+                "tests/db/server/test_network.py::test_connections_that_are_half_open_are_left_and_made_again",
+                "tests/db/server/test_network.py::test_lost_answers_to_commits_leave_every_fill_there_once",
+            ),
+        ),
+        Fault(
+            "full disk of the database",
+            "The disk of the database server is full.",
+            "The session goes on, and the server is caught up when there is space again.",
+            ("tests/db/server/test_full_disk.py::test_a_full_disk_of_the_server_stops_nothing_and_is_caught_up",),
+        ),
+        Fault(
+            "no connection left",
+            "Others have taken all connections of the database.",
+            "It is said at once; the writer keeps a connection of its own.",
+            (
+                "tests/db/server/test_transactions.py::"
+                "test_a_server_without_free_connections_is_said_at_once_and_the_writer_keeps_its_own",
+            ),
+        ),
+        Fault(
+            "read-only copy",
+            "The URL leads to a replica.",
+            "It is refused with what to do.",
+            ("tests/db/server/test_transactions.py::test_a_replica_is_refused_with_what_to_do",),
+        ),
+        Fault(
+            "changed schema",
+            "A table, column or function of the database is not as it was made.",
+            "Every difference is named, nothing is repaired, and no session begins with it.",
+            (
+                "tests/db/postgres/test_drift.py::test_every_difference_is_named_and_nothing_is_repaired",
+                "tests/db/timescale/test_opening.py::test_a_schema_that_has_drifted",
+                "tests/db/test_migrate.py::test_a_schema_that_drifted_is_refused_by_name",
+            ),
+        ),
+        Fault(
+            "interrupted migration",
+            "The connection is cut at any statement of a migration.",
+            "Nothing of that step is left, and the next run finishes.",
+            (
+                "tests/db/postgres/test_migrate.py::"
+                "test_the_migrations_of_this_version_finish_after_a_cut_at_any_statement",
+                "tests/db/test_migrate.py::test_a_migration_that_fails_leaves_nothing_and_can_be_run_again",
+            ),
+        ),
+        Fault(
+            "restored to yesterday",
+            "The database is restored from an older backup.",
+            "It is given what it lacks, and until then the missing batches are named.",
+            (
+                "tests/db/server/test_restored.py::test_a_server_restored_to_yesterday_is_given_what_it_lacks",
+                "tests/db/tools/test_copies.py::"
+                "test_a_server_that_was_restored_to_an_earlier_moment_lacks_named_batches",
+            ),
+        ),
+        Fault(
+            "no TimescaleDB",
+            "The database has no extension TimescaleDB.",
+            "Everything works on plain PostgreSQL, and that is said once.",
+            (
+                "tests/db/timescale/test_opening.py::test_a_plain_server_is_opened_and_says_so_once",
+                "tests/db/postgres/test_timescale.py::"
+                "test_a_database_that_gets_the_extension_later_is_migrated_forward",
+            ),
+        ),
+        Fault(
+            "upkeep while it trades",
+            "Old market values are dropped and made into bars in the session.",
+            "No step locks the book or waits for it.",
+            ("tests/db/ticks/test_upkeep.py::test_no_step_waits_for_the_book_nor_locks_it",),
+        ),
+        Fault(
+            "slow or silent cache",
+            "The cache answers late, or takes everything and answers nothing.",
+            "A call has one deadline; no order waits for it, and the session ends as without it.",
+            (
+                "tests/cache/test_server_away.py::test_a_silent_server_costs_one_deadline_not_one_for_each_repeat",
+                "tests/cache/test_manager_on_servers.py::"
+                "test_a_server_that_swallows_everything_is_left_alone_after_five_waits",
+                "tests/runtime/test_cached_sessions.py::"
+                "test_a_cache_that_is_slow_or_hangs_changes_no_order_and_the_session_ends",
+            ),
+        ),
+        Fault(
+            "wiped or full cache",
+            "The cache loses everything, or takes no more.",
+            "A value that lacks is asked from its source; no order and no balance changes.",
+            (
+                "tests/cache/test_manager_on_servers.py::"
+                "test_a_server_that_is_wiped_at_any_moment_gives_no_wrong_value",
+                "tests/cache/test_redis_cache.py::test_a_server_that_is_full_refuses_a_write_as_a_whole",
+                "tests/runtime/test_cached_sessions.py::"
+                "test_a_replay_has_the_same_result_without_a_cache_with_it_and_with_one_that_loses_everything",
+            ),
+        ),
+        Fault(
+            "value without an end",
+            "The writer is killed between a value and its lifetime.",
+            "There is no such moment: both are written by one call.",
+            ("tests/cache/test_redis_cache.py::test_no_key_is_without_a_lifetime_after_any_call",),
+        ),
+        Fault(
+            "stop without a cache",
+            "A stop comes while the cache is left alone.",
+            "It works.",
+            ("tests/runtime/test_cached_sessions.py::test_a_stop_works_while_the_cache_is_left_alone",),
+        ),
+        Fault(
+            "spreadsheet that only a person can mend",
+            "The spreadsheet is deleted, protected, full or no longer shared, its key is revoked.",
+            "The session goes on and says what to do; nothing is lost, and rows follow when it is mended.",
+            (
+                "tests/db/sheets/test_refusals.py::test_what_only_a_person_can_change_is_said_and_nothing_is_lost",
+                "tests/db/sheets/test_following.py::test_a_spreadsheet_that_cannot_be_opened_is_followed_later",
+                "tests/sim/test_both_followed.py::"
+                "test_a_spreadsheet_that_fails_changes_nothing_and_gets_everything_afterwards",
+            ),
+        ),
     ),
 )
-GROUPS = (PRICES, STRATEGIES, QUEUE, MACHINE, SERVERS)
+GROUPS = (SERVERS,)

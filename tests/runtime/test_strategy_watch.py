@@ -359,3 +359,28 @@ def test_a_soft_limit_of_a_reload_is_in_force_for_the_next_decision(rig_of: Make
     rig.quotes(kst(10, 5), 3)
     stop_out(rig, alpha, kst(10, 10))
     assert [by for _, by, _ in stopped(rig)] == ["limit stop_outs_per_day"]
+
+
+def test_an_order_that_works_keeps_what_it_was_approved_with(rig_of: MakeRig) -> None:
+    # Given an order of ten shares that works below the market
+    alpha = ScriptedStrategy("alpha")
+    rig = rig_with(rig_of, alpha)
+    alpha.wants(Side.BUY, qty=10, limit=149_900)
+    rig.quotes(kst(10), 2)
+    (working,) = rig.orders()
+
+    # When a configuration is loaded under which no order has more than two shares
+    loaded = load_config(None, {**STEADY, **LOOSE, "broker.limits.max_order_qty": "2"}, {})
+    rig.kernel.reconfigure(loaded.tree, loaded.hash)
+    rig.quotes(kst(10, 1), 2)
+
+    # Then it works on with the approval that it had, and is filled whole; the next one has the new limit
+    assert rig.orders() == [working]
+    rig.quote(kst(10, 2), 149_800, 149_900)
+    rig.quotes(kst(10, 2, 1), 2)
+    assert rig.held("alpha") == 10
+    decisions = {row.client_order_id: row.config_hash for row in rig.store.decisions()}
+    assert decisions[working.client_order_id] != loaded.hash
+    alpha.wants(Side.BUY, qty=3)
+    rig.quotes(kst(10, 3), 2)
+    assert (rig.held("alpha"), rig.orders()[-1].note.startswith("not sent: limit max_order_qty")) == (10, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import sqlite3
 from collections import deque
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -150,3 +153,21 @@ def test_no_part_of_a_session_holds_more_for_the_values_that_have_passed(week: W
     for name in week.held[0]:
         early, late = max(one[name] for one in week.held[:2]), max(one[name] for one in week.held[2:])
         assert late <= early + 4 * orders, name
+
+
+def test_no_secret_is_in_anything_that_the_session_leaves(week: Week) -> None:
+    """Neither as it is, nor encoded, nor half of it: not in the book, the log, the reports or the record."""
+    keys, access = week.world.kis.keys, week.world.kis.access
+    long = [keys.appkey, keys.appsecret, *access.tokens, *access.approvals]
+    assert len(long) > len(DAYS), "tokens and keys of the line too"
+    hidden = {keys.account, keys.hts_id}
+    for secret in long:
+        hidden |= {secret[: len(secret) // 2], secret[len(secret) // 2 :], quote(secret, safe="")}
+    hidden |= {base64.b64encode(secret.encode()).decode().rstrip("=")[:-1] for secret in (keys.account, *long)}
+    files = [path for path in week.world.directory.rglob("*") if path.is_file()]
+    assert {"qts.sqlite", "session.log.jsonl", "view.json"} <= {path.name for path in files}
+    for path in files:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        text = content.decode("latin-1")
+        assert [secret for secret in hidden if secret in text] == [], path
