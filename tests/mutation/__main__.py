@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -21,20 +22,21 @@ def main() -> int:
     """Return 1 where a mutant survives that is not in the table, or one of the table does not."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("areas", nargs="*", default=list(AREAS), metavar="AREA", help=f"of {', '.join(AREAS)}")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="only mutants whose 'module function' has it")
     parser.add_argument(
-        "--only", default="", metavar="TEXT", help="only mutants whose module or function has this text"
+        "--seconds", type=float, default=4.0, help="of tests for each mutant, as long as they take unmutated"
     )
     asked = parser.parse_args()
     if unknown := set(asked.areas) - set(AREAS):
         parser.error(f"{', '.join(sorted(unknown))}: no area; there are {', '.join(AREAS)}")
     scratch = Path(tempfile.mkdtemp(prefix="qts-mutants-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     try:
-        return max(_try(area, asked.only, scratch) for area in asked.areas)
+        return max(_try(area, asked.only, asked.seconds, scratch) for area in asked.areas)
     finally:
         shutil.rmtree(scratch)
 
 
-def _try(area: str, only: str, scratch: Path) -> int:
+def _try(area: str, only: str, seconds: float, scratch: Path) -> int:
     wheres, tests = AREAS[area]
     modules = sorted(
         str(path.relative_to(ROOT)) for where in wheres for path in ROOT.glob(where) for path in _python(path)
@@ -43,9 +45,9 @@ def _try(area: str, only: str, scratch: Path) -> int:
         mutant
         for module in modules
         for mutant in mutants_of(module, (ROOT / module).read_text())
-        if only in f"{module} {mutant.function}"
+        if re.search(only, f"{module} {mutant.function}")
     ]
-    forks = Forks(ROOT, modules, mutants, scratch)
+    forks = Forks(ROOT, modules, mutants, seconds, scratch)
     options = ["-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider"]
     ended = pytest.main([*options, f"--basetemp={scratch / 'tmp'}", *tests], plugins=[forks])
     if ended:

@@ -25,8 +25,6 @@ from tests.mutation.mutants import SWAPPED, Mutant
 
 PASSED, FAILED, NO_CODE = 0, 1, 2
 NONE, KILLED, SURVIVED, UNREACHED = "no code", "killed", "survived", "no test"
-MOST_S = 4.0
-"""Seconds of tests, as long as they take unmutated, after which a mutant has survived."""
 MEMORY = 8 << 30
 """Bytes of addresses a fork may have: a loop without an end ends."""
 
@@ -34,13 +32,17 @@ MEMORY = 8 << 30
 class Forks:
     """Tries mutants where pytest would run the collected tests.
 
-    ``results`` names for each mutant what became of it.
+    A mutant has survived after ``seconds`` of tests, as long as they take unmutated. ``results`` names for each
+    what became of it.
     """
 
-    def __init__(self, root: Path, modules: list[str], mutants: list[Mutant], scratch: Path) -> None:
+    def __init__(
+        self, root: Path, modules: list[str], mutants: list[Mutant], seconds: float, scratch: Path
+    ) -> None:
         self._root = root
         self._modules = modules
         self._mutants = mutants
+        self._seconds = seconds
         self._scratch = scratch
         self.results: list[tuple[Mutant, str]] = []
         self._killers: dict[tuple[str, str], list[int]] = {}
@@ -122,7 +124,7 @@ class Forks:
             return UNREACHED
         killers = self._killers.setdefault((mutant.module, mutant.function), [])
         reaching.sort(key=lambda one: (-killers.index(one[1]) if one[1] in killers else 1, one[0]))
-        budget, chosen = MOST_S, []
+        budget, chosen = self._seconds, []
         for seconds, n in reaching:
             if chosen and (budget := budget - seconds) < 0:
                 break

@@ -548,7 +548,7 @@ class Account:
         lost = minus(left, cost)
         if not (change or paid or lost):
             return None
-        kind, symbol = BookingKind.ADJUSTMENT, split.symbol
+        kind, symbol = BookingKind.ADJUSTMENT, split.symbol if change or lost else ""  # cash alone is of no symbol
         return self.book(
             booking_row(kind, self.name, note, None, symbol=symbol, qty=change, amount=paid, cost=lost)
         )
