@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from qts.capital.contracts import Pool, Transfer
 from qts.execution.contracts import Fill, Order
 from qts.ledger.account import Account
-from qts.ledger.audit import AuditResult, Claims, ProvenRows, audit
+from qts.ledger.audit import AuditResult, Claims, ExternalClaims, ProvenRows, audit
 from qts.ledger.contracts import ActionEffect, ActionRow, BookingEffect, BookingRow, LedgerRow
 from qts.market.actions import Dividend, Split
 
@@ -178,6 +178,61 @@ def test_all_that_was_taken_over_one_sidedly_is_named() -> None:
         1,
         f"what left EXTERNAL and what came differ: c-1 of {SAMSUNG}, c-9 of {SAMSUNG}",
     )
+
+
+def test_of_external_everything_that_is_not_claimed_is_named() -> None:
+    rows = everything()
+    found = rows.audited(rows.claims(external=ExternalClaims(D(1), {}, {}))).findings
+    assert [(one.invariant, one.subject) for one in found] == [
+        (1, "cash of EXTERNAL"),
+        (4, f"EXTERNAL {HYNIX}"),
+        (4, f"cost of EXTERNAL {HYNIX}"),
+        (4, f"EXTERNAL {SAMSUNG}"),
+        (4, f"cost of EXTERNAL {SAMSUNG}"),
+    ]
+
+
+def test_what_differs_is_told_in_the_order_of_its_names() -> None:
+    rows, symbols = Rows(), [f"{number:06}" for number in range(12)]
+    for number, symbol in enumerate(reversed(symbols)):
+        rows.trade(fill(str(number), "BUY", 1, 1, symbol=symbol))
+    found = rows.audited(rows.claims(positions={}, holdings=(), broker_positions=None)).findings
+    about = [one.subject for one in found if one.invariant == 4]
+    assert [one for one in about if one.startswith("position")] == [f"position {symbol}" for symbol in symbols]
+    assert [one for one in about if one.startswith("holding")] == [f"holding ema/{symbol}" for symbol in symbols]
+
+
+def test_a_reversal_that_takes_back_something_else_is_named() -> None:
+    rows, first = Rows(), fill("1", "BUY", 2, 1_000, ts=1)
+    rows.trade(first)
+    rows.note(rows.book.reverse(bust(first, ts=2)))
+    other = [replace(rows.bookings[0], price=D(1_001), amount=D(2_002))]
+    assert (5, "REVERSAL 1") in named(rows.audited(bookings=other))
+
+
+def test_the_smallest_transfer_and_an_empty_pool_are_sound() -> None:
+    rows = Rows()
+    for name, amount in (("t-1", 1), ("t-2", 399_999)):
+        rows.transfers.append(transfer(name, Pool.SCALP, Pool.SWING, amount))
+        rows.book.transfer(rows.transfers[-1])
+    assert rows.book.pool_cash(Pool.SCALP) == 0
+    assert rows.audited().findings == ()
+    (again,) = [
+        one for one in rows.audited(transfers=[*rows.transfers, rows.transfers[0]]).findings if one.invariant == 2
+    ]
+    assert again.detail == "applied more than once"
+
+
+def test_at_one_moment_a_split_comes_before_a_fill_whatever_the_broker_is_called() -> None:
+    # Given 10 shares that become 20, of which 5 are sold at that moment
+    rows = Rows()
+    rows.trade(fill("1", "BUY", 10, 1_000, ts=1, broker="KIS"))
+    split = Split(SAMSUNG, date(2018, 5, 8), D(2), D(1))
+    rows.act(rows.book.apply_split(split, ts_ns=9, lot=D(1), price=D(1_000)))
+    rows.trade(fill("2", "SELL", 5, 2_000, ts=9, broker="KIS"))
+    # Then 15 are left that cost 500 each
+    assert (rows.book.holding("ema", SAMSUNG), rows.book.position_rows()[0].cost) == (15, 7_500)
+    assert rows.costs_hold()
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,26 @@ class TestTrueUps:
         # Then the difference is paid by who has it
         assert {row.pool.value: row.fee for row in found if row.pool} == paid
 
+    @pytest.mark.parametrize(("total", "fee"), [(11, 1), (9, -1)])
+    def test_a_single_won_is_charged_or_given_back(self, total: int, fee: int) -> None:
+        booked: dict[Pool | None, Charges] = {Pool.SCALP: Charges(D(10), D(0))}
+        (row,) = true_ups(booked, Charges(D(total), D(0)), "1970-01-01", note("s"), account="main", quantum=D(1))
+        assert (row.pool, row.fee) == (Pool.SCALP, fee)
+
+    def test_what_the_fees_took_is_not_there_for_the_taxes(self) -> None:
+        # Given SCALP with 10 won left, SWING with 100, and 8 won more of fees and of taxes each, all of SCALP
+        booked: dict[Pool | None, Charges] = {Pool.SCALP: Charges(D(8), D(8))}
+        left = {Pool.SCALP: D(10), Pool.SWING: D(100), Pool.PORTFOLIO: D(0)}
+        rows = true_ups(
+            *(booked, Charges(D(16), D(16)), "1970-01-01", note("s")), account="main", quantum=D(1), available=left
+        )
+        # Then SCALP pays the fees and 2 of the taxes, and SWING the other 6
+        assert [(row.kind, row.pool, row.fee + row.tax) for row in rows] == [
+            (BookingKind.FEE, Pool.SCALP, 8),
+            (BookingKind.TAX, Pool.SCALP, 2),
+            (BookingKind.TAX, Pool.SWING, 6),
+        ]
+
     def test_interest_is_a_result(self) -> None:
         book = account()
         row = booking_row(BookingKind.ADJUSTMENT, "main", note("s-1"), Pool.SWING, amount=D(70))
@@ -207,6 +227,63 @@ class TestRefusals:
         check_booking(row, D(1))
         with pytest.raises(ContractError, match=why):
             check_booking(msgspec.structs.replace(row, **changes), D(1))
+
+    @pytest.mark.parametrize(
+        ("row", "why"),
+        [
+            (
+                booking_row(BookingKind.DEPOSIT, "main", note("c"), Pool.SCALP, amount=D(1), fee=D(1), tax=D(1)),
+                "has amount, fee, tax; allowed: amount$",
+            ),
+            (
+                booking_row(BookingKind.ADJUSTMENT, "main", note("c"), None, fee=D(1)),
+                "has fee; allowed: amount, cost, qty$",
+            ),
+            (booking_row(BookingKind.WITHDRAWAL, "main", note("c"), Pool.SCALP, amount=D(1)), "wrong sign, got 1"),
+            (
+                booking_row(
+                    *(BookingKind.DEPOSIT, "main", note("c"), Pool.SCALP),
+                    strategy="ema",
+                    symbol=SAMSUNG,
+                    price=D(1),
+                    cost=D(1),
+                ),
+                "wrong sign: 0 shares at 1",
+            ),
+            (
+                booking_row(
+                    *(BookingKind.WITHDRAWAL, "main", note("c"), None),
+                    symbol=SAMSUNG,
+                    price=D(1),
+                    cost=D(1),
+                ),
+                "wrong sign: 0 shares at 1",
+            ),
+            (
+                booking_row(
+                    *(BookingKind.WITHDRAWAL, "main", note("c"), None),
+                    symbol=SAMSUNG,
+                    price=D(1),
+                    qty=D("0.5"),
+                ),
+                "wrong sign: 0.5 shares at 1",
+            ),
+        ],
+    )
+    def test_what_it_has_and_may_have_is_told(self, row: BookingRow, why: str) -> None:
+        with pytest.raises(ContractError, match=why):
+            check_booking(row, D(1))
+
+    def test_a_cost_alone_is_of_a_symbol(self) -> None:
+        row = booking_row(BookingKind.OPENING, "main", note("c"), None, symbol=SAMSUNG, cost=D(5))
+        check_booking(row, D(1))
+        assert (row.broker, row.order_id, row.reference) == ("", "", "c")
+
+    def test_a_single_won_comes_in_and_goes_out(self) -> None:
+        book = account()
+        assert book.deposit(D(1), note("c-1"), weights=BALANCED, remainder=Pool.SWING)
+        assert book.withdraw(D(1), note("c-2"), weights=BALANCED, remainder=Pool.SWING)
+        assert book.cash == 1_000_000
 
     def test_a_row_of_another_account_is_refused(self) -> None:
         row = booking_row(BookingKind.DEPOSIT, "other", note("c-1"), Pool.SCALP, amount=D(5))
