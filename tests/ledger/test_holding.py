@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.errors import StateError
+from qts.errors import StateError, StorageError
 from qts.ledger.closes import BookMarks
 from qts.ledger.holding import Holding, fill_key
 
@@ -157,3 +157,64 @@ def test_a_fact_of_a_closed_day_is_refused_until_the_steps_of_then_are_there() -
     # And one behind them is added to the opening
     assert held.apply(fill_key(3, "sim", "3"), D(-6), D(200)) is False
     assert (held.qty, held.realized) == (0, 300)
+
+
+def marked(number: int) -> BookMarks:
+    return BookMarks(fills=number)
+
+
+def test_a_close_lets_go_no_step_behind_a_late_fact() -> None:
+    # Given steps at 1 and 3 that are noted for a close
+    holding = Holding(D(1))
+    for ts in (1, 3):
+        holding.apply(fill_key(ts, "sim", str(ts), "o"), D(1), D(10))
+    holding.begin_close()
+    # When one at 2 comes before the close is stored
+    holding.apply(fill_key(2, "sim", "2", "o"), D(1), D(10))
+    holding.finish_close(marked(2))
+    # Then only what is before it is let go: the rows of the close do not have it
+    assert holding.opening is not None
+    assert (holding.opening.key[0], holding.opening.qty) == (1, 1)
+    assert [step.key[0] for step in holding.steps_of("o")] == [2, 3]
+    assert (holding.qty, holding.marks) == (3, marked(2))
+
+
+def test_a_close_is_not_finished_once_its_steps_were_read_again() -> None:
+    # Given a closed step, and one behind it that is noted for the next close
+    holding, whole = Holding(D(1)), Holding(D(1))
+    for one in (holding, whole):
+        one.apply(fill_key(1, "sim", "1", "o"), D(1), D(10))
+    holding.begin_close()
+    holding.finish_close(marked(1))
+    holding.apply(fill_key(3, "sim", "3", "o"), D(1), D(10))
+    holding.begin_close()
+    # When the closed one is read again before that close is stored
+    holding.recall(whole)
+    holding.finish_close(marked(2))
+    # Then all stay in memory
+    assert holding.opening is None
+    assert [step.key[0] for step in holding.steps_of("o")] == [1, 3]
+
+
+def test_a_store_without_any_row_of_what_is_held_is_damaged() -> None:
+    holding = Holding(D(1))
+    holding.apply(fill_key(1, "sim", "1", "o"), D(1), D(10))
+    holding.begin_close()
+    holding.finish_close(marked(1))
+    with pytest.raises(StorageError, match="give 0 shares that cost 0"):
+        holding.recall(Holding(D(1)))
+
+
+def test_fills_of_orders_are_those_and_no_splits() -> None:
+    holding = Holding(D(1))
+    holding.apply(fill_key(1, "sim", "1", "o-1"), D(1), D(10))
+    holding.apply(fill_key(2, "sim", "2", "o-2"), D(1), D(10))
+    holding.split(fill_key(3, "", "", "o-1"), D(2), D(0), (D(1), D(1)))
+    assert [step.key[3] for step in holding.steps_of("o-1")] == ["1"]
+    assert [step.key[3] for step in holding.steps_of_any({"o-1", "o-2"})] == ["1", "2"]
+    # And what was bought before a split is of other shares than those that are held now
+    (first, second) = holding.steps_of_any({"o-1", "o-2"})
+    assert holding.was_split_after(first)
+    holding.apply(fill_key(4, "sim", "4", "o-4"), D(1), D(10))
+    assert holding.was_split_after(second)
+    assert not holding.was_split_after(holding.steps_of("o-4")[0])

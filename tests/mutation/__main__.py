@@ -26,18 +26,22 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=4.0, help="of tests for each mutant, as long as they take unmutated"
     )
+    parser.add_argument(
+        "--again", type=Path, metavar="FILE", help="only mutants that an earlier run has listed there"
+    )
     asked = parser.parse_args()
     if unknown := set(asked.areas) - set(AREAS):
         parser.error(f"{', '.join(sorted(unknown))}: no area; there are {', '.join(AREAS)}")
     scratch = Path(tempfile.mkdtemp(prefix="qts-mutants-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     try:
-        return max(_try(area, asked.only, asked.seconds, scratch) for area in asked.areas)
+        return max(_try(area, asked, scratch) for area in asked.areas)
     finally:
         shutil.rmtree(scratch)
 
 
-def _try(area: str, only: str, seconds: float, scratch: Path) -> int:
+def _try(area: str, asked: argparse.Namespace, scratch: Path) -> int:
     wheres, tests = AREAS[area]
+    listed = {tuple(line.split("\t")[:4]) for line in asked.again.read_text().splitlines()} if asked.again else None
     modules = sorted(
         str(path.relative_to(ROOT)) for where in wheres for path in ROOT.glob(where) for path in _python(path)
     )
@@ -45,14 +49,14 @@ def _try(area: str, only: str, seconds: float, scratch: Path) -> int:
         mutant
         for module in modules
         for mutant in mutants_of(module, (ROOT / module).read_text())
-        if re.search(only, f"{module} {mutant.function}")
+        if re.search(asked.only, f"{module} {mutant.function}") and (listed is None or mutant.key in listed)
     ]
-    forks = Forks(ROOT, modules, mutants, seconds, scratch)
+    forks = Forks(ROOT, modules, mutants, asked.seconds, scratch)
     options = ["-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider"]
     ended = pytest.main([*options, f"--basetemp={scratch / 'tmp'}", *tests], plugins=[forks])
     if ended:
         return int(ended)
-    return _report(area, modules, forks.results, whole=not only)
+    return _report(area, modules, forks.results, whole=not asked.only and listed is None)
 
 
 def _python(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# Files and folders, and tests that are quick; each mutant runs those that reach its lines.
 AREAS: dict[str, tuple[list[str], list[str]]] = {
     "ledger": (["src/qts/ledger"], ["tests/ledger"]),
     "safety": (["src/qts/safety"], ["tests/safety"]),
@@ -36,4 +37,3 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
 }
-"""By the name of an area: files and folders, and tests that are quick. Each mutant runs those that reach its lines."""
