@@ -135,3 +135,40 @@ def test_every_answer_is_that_of_the_account_whenever_it_is_asked(
         if is_asked:
             book.assert_the_same()
     book.assert_the_same()
+
+
+def test_each_answer_is_of_this_moment_whichever_is_asked_first() -> None:
+    def sold() -> KeptValues:
+        book = Book()
+        book.fill("one", "A", Side.SELL, "10", "1000")
+        return book.worth
+
+    # Given a short holding that no other answer was asked for yet
+    assert sold().is_short
+    assert sold().has_positions()
+    assert sold().equity() == 1_000_000
+    assert sold().exposure() == 10_000
+    assert sold().pool_totals()[Pool.SCALP] == 500_000
+    assert sold().take_news() == {"A"}
+    assert sold().valued("A").positions == {"A"}
+
+
+def test_an_account_that_holds_something_already_is_valued() -> None:
+    book = Book()
+    book.fill("one", "A", Side.BUY, "10", "1000")
+    assert book.worth.take_news() == {"A"}
+    again = KeptValues(book.account, book.last)
+    assert (again.take_news(), again.has_positions(), again.exposure()) == ({"A"}, True, 10_000)
+
+
+def test_news_are_of_symbols_that_are_held_or_were() -> None:
+    book = Book()
+    book.fill("one", "A", Side.BUY, "10", "1000")
+    book.fill("one", "B", Side.BUY, "10", "1000")
+    book.worth.take_news()
+    book.price(Quote, "C", "5")
+    assert book.worth.take_news() == set()
+    book.price(Quote, "B", "5")
+    assert book.worth.take_news() == {"B"}
+    book.fill("one", "B", Side.SELL, "10", "1000")
+    assert (book.worth.take_news(), book.worth.nets.keys()) == ({"B"}, {"A"})

@@ -17,6 +17,7 @@ from qts.ledger.fills import fill_of_row
 from qts.ledger.verification import BookRows, selected, verify
 
 from .book import SAMSUNG, account, bust, fill, note, order, transfer
+from .test_audit_whole import everything
 
 HOLDING = f"holding:ema:{SAMSUNG}"
 replace = msgspec.structs.replace
@@ -242,3 +243,59 @@ class TestSelected:
         assert [e.reference for e, _ in selected(entries, order="o-2")] == ["o-2"]
         shown = [b and b.amount for _, b in selected(entries, account="cash:SCALP", since_ns=2, until_ns=3)]
         assert shown == [378_000]
+
+
+def test_it_says_how_much_it_has_compared() -> None:
+    """Of a book of five entries with 4 + 3 + 3 + 6 + 2 postings: it is of use to know that nothing was left out."""
+    done = verify(book_rows())
+    assert (done.entries, done.postings) == (5, 18)
+    # Amounts of 3 fills, 5 entries, cash and result of 3 pools, shares and cost of a holding, and what an audit
+    # compares: totals, parts, results and what is available of 3 pools and cash and equity twice (15), a transfer
+    # in three ways, what 3 pools reserve, the position, the holding and its cost, fills and each once (4), and of 3
+    # orders that they are stored, what they allow and what they filled (9)
+    assert done.comparisons == 3 + 5 + 6 + 2 + (15 + 3 + 3 + 3 + 4 + 9)
+    # A close adds itself and its holding
+    assert verify(closed_rows()).comparisons == done.comparisons + 2
+    assert verify(changed(closed_rows(), "ledger", 0, amount=D(1))).comparisons == done.comparisons + 2
+
+
+def test_a_book_with_splits_and_dividends_of_two_strategies_has_no_difference() -> None:
+    rows = everything()
+    book = rows.book
+    stored = BookRows(
+        initial=book.initial,
+        quantum=D(1),
+        ledger=rows.ledger,
+        transfers=rows.transfers,
+        actions=rows.actions,
+        orders=list(rows.orders.values()),
+        positions=book.position_rows(),
+        pools=book.pool_rows(),
+        bookings=rows.bookings,
+    )
+    assert verify(stored).differences == ()
+    # And what it is about is named where it differs
+    more = replace(stored, pools=stored.pools[:2])
+    assert "PORTFOLIO total" in {one.subject for one in verify(more).differences}
+    fewer = replace(stored, positions=stored.positions[:1])
+    assert str(verify(fewer).differences[0]) == "shares of holding:turtle:005930: 0 is stored, the entries give 1"
+
+
+class TestBounds:
+    @pytest.mark.parametrize(
+        ("since", "until", "shown"), [(2, None, [2, 3, 9]), (None, 3, [0, 1, 2]), (2, 2, []), (9, None, [9])]
+    )
+    def test_the_first_moment_is_included_and_the_last_is_not(
+        self, since: int | None, until: int | None, shown: list[int]
+    ) -> None:
+        found = selected(book_rows().entries(), since_ns=since, until_ns=until)
+        assert [(entry.ts_ns, balance) for entry, balance in found] == [(ts, None) for ts in shown]
+
+    def test_shares_of_a_holding_add_up(self) -> None:
+        found = [b and (b.amount, b.qty) for _, b in selected(book_rows().entries(), account=HOLDING)]
+        assert found == [(10_000, 10), (22_000, 20), (16_500, 15)]
+
+    def test_of_an_order_that_moves_an_account_later_entries_are_shown_too(self) -> None:
+        entries = [*book_rows().entries(), *book_rows().entries()]
+        assert len(list(selected(entries, order="o-2"))) == 2
+        assert len(list(selected(entries, account=HOLDING))) == 6
