@@ -337,7 +337,7 @@ class TestProven:
         assert self.audit(sums, rows, new).findings == ()
         assert (sums.fills, sums.transfers, sums.actions, sums.bookings) == (4, 2, 6, 12)
         assert sums.approvals_of_open_orders() == {"a-o-3": "o-3"}
-        # And once more, after nothing
+        # And again, after nothing
         assert self.audit(sums, rows, Rows()).findings == ()
 
     def test_of_an_order_that_has_ended_a_closed_day_keeps_nothing(self) -> None:
