@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from qts.broker.contracts import BrokerOrderState
 from qts.clock import NS_PER_S, PacedClock, from_ns
 from qts.execution.contracts import AckStatus, BrokerDisconnect, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.runtime.drivers import loop_session
 from qts.strategy.contracts import Side
 from tests.broker.scripted import NAMED, ScriptedBroker
@@ -84,7 +85,7 @@ def test_an_exit_whose_fill_was_not_told_is_not_sent_again(session: Session) -> 
     running, key = bought(session)
     session.broker.fill(key, 10, PRICE, kst(10, 0, 2))
     told(running)
-    running.kernel.exits.request("scripted", SYMBOL, "a rule", kst(10, 0, 3))
+    running.kernel.exits.request("scripted", SYMBOL, Origin.HALTED, "a rule", kst(10, 0, 3))
     running.kernel.due.look_again()
     running.quote(4)
     (_, sale) = session.broker.placed

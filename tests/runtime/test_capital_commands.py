@@ -15,6 +15,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import InputError
 from qts.execution.contracts import Fill
+from qts.execution.protective.contracts import Origin
 from qts.ledger.contracts import Charges
 from qts.market.contracts import Quote
 from qts.runtime.control.command_files import write_command
@@ -354,7 +355,7 @@ def _halted(rig: LiveRig) -> None:
 
 
 def _sells(rig: LiveRig) -> None:
-    rig.kernel.shared.forced_exit_reasons["scripted", SYMBOL] = "stop 1 reached"
+    rig.kernel.exits.request("scripted", SYMBOL, Origin.LEVEL, "stop 1 reached", kst(10))
 
 
 def _bound(rig: LiveRig) -> None:

@@ -12,6 +12,7 @@ import pytest
 from qts.clock import from_ns
 from qts.db.contracts import Record
 from qts.execution.contracts import Fill, Order, OrderCancelled, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
@@ -169,7 +170,7 @@ def test_an_order_whose_intent_is_being_written_does_not_leave_any_more(rig_of: 
         record.write_intent = write  # type: ignore[method-assign]
         for row in records:
             record.write_later(row)
-        exits.request("scalp", SYMBOL, "the rules say so", now)
+        exits.request("scalp", SYMBOL, Origin.HALTED, "the rules say so", now)
         await exits.retry_due(now)
 
     record.write_intent = meanwhile  # type: ignore[method-assign]
@@ -198,7 +199,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     (order,) = rig.shared.orders
     rig.stop()
     now = rig.quotes(now + 1_000_000_000, 130, 10)
-    assert (len(rig.shared.orders), rig.shared.forced_exit_reasons) == (0, {})
+    assert (len(rig.shared.orders), rig.shared.protective.reasons()) == (0, {})
     if after_restart:
         rig.kernel.exits.import_state(
             msgspec.msgpack.decode(msgspec.msgpack.encode(rig.kernel.exits.export_state()))
@@ -208,7 +209,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     rig.drain()
     # then the four shares are wanted out, for the same reason
     assert rig.held() == 4
-    assert list(rig.shared.forced_exit_reasons.values()) == ["emergency stop by kim: drill"]
+    assert list(rig.shared.protective.reasons().values()) == ["emergency stop by kim: drill"]
     assert rig.kernel.counters.forced_exits == 1
 
 
@@ -223,7 +224,7 @@ def test_a_late_fill_of_a_strategy_without_a_forced_exit_stays_its_own(rig_of: M
     rig.drain()
 
     assert rig.held() == 4
-    assert rig.shared.forced_exit_reasons == {}
+    assert rig.shared.protective.reasons() == {}
 
 
 def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_of: MakeRig) -> None:
@@ -235,7 +236,7 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     (order,) = rig.shared.orders
     override(rig, OperatingState.DEFENSIVE, now)
     now = rig.quotes(now + 1_000_000_000, 130, 10)
-    assert (len(rig.shared.orders), rig.shared.forced_exit_reasons) == (0, {})
+    assert (len(rig.shared.orders), rig.shared.protective.reasons()) == (0, {})
     override(rig, OperatingState.BALANCED, now)
     scalp.wants(Side.BUY, qty=10)
     now = rig.quotes(now + 1_000_000_000, 3)
@@ -245,7 +246,7 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     rig.drain()
     # then it joins what the rules let the strategy hold
     assert rig.held("scalp") == 14
-    assert rig.shared.forced_exit_reasons == {}
+    assert rig.shared.protective.reasons() == {}
     assert rig.kernel.counters.forced_exits == 0
 
 

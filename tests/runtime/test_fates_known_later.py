@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from qts.execution.contracts import AckStatus, OrderAck, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.runtime.drivers.sync import run_to_completion
 from qts.strategy.contracts import Side
 from tests.execution.orders import changed
@@ -21,7 +22,7 @@ def test_a_sale_that_the_gateways_file_knows_never_left_is_sold_again(session: S
     session.broker.fill(key, 10, PRICE, kst(10, 0, 2))
     told(running)
     session.broker.receives = False
-    running.kernel.exits.request("scripted", SYMBOL, "a rule", kst(10, 0, 3))
+    running.kernel.exits.request("scripted", SYMBOL, Origin.HALTED, "a rule", kst(10, 0, 3))
     running.kernel.due.look_again()
     running.quote(4)
     (_, sale) = session.broker.placed

@@ -12,9 +12,10 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import InputError
 from qts.execution.contracts import OrderState
+from qts.execution.protective.contracts import ExitRequest, Origin
+from qts.execution.protective.requests import ProtectiveRequests
 from qts.market.actions import Split
 from qts.runtime.control.commands import Flatten, FlattenReport
-from qts.runtime.orders.flattenings import Flattenings
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, command, defensive, kst, with_ten
@@ -237,7 +238,7 @@ def test_what_it_cannot_mean_is_refused_with_what_is_allowed(
     with pytest.raises(InputError) as refused:
         rig.command(asked(**what))
     assert str(refused.value) == says
-    assert len(rig.shared.flattenings) == 0
+    assert len(rig.shared.protective) == 0
 
 
 def test_a_name_that_is_a_symbol_and_a_pool_has_to_be_told_apart(rig_of: MakeRig) -> None:
@@ -252,9 +253,9 @@ def test_a_name_that_is_a_symbol_and_a_pool_has_to_be_told_apart(rig_of: MakeRig
 
 
 def test_a_split_turns_what_is_left_into_new_shares() -> None:
-    open_ = Flattenings()
-    open_.put("one", SYMBOL, D(10), "test")
-    open_.on_split(Split(SYMBOL, date(2018, 5, 4), new=D(50), old=D(1)), D(1))
-    left = open_.get("one", SYMBOL)
+    requests = ProtectiveRequests()
+    requests.put(("one", SYMBOL), ExitRequest(Origin.OPERATOR, "test", D(10)))
+    requests.on_split(Split(SYMBOL, date(2018, 5, 4), new=D(50), old=D(1)), D(1))
+    left = requests.part(("one", SYMBOL), Origin.OPERATOR)
     assert left is not None
     assert left.left == 500

@@ -87,7 +87,7 @@ async def test_what_was_all_sold_meanwhile_is_told(tmp_path: Path) -> None:
         broker.fill(sale, 5, 1_000, kst(10, 0, 21))
         broker.fill(broker.placed[1].request.client_order_id, 5, 800, kst(10, 0, 22))
         await rig.show(quote(40), quote(60))
-        assert len(rig.kernel.shared.flattenings) == 0
+        assert len(rig.kernel.shared.protective) == 0
     # When the next one looks
     log = SessionLog(tmp_path, "INFO")
     async with session(tmp_path, broker) as (rig, _):

@@ -8,6 +8,7 @@ from decimal import Decimal as D
 from pathlib import Path
 
 from qts.execution.contracts import AckStatus, Fill
+from qts.execution.protective.contracts import Origin
 from qts.market.contracts import Quote
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.commands import Flatten, FlattenReport, Stop
@@ -59,7 +60,7 @@ async def test_a_kill_behind_the_order_neither_doubles_nor_widens_it(tmp_path: P
         await rig.drain()
     # When it is resumed, the bid is executed, and the rest of the sale as well
     async with session(tmp_path, broker) as (rig, scripted):
-        left = rig.kernel.shared.flattenings.get("one", SYMBOL)
+        left = rig.kernel.shared.protective.part(("one", SYMBOL), Origin.OPERATOR)
         assert left is not None
         assert left.left == 6
         assert held(rig) == 6
@@ -71,8 +72,8 @@ async def test_a_kill_behind_the_order_neither_doubles_nor_widens_it(tmp_path: P
         # Then no other sale was sent, no cancel, and the five are there
         assert [one.request.qty for one in broker.placed if one.request.side is Side.SELL] == [10]
         assert (broker.cancels, held(rig)) == ([], 5)
-        assert len(rig.kernel.shared.flattenings) == 0
-        assert rig.kernel.shared.forced_exit_reasons == {}
+        assert len(rig.kernel.shared.protective) == 0
+        assert rig.kernel.shared.protective.reasons() == {}
 
 
 async def test_while_a_sales_fate_is_unknown_it_waits_and_says_so(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ async def test_after_a_stop_too(tmp_path: Path) -> None:
         ten = broker.fill(first, 10, 1_000, kst(10, 0, 3.5))
         broker.end(bid, kst(10, 0, 3.6))
         await rig.show(quote(4), quote(70))
-        assert (held(rig), dict(rig.kernel.shared.forced_exit_reasons)) == (0, {})
+        assert (held(rig), rig.kernel.shared.protective.reasons()) == (0, {})
         # When the broker takes the sale back
         broker.take_back(ten, kst(10, 1, 15))
         await rig.drain()

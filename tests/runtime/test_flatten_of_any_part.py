@@ -128,7 +128,7 @@ def test_a_flattening_sells_what_was_held_and_nothing_else(plan: Plan) -> None:
             kept = [qty - sale for qty, sale in zip(plan.held, asked, strict=True)]
             left = tuple(qty + more for qty, more in zip(kept, bought, strict=True))
             account = rig.kernel.shared.account
-            assert (trial.held(), len(rig.kernel.shared.flattenings)) == (left, 0)
+            assert (trial.held(), len(rig.kernel.shared.protective)) == (left, 0)
             assert int(account.external.qty(SYMBOL)) == plan.external
             assert int(broker.books.held.get(SYMBOL, D(0))) == plan.external + sum(left)
 

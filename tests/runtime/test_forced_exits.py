@@ -9,6 +9,7 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.execution.contracts import OrderState
+from qts.execution.protective.contracts import Origin
 from qts.pipeline.contracts import Outcome
 from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
@@ -110,7 +111,7 @@ def test_what_was_wanted_survives_a_checkpoint(rig_of: MakeRig) -> None:
 
     exits = rig.kernel.exits
     saved = exits.export_state()
-    exits.import_state({"wanted": [], "done": [], "unwanted": {}, "due_ns": 0})
+    exits.import_state({"open": [], "ended": [], "cancels": {}, "due_ns": 0})
     assert not exits.is_requested("scalp", "005930")
     exits.import_state(saved)
 
@@ -261,7 +262,7 @@ def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> 
 
     exits = rig.kernel.exits
     saved = msgspec.msgpack.decode(msgspec.msgpack.encode(exits.export_state()))
-    exits.import_state({"wanted": [], "done": [], "unwanted": {}, "due_ns": 0})
+    exits.import_state({"open": [], "ended": [], "cancels": {}, "due_ns": 0})
     exits.import_state(saved)
     rig.quotes(now + 100_000_000_000, 130, 5)
 
@@ -309,11 +310,11 @@ def test_what_is_asked_for_while_an_exit_is_being_written_is_due_at_once(rig_of:
 
     async def meanwhile(signal: Signal) -> Outcome:
         exits._run = decide
-        exits.request("other", SYMBOL, "asked for meanwhile", now)
+        exits.request("other", SYMBOL, Origin.HALTED, "asked for meanwhile", now)
         return await decide(signal)
 
     exits._run = meanwhile
-    exits.request("one", SYMBOL, "asked for first", now)
+    exits.request("one", SYMBOL, Origin.HALTED, "asked for first", now)
     run_to_completion(exits.retry_due(now))
 
     assert exits.is_requested("other", SYMBOL)
@@ -333,7 +334,7 @@ def test_what_is_called_off_while_an_exit_is_being_written_is_not_sold(rig_of: M
 
     exits._run = meanwhile
     for strategy in ("one", "other", "flat"):
-        exits.request(strategy, SYMBOL, "an operator's stop", now, by_operator=True)
+        exits.request(strategy, SYMBOL, Origin.OPERATOR, "an operator's stop", now)
     run_to_completion(exits.retry_due(now))
 
     assert {order.strategy for order in rig.orders() if order.side is Side.SELL} == {"one"}

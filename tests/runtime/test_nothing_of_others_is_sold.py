@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from qts.errors import InputError
 from qts.execution.contracts import Fill
+from qts.execution.protective.contracts import Origin
 from qts.market.contracts import Quote
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.commands import Adopt, Flatten, Release, Stop
@@ -57,7 +58,7 @@ class Trial:
         elif what == "adopts":
             await self.adopts(D(qty))
         elif what == "exit":
-            self.rig.kernel.exits.request("scripted", SYMBOL, "a rule", at_ns)
+            self.rig.kernel.exits.request("scripted", SYMBOL, Origin.HALTED, "a rule", at_ns)
         elif what == "stop":
             await self.handler.execute(Stop(operator="kim", reason="test", strategy="scripted"))
         elif what == "flatten":
@@ -104,7 +105,7 @@ class Trial:
         try:
             await self.handler.execute(command)
         except InputError:
-            assert self.theirs <= 0 or self.rig.kernel.shared.forced_exit_reasons
+            assert self.theirs <= 0 or self.rig.kernel.shared.protective.reasons()
         else:
             taken = command.qty or self.theirs
             self.ours, self.theirs = self.ours + taken, self.theirs - taken

@@ -8,6 +8,7 @@ from decimal import Decimal as D
 import pytest
 
 from qts.execution.contracts import Order, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.market.contracts import Quote, Tick
 from qts.runtime.drivers.sync import run_to_completion
 from qts.strategy.contracts import Side
@@ -200,7 +201,7 @@ def test_an_operator_who_takes_an_exit_back_leaves_that_of_a_stop(rig_of: MakeRi
     rig, _, now = bought(rig_of, stop=D(148_000))
     rig.show(Tick(SYMBOL, now + S, D(147_000), D(1)))
     exits = rig.kernel.exits
-    exits.request("scripted", SYMBOL, "an operator wants it", rig.clock.time_ns(), by_operator=True)
+    exits.request("scripted", SYMBOL, Origin.OPERATOR, "an operator wants it", rig.clock.time_ns())
     exits.withdraw_requests(lambda strategy, symbol: True)
     # Then the stop's exit is still open
     assert exits.is_requested("scripted", SYMBOL)

@@ -15,6 +15,7 @@ from qts.db.contracts import LedgerRow, Record
 from qts.errors import StateError
 from qts.event.contracts import EventType
 from qts.execution.contracts import BrokerDisconnect, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.market.contracts import Quote
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.report_relay import ReportRelay
@@ -165,7 +166,9 @@ def test_an_exit_whose_order_is_stored_alone_goes_on_until_the_holding_is_sold(s
     run_to_completion(first.shared.record.checkpoint())
     session.broker.receives, session.broker.before_answer = False, dies
     with killed():
-        first.kernel.exits.request("scripted", SYMBOL, "its strategy was halted", first.clock.time_ns())
+        first.kernel.exits.request(
+            "scripted", SYMBOL, Origin.HALTED, "its strategy was halted", first.clock.time_ns()
+        )
         first.quote(3)
         first.kernel.due.pending = True
         run_to_completion(first.kernel.drain())

@@ -64,7 +64,7 @@ def test_one_fill_notice_that_is_missing_leads_to_one_rejected_exit_and_is_found
     for second in (70, 140, 210):  # an exit is tried again after a minute
         running.quote(second)
     assert sales(session) == 2
-    assert not running.shared.forced_exit_reasons
+    assert not running.shared.protective.reasons()
 
 
 def test_shares_that_a_person_has_sold_are_not_offered_again_and_again(session: Session) -> None:

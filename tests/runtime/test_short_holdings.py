@@ -43,7 +43,7 @@ def short(session: Session, qty: int) -> tuple[RunningSession, str]:
     sale = session.broker.placed[-1].request.client_order_id
     sells(session, running, sale, 10, qty)
     assert running.held() == -qty
-    assert not running.shared.forced_exit_reasons
+    assert not running.shared.protective.reasons()
     return running, sale
 
 
@@ -75,7 +75,7 @@ def stays_flat(session: Session, running: RunningSession) -> bool:
     before = len(session.broker.placed)
     for second in (300, 380, 460):
         running.quote(second)
-    is_over = not running.shared.forced_exit_reasons and running.is_free()
+    is_over = not running.shared.protective.reasons() and running.is_free()
     return is_over and running.held() == 0 and len(session.broker.placed) == before
 
 
@@ -97,7 +97,7 @@ def test_a_halted_strategy_s_short_holding_is_bought_back(session: Session) -> N
     for second in range(5, 15):
         running.quote(second)
 
-    assert "its strategy was halted" in running.shared.forced_exit_reasons["scripted", SYMBOL]
+    assert "its strategy was halted" in running.shared.protective.reasons()["scripted", SYMBOL]
     assert [qty for _, qty in purchases(session)] == [5]
 
 
@@ -113,12 +113,14 @@ def test_what_a_working_purchase_buys_back_already_is_not_bought_twice(session: 
     assert running.held() == -5
     running.quote(70)
 
-    # Then three are bought beside the two, and both make it flat
-    (_, (second, qty)) = purchases(session)
-    assert qty == 3
+    # Then the three wait for the end of the order over two, and both make it flat
+    assert [key for key, _ in purchases(session)] == [first]
     assert session.broker.cancels == []
     fills(session, running, first, 2, 71)
-    fills(session, running, second, 3, 72)
+    running.quote(72)
+    (_, (second, qty)) = purchases(session)
+    assert qty == 3
+    fills(session, running, second, 3, 73)
     assert stays_flat(session, running)
 
 
@@ -185,7 +187,7 @@ def test_flatten_buys_back_what_is_missing_and_what_it_tells_has_a_minus(session
     running.quote(70)
     (row,) = progress.report().holdings
     assert (row.sold, row.left, progress.report().complete) == ("-5", "0", True)
-    assert len(running.shared.flattenings) == 0
+    assert len(running.shared.protective) == 0
     assert stays_flat(session, running)
 
 
@@ -203,7 +205,7 @@ def test_flatten_of_shares_that_a_late_sale_makes_short_buys_nothing(session: Se
     running.quote(70)
 
     assert (running.held(), purchases(session)) == (-2, [])
-    assert len(running.shared.flattenings) == 0
+    assert len(running.shared.protective) == 0
 
 
 def test_it_leaves_when_the_pool_has_no_cash_for_it(session: Session) -> None:

@@ -103,7 +103,7 @@ def test_the_checkpoint_in_which_it_is_found_knows_already_that_it_is_halted(rig
     assert saved is not None
     parts = decode(saved)["parts"]
     assert parts["strategies"]["odd"]["halted"] is True
-    assert [row[:2] for row in parts["exits"]["wanted"]] == [["odd", SYMBOL]]
+    assert [row[:2] for row in parts["exits"]["open"]] == [["odd", SYMBOL]]
     assert [cause["code"] for cause in parts["safety"]["causes"]] == ["AN060"]
     assert (
         parts["strategies"]["odd"]["attributes"]["memory"]["quotes"] == kept < odd.quotes

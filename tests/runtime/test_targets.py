@@ -13,6 +13,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.db.contracts import Record
 from qts.execution.contracts import Order, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.execution.working import FINAL_STATES
 from qts.market.actions import Split
 from qts.market.contracts import Bar
@@ -353,7 +354,7 @@ def test_a_target_does_not_hinder_an_exit_of_the_rules(rig: Rig, strategy: Told)
     """Given ten shares that the rules are selling, then a target neither ends that order nor buys again."""
     strategy.says(Target(SYMBOL, 10))
     now = rig.quotes(kst(10), 3)
-    rig.kernel.exits.request("scripted", SYMBOL, "a drill", now)
+    rig.kernel.exits.request("scripted", SYMBOL, Origin.HALTED, "a drill", now)
     rig.kernel.due.pending = True
     strategy.says(Target(SYMBOL, 10))
     rig.quotes(now + 1_000_000_000, 5)

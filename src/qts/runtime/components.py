@@ -27,8 +27,8 @@ from qts.runtime.orders.closed_trades import ClosedTrades
 from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
-from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.orders.position_triggers import PositionTriggers
+from qts.runtime.orders.protective_orders import ProtectiveOrders
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.report_relay import ReportRelay
@@ -94,7 +94,7 @@ class Components:
     execution_reports: ExecutionReportHandler
     trades: ClosedTrades
     unresolved: OrderReconciler
-    exits: ForcedExits
+    exits: ProtectiveOrders
     triggers: PositionTriggers
     exit_requests: ExitRequests
     monitor: RiskMonitor

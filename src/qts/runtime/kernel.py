@@ -148,6 +148,7 @@ class Kernel:
     async def _resolve(self, now_ns: int) -> None:
         self.due.unresolved = False
         await self.unresolved.resolve(now_ns)
+        self.exits.on_books_compared(self.shared.clock.time_ns())
 
     async def _ask_charges(self, now_ns: int) -> None:
         self.due.charges = False
@@ -158,6 +159,7 @@ class Kernel:
         due, auditor = self.due, self.auditor
         if not self.venue.is_simulated and await self.unresolved.resolve(now_ns):
             due.audit = due.pending = True  # what was never told is booked before the books are compared
+            self.exits.on_books_compared(self.shared.clock.time_ns())
             return
         audited = await (auditor.run_full_audit(now_ns) if due.audit else auditor.run_daily_audit(now_ns))
         due.audit, due.daily_audit = not audited, False  # repeated with the next due work

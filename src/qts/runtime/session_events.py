@@ -11,6 +11,7 @@ from qts.event.contracts import EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.execution.contracts import BrokerDisconnect, ExecutionReport, Fill, Order, OrderState
+from qts.execution.protective.requests import ProtectiveRequests
 from qts.ledger.contracts import BookingRow, FillEffect, is_sale_taken_back
 from qts.market.contracts import MarketValue
 from qts.market.session_info import SessionInfo
@@ -19,8 +20,7 @@ from qts.runtime.due_work import DueWork
 from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.orders.execution_reports import ExecutionReportHandler, event_type_of
 from qts.runtime.orders.exit_requests import ExitRequests
-from qts.runtime.orders.flattenings import Flattenings
-from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.protective_orders import ProtectiveOrders
 from qts.runtime.persistence.history_rows import safety_row, safety_text, state_row
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.session_counters import SessionCounters
@@ -112,19 +112,17 @@ class ExitWakeUp:
 
     def __init__(
         self,
-        exits: ForcedExits,
-        forced_exit_reasons: dict[tuple[str, str], str],
-        flattenings: Flattenings,
+        exits: ProtectiveOrders,
+        requests: ProtectiveRequests,
         due: DueWork,
     ) -> None:
         self._exits = exits
-        self._leaving = forced_exit_reasons
-        self._flattenings = flattenings
+        self._requests = requests
         self._due = due
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Continue a forced exit if the fill allows it."""
-        self._flattenings.on_fill(fill, order)
+        self._exits.on_fill(order, fill.side, fill.qty)
         self._continue_exit(order)
 
     def on_booking(self, row: BookingRow) -> None:
@@ -143,7 +141,7 @@ class ExitWakeUp:
         self._continue_exit(order)
 
     def _continue_exit(self, order: Order) -> None:
-        is_any = self._leaving or len(self._flattenings) or order.state is OrderState.FILLED_LATE
+        is_any = len(self._requests) or order.state is OrderState.FILLED_LATE
         if is_any and self._exits.on_order_update(order):
             self._due.pending = True
 

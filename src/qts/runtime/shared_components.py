@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from qts.clock import Clock, from_ns
 from qts.config.tree import QtsConfig
+from qts.execution.protective.requests import ProtectiveRequests
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
 from qts.ledger.kept_values import KeptValues
@@ -23,7 +24,6 @@ from qts.runtime.metrics.account_metrics import MetricsSource
 from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource
-from qts.runtime.orders.flattenings import Flattenings
 from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.store_writer import StoreWriter
 from qts.runtime.recording.recording_view import RecordingView
@@ -71,10 +71,8 @@ class SharedComponents:
     cache: SessionCache
     """The cache that the session is made known in; without one it does nothing."""
     extremes: Extremes
-    forced_exit_reasons: dict[tuple[str, str], str]
-    """Reason of each open forced exit, by (strategy, symbol)."""
-    flattenings: Flattenings
-    """What is left to sell of holdings that an operator wants flat."""
+    protective: ProtectiveRequests
+    """The exits that rules and operators require, by (strategy, symbol)."""
     stops: ScopedStops
     """Strategies, symbols and pools that an operator has stopped."""
     kill: KillSwitch

@@ -144,7 +144,7 @@ class CapitalCommands:
         stop = p.stops.covering(name, symbol, pool.value)
         if stop is not None:
             raise InputError(f"{stop}; no shares come there before it is released")
-        selling = p.forced_exit_reasons.get((name, symbol)) or p.flattenings.reason_of(name, symbol)
+        selling = p.protective.reason_of(name, symbol)
         if selling:
             raise InputError(f"{name} is selling all its {symbol}: {selling}")
         return pool

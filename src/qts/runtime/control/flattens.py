@@ -16,10 +16,11 @@ from qts.capital.contracts import Pool
 from qts.clock import from_ns
 from qts.errors import InputError
 from qts.execution.contracts import Fill, Order, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.ledger.contracts import BookingRow, FillEffect, PositionRow, is_sale_taken_back
 from qts.money import ZERO, magnitude, minus, negated, plus, without_zeros
 from qts.runtime.control.commands import Answer, Flatten, FlattenedHolding, FlattenReport
-from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.protective_orders import ProtectiveOrders
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Side
 from qts.wording import counted
@@ -88,13 +89,13 @@ class FlattenProgress:
 
     def _goes_on(self, key: Key) -> bool:
         p = self._shared
-        return key in p.forced_exit_reasons or p.flattenings.get(*key) is not None
+        return key in p.protective or p.protective.part(key, Origin.OPERATOR) is not None
 
     def _row(self, key: Key, row: _Asked) -> FlattenedHolding:
         held, asked = row.part(self._shared.account.holding(*key)), magnitude(row.qty)
         sold = min(self._sold[key], asked)
-        one = self._shared.flattenings.get(*key)
-        left = min(minus(asked, sold) if one is None else row.part(one.left), held)
+        one = self._shared.protective.part(key, Origin.OPERATOR)
+        left = min(minus(asked, sold) if one is None or one.left is None else row.part(one.left), held)
         return FlattenedHolding(
             *key[:1], row.pool, key[1], _text(row.qty), row.text(sold), row.text(left), row.text(held),
             self._why(key, row.side) if left else "",
@@ -102,8 +103,8 @@ class FlattenProgress:
 
     def _why(self, key: Key, side: Side) -> str:
         """Return what a holding waits for, in words."""
-        p, one = self._shared, self._shared.flattenings.get(*key)
-        if one is None and key not in p.forced_exit_reasons:
+        p, one = self._shared, self._shared.protective.part(key, Origin.OPERATOR)
+        if one is None and key not in p.protective:
             if key in self._taken_back:
                 return "the broker has taken a sale back after it had ended"
             return "a stop that keeps what is held has ended it"
@@ -117,7 +118,7 @@ class FlattenProgress:
             return f"{name} {does if first.forced else 'is being cancelled'} ({first.state.value})"
         if one is not None and one.why:
             return one.why
-        return "" if one is not None else p.forced_exit_reasons[key]
+        return p.protective.reason_of(*key) if key in p.protective else ""
 
 
 class Flattens:
@@ -130,7 +131,7 @@ class Flattens:
     def __init__(
         self,
         shared: SharedComponents,
-        exits: ForcedExits,
+        exits: ProtectiveOrders,
         pools: Mapping[str, Pool],
         on_begun: Callable[[], object],
     ) -> None:
@@ -150,11 +151,11 @@ class Flattens:
         reason = f"flatten {what} by {command.operator}: {command.reason}"
         asked = {(row.strategy, row.symbol): _Asked(row.pool.value, row.qty) for row in rows}
         for key, row in asked.items():
-            self._exits.flatten(*key, row.qty, reason)
+            self._exits.request_part(*key, Origin.OPERATOR, row.qty, reason)
         progress = FlattenProgress(self._shared, asked)
         self._followed.append(progress)
         await self._shared.record.checkpoint()  # a restart goes on with all of it, or with none of it
-        self._exits.begin_flattening(asked, self._shared.clock.time_ns())
+        self._exits.begin_parts(asked, self._shared.clock.time_ns())
         self._on_begun()
         held = ", ".join(f"{row.strategy} {_text(row.qty)} {row.symbol}" for row in rows)
         what_happens = "sold" if all(row.qty > 0 for row in rows) else "sold, or bought back where it is short"
@@ -177,11 +178,11 @@ class Flattens:
         return progress
 
     def _left(self, key: Key, last: FlattenedHolding, asked: _Asked) -> Decimal:
-        p, one = self._shared, self._shared.flattenings.get(*key)
-        if one is not None:
+        p, one = self._shared, self._shared.protective.part(key, Origin.OPERATOR)
+        if one is not None and one.left is not None:
             return asked.part(one.left)
         is_stopped = not p.safety.is_trading_allowed or p.stops.covering(*key, last.pool) is not None
-        if not (is_stopped or key in p.forced_exit_reasons):
+        if not (is_stopped or key in p.protective):
             return ZERO
         return min(asked.part(Decimal(last.left)), asked.part(p.account.holding(*key)))
 

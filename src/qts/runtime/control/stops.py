@@ -18,10 +18,11 @@ from qts.clock import from_ns
 from qts.errors import InputError
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import EmergencyStop, Fill, Order, OrderState
+from qts.execution.protective.contracts import Origin
 from qts.ledger.contracts import BookingRow, FillEffect, is_sale_taken_back
 from qts.money import ZERO, minus, plus, without_zeros
 from qts.runtime.control.commands import Answer, Release, Stop, StopReport
-from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.protective_orders import ProtectiveOrders
 from qts.runtime.shared_components import SharedComponents
 from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
 from qts.strategy.contracts import Side
@@ -112,7 +113,7 @@ class Stops:
         self,
         shared: SharedComponents,
         *,
-        exits: ForcedExits,
+        exits: ProtectiveOrders,
         pools: Mapping[str, Pool],
         symbols: Collection[str],
         on_code: Callable[[str, str, str], None],
@@ -234,7 +235,7 @@ class Stops:
         bought = {(order.strategy, order.symbol) for order in self._shared.orders}
         for strategy, symbol in sorted(held | bought):
             if self._covers(scope, strategy, symbol):
-                self._exits.request(strategy, symbol, reason, now_ns, by_operator=True)
+                self._exits.request(strategy, symbol, Origin.OPERATOR, reason, now_ns)
 
     def _covers(self, scope: Scope | None, strategy: str, symbol: str) -> bool:
         """Return whether ``strategy`` is of this session and belongs to ``scope``; only its holdings are sold."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qts.execution.protective.contracts import Origin
 from qts.risk.rules import engine_active
-from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.protective_orders import ProtectiveOrders
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Strategy
 
@@ -13,22 +14,22 @@ from qts.strategy.contracts import Strategy
 class ExitRequests:
     """Makes one forced exit for each symbol that a strategy holds or is buying."""
 
-    def __init__(self, shared: SharedComponents, exits: ForcedExits, strategies: Sequence[Strategy]) -> None:
+    def __init__(self, shared: SharedComponents, exits: ProtectiveOrders, strategies: Sequence[Strategy]) -> None:
         self._shared = shared
         self._exits = exits
         self._strategies = strategies
 
-    def liquidate_strategy(self, strategy: str, reason: str, now_ns: int, *, by_operator: bool = False) -> None:
-        """Request exits from everything a strategy holds or is buying; ``by_operator``: not required by a rule."""
+    def liquidate_strategy(self, strategy: str, reason: str, now_ns: int, origin: Origin = Origin.HALTED) -> None:
+        """Request exits from everything a strategy holds or is buying."""
         held = {row.symbol for row in self._shared.account.position_rows() if row.strategy == strategy and row.qty}
         bought = {order.symbol for order in self._shared.orders if order.strategy == strategy}
         for symbol in sorted(held | bought):
-            self._exits.request(strategy, symbol, reason, now_ns, by_operator=by_operator)
+            self._exits.request(strategy, symbol, origin, reason, now_ns)
 
-    def liquidate_all(self, reason: str, now_ns: int, *, by_operator: bool = False) -> None:
-        """Request exits from everything the account holds or is buying."""
+    def liquidate_all(self, reason: str, now_ns: int) -> None:
+        """Request exits from everything the account holds or is buying, as an operator wants it."""
         for strategy in self._strategies:
-            self.liquidate_strategy(strategy.name, reason, now_ns, by_operator=by_operator)
+            self.liquidate_strategy(strategy.name, reason, now_ns, Origin.OPERATOR)
 
     def on_state_changed(self, now_ns: int) -> None:
         """Request exits for strategies whose engine is inactive in the new operating state."""
@@ -37,4 +38,4 @@ class ExitRequests:
             pool = self._shared.config.capital.paying_pool(strategy.pool)
             if not engine_active(pool, self._shared.config.state.table[state]):
                 reason = f"the {pool.value} engine sleeps in {state.value}"
-                self.liquidate_strategy(strategy.name, reason, now_ns)
+                self.liquidate_strategy(strategy.name, reason, now_ns, Origin.POOL)

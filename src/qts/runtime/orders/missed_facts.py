@@ -17,9 +17,9 @@ from qts.runtime.checks.auditor import Auditor
 from qts.runtime.listeners import Listeners
 from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
-from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.position_triggers import PositionTriggers
+from qts.runtime.orders.protective_orders import ProtectiveOrders
 from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.stored_facts import Ended, Filled, Happened, Sent
 
@@ -38,7 +38,7 @@ class MissedFacts:
         reports: ExecutionReportHandler,
         news: StrategyNews,
         decisions: DecisionPath,
-        exits: ForcedExits,
+        exits: ProtectiveOrders,
         triggers: PositionTriggers,
         targets: Targets,
         auditor: Auditor,

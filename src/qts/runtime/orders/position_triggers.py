@@ -2,8 +2,8 @@
 
 Levels belong to one strategy in one symbol. They are bound when a target is decided, wait until there is a holding,
 and end when it is flat, whatever has sold it. Nothing rests at the broker: what is reached becomes one forced exit
-(:mod:`qts.runtime.orders.forced_exits`), reduce-only, so that at most one order sells a holding and a stronger exit
-that is under way goes on instead.
+(:mod:`qts.runtime.orders.protective_orders`), reduce-only, so that at most one order sells a holding and a stronger
+exit that is under way goes on instead.
 
 Quotes and trades are looked at as they are accepted. Where bars are all that is seen of a symbol, a level is
 reached inside a bar that is over; the exit then executes in that bar, before any strategy sees it, in the place
@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from qts.broker.contracts import MarketDriven
 from qts.clock import NS_PER_S, from_ns
 from qts.execution.contracts import Fill, Order
+from qts.execution.protective.contracts import Origin
 from qts.execution.triggers import (
     BoundLevels,
     Bounds,
@@ -52,7 +53,7 @@ from qts.market.contracts import Bar, Instrument, MarketValue, Phase, Quote, Tic
 from qts.money import minus
 from qts.risk.contracts import OrderRequest
 from qts.runtime.due_work import DueWork
-from qts.runtime.orders.forced_exits import ForcedExits, InBar
+from qts.runtime.orders.protective_orders import InBar, ProtectiveOrders
 from qts.runtime.session_events import Log
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Side
@@ -77,7 +78,7 @@ class PositionTriggers:
     def __init__(
         self,
         shared: SharedComponents,
-        exits: ForcedExits,
+        exits: ProtectiveOrders,
         venue: MarketDriven,
         due: DueWork,
         *,
@@ -351,7 +352,7 @@ class PositionTriggers:
         if armed_ns is not None and self._exits_in_bars:
             is_take = hit.kind is TriggerKind.TAKE
             in_bar = InBar(self._tradable(hit.level, symbol, now_ns, is_take=is_take), is_take, armed_ns)
-        self._exits.request(strategy, symbol, hit.reason, now_ns, in_bar=in_bar)
+        self._exits.request(strategy, symbol, Origin.LEVEL, hit.reason, now_ns, in_bar=in_bar)
         self._due.pending = True
         self._log("INFO", f"{strategy}: {symbol}: {hit.reason}")
 

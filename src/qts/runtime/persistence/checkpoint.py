@@ -15,7 +15,7 @@ import msgspec
 
 from qts.errors import ContractError, StorageError
 
-VERSION = 7
+VERSION = 8
 _CHECKSUM = struct.Struct("<I")
 """The CRC-32 of the rest, after it: it reveals a disk that has changed a digit of an amount."""
 

@@ -45,11 +45,12 @@ from qts.runtime.orders.closed_trades import ClosedTrades
 from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
-from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.orders.missed_facts import MissedFacts
 from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
+from qts.runtime.orders.order_endings import OrderEndings
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.position_triggers import PositionTriggers
+from qts.runtime.orders.protective_orders import ProtectiveOrders
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.signals import Signals
@@ -349,17 +350,19 @@ def _make_components(
         look_again=look_again,
         is_simulated=venue.is_simulated,
     )
-    exits = ForcedExits(
+    exits = ProtectiveOrders(
         account=p.account,
         orders=p.orders,
         sender=sender,
+        endings=OrderEndings(p.orders, sender, unresolved.withdraw),
         make_signal=signals.forced,
         run=decisions.decide,
-        withdraw=unresolved.withdraw,
         compare=partial(_compare_again, unresolved, due),
         is_compared=lambda: not unresolved.not_compared,
-        requested=p.forced_exit_reasons,
-        flattenings=p.flattenings,
+        on_code=report,
+        warn=partial(say, "WARNING"),
+        call_soon=due.call_soon,
+        requests=p.protective,
         retry_s=p.config.pipeline.forced_exit_retry_s,
         limits_retry_s=p.config.broker.limits.exit_collar_step_s,
     )
@@ -394,7 +397,7 @@ def _make_components(
         triggers.on_action(action, now_ns)
         targets.on_action(action, now_ns)
         if isinstance(action, Split):
-            p.flattenings.on_split(action, p.feed.instruments[action.symbol].lot)
+            p.protective.on_split(action, p.feed.instruments[action.symbol].lot)
 
     def on_absent(order: Order) -> None:
         news.on_ended(order)
@@ -576,7 +579,7 @@ def _make_recovery(
 
 def _cancel(
     shared: SharedComponents,
-    exits: ForcedExits,
+    exits: ProtectiveOrders,
     venue: MarketDriven,
     due: DueWork,
     order: Order,
@@ -595,7 +598,7 @@ def _cancel(
 
 def _make_way(
     shared: SharedComponents,
-    exits: ForcedExits,
+    exits: ProtectiveOrders,
     venue: MarketDriven,
     due: DueWork,
     met: Sequence[str],
@@ -650,7 +653,7 @@ def _compare_again(unresolved: OrderReconciler, due: DueWork, why: str, position
 
 def _make_stops(
     base: _Base,
-    exits: ForcedExits,
+    exits: ProtectiveOrders,
     requests: ExitRequests,
     pools: Mapping[str, Pool],
     watch: StrategyWatch | None,
@@ -662,7 +665,7 @@ def _make_stops(
         symbols=base.shared.feed.instruments,
         on_code=base.codes.report,
         publish=base.dispatcher.publish,
-        liquidate_all=partial(requests.liquidate_all, by_operator=True),
+        liquidate_all=requests.liquidate_all,
         on_carried_out=base.due.checkpoint_soon,
         on_released=lambda scope: None if watch is None else watch.on_released(scope),
     )
@@ -672,7 +675,7 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     """Connect the listeners; they are called in the order of registration."""
     p, say = c.shared, c.notices.say
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
-    wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, p.flattenings, c.due), OrderLog(say)
+    wake_up, order_log = ExitWakeUp(c.exits, p.protective, c.due), OrderLog(say)
     fills = (counts, c.trades, c.stops, c.flattens, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
     charges = () if c.venue.is_simulated else (c.charges,)  # a fill of a simulated venue has its exact charges
     watches = () if c.watch is None else (c.watch,)

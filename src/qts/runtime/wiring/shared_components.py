@@ -10,6 +10,7 @@ from qts.clock import NS_PER_MS, Clock, from_ns
 from qts.config.runtime_config import FreshnessConfig
 from qts.config.tree import QtsConfig
 from qts.db.session import SessionStore
+from qts.execution.protective.requests import ProtectiveRequests
 from qts.execution.working import WorkingOrders
 from qts.ids import IdSource
 from qts.ledger.account import Account
@@ -32,7 +33,6 @@ from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.metrics.index_metrics import IndexMetrics
 from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource, volatility_source
-from qts.runtime.orders.flattenings import Flattenings
 from qts.runtime.persistence.server_copies import ServerCopies
 from qts.runtime.persistence.store_writer import GroupCommitWriter, InlineWriter
 from qts.runtime.session.capital_transfers import pool_targets
@@ -114,8 +114,7 @@ def make_shared_components(
         servers=servers,
         cache=cache,
         extremes=extremes,
-        forced_exit_reasons={},
-        flattenings=Flattenings(),
+        protective=ProtectiveRequests(),
         stops=ScopedStops(),
         kill=KillSwitch(),
         rejects=Rejects(),

@@ -1,0 +1,1 @@
+"""Exits that a rule or a person requires: who requires which, how much is left, and which one order comes next."""
