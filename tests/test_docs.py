@@ -25,7 +25,17 @@ from qts.config.loader import LoadedConfig, examine
 from qts.config.tree import QTS
 from qts.db.datadir import DATABASE_NAME, LOCK_NAME
 from qts.db.hybrid import DataSourceMode
-from qts.errors import QtsError
+from qts.errors import (
+    BrokerUnavailable,
+    CacheStaleDataError,
+    DefectError,
+    InputError,
+    InvariantBreach,
+    MissingExtraError,
+    QtsError,
+    StateError,
+    StorageError,
+)
 from qts.event.contracts import EventType
 from qts.event.payloads import PAYLOAD_TYPES
 from qts.execution.contracts import OrderState
@@ -344,6 +354,24 @@ def test_the_runbook_names_every_file_of_a_data_directory_and_every_exit_code() 
     text = prose_of(ROOT / "docs/operations/runbook.md")
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     assert listed == {0, STOPPED_BY_USER, RESTART, HALTED, *(error.exit_code for error in all_errors(QtsError))}
+
+
+def test_the_runbook_says_what_each_kind_of_error_means_by_its_exit_code() -> None:
+    words = {
+        InputError: "unusable input",
+        StateError: "another run in the data directory",
+        MissingExtraError: "an option",
+        StorageError: "store",
+        CacheStaleDataError: "cache",
+        BrokerUnavailable: "broker",
+        DefectError: "unexpected error",
+        InvariantBreach: "invariant",
+    }
+    ours = {kind for kind in QtsError.__subclasses__() if kind.__module__ == QtsError.__module__}
+    assert set(words) == ours
+    text = prose_of(ROOT / "docs/operations/runbook.md").partition("## Exit codes")[2].partition("\n## ")[0]
+    rows = {int(code): row for code, row in re.findall(r"^\| (\d+) \| (.*)$", text, re.MULTILINE)}
+    assert [kind.__name__ for kind, word in words.items() if word not in rows[kind.exit_code]] == []
 
 
 def all_errors(error: type[QtsError]) -> Iterator[type[QtsError]]:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qts.market.day_record import DayRecord, days_of, files_of, lines_in
+import pytest
+
+from qts.market.contracts import Calendar
+from qts.market.day_record import DayRecord, days_by, days_of, files_of, lines_in
+from qts.market.generic import AlwaysOpen
+from qts.market.krx import KrxCalendar
 
 NOON_NS = 1_760_000_000_000_000_000
 """09 October 2025, 17:53 in Seoul."""
 
 
-def record_in(directory: Path, told: list[str]) -> DayRecord[str]:
+def record_in(directory: Path, told: list[str], calendar: Calendar | None = None) -> DayRecord[str]:
     def text_of(entry: str) -> str:
         if entry == "impossible":
             raise ValueError("no text")
         return entry
 
-    return DayRecord(directory, of="the record", head=lambda day: day.encode(), text_of=text_of, tell=told.append)
+    day_of = days_by(calendar or KrxCalendar())
+    return DayRecord(
+        directory, of="the record", day_of=day_of, head=lambda day: day.encode(), text_of=text_of, tell=told.append
+    )
 
 
 def test_what_is_added_is_in_the_file_of_its_day(tmp_path: Path) -> None:
@@ -49,3 +57,17 @@ def test_an_entry_without_a_text_ends_the_record_and_is_told(tmp_path: Path) -> 
     record.add(NOON_NS + 1, "v", "later")
     assert told == [f"the record is not written any more: ValueError: no text in {tmp_path / 'days'}"]
     assert record.dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("calendar", "days"), [(KrxCalendar(), ["2025-10-09"]), (AlwaysOpen(), ["2025-10-08", "2025-10-09"])]
+)
+def test_a_day_ends_at_midnight_of_its_market(tmp_path: Path, calendar: Calendar, days: list[str]) -> None:
+    """23:00 and 01:00 in UTC are 08:00 and 10:00 of one day in Seoul."""
+    record = record_in(tmp_path / "days", [], calendar)
+    record.begin()
+    for hour in (-10, -8):
+        record.add(NOON_NS + hour * 3_600 * 1_000_000_000, "v", "one")
+    record.close()
+
+    assert list(days_of(tmp_path / "days")) == days

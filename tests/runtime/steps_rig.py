@@ -11,7 +11,8 @@ from qts.clock import HeldClock, PacedClock, from_ns
 from qts.config.loader import load_config
 from qts.db.contracts import RunRow
 from qts.db.sqlite import SqliteStore
-from qts.market.day_record import DayRecord
+from qts.market.day_record import DayRecord, days_by
+from qts.market.krx import KrxCalendar
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.live_driver import run_live
 from qts.runtime.drivers.repeat_driver import run_repeated
@@ -81,6 +82,7 @@ def record(
         written = DayRecord(
             directory / "steps",
             of="the record",
+            day_of=days_by(KrxCalendar()),
             head=head_of(RUN, "script", clock.time_ns()),
             text_of=text_of,
             tell=print,

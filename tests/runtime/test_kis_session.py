@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from qts.db.datadir import DATABASE_NAME
-from qts.errors import InputError
+from qts.errors import BrokerUnavailable, InputError
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
@@ -302,3 +302,34 @@ def test_a_session_is_repeated_step_by_step(tmp_path: Path, monkeypatch: pytest.
     changed = replay_plan(msgspec.structs.replace(again, seed=8, data_dir=tmp_path / "third"), [first], None)
     with pytest.raises(InputError, match="with its strategies"):
         run_session(changed, progress=lambda *_: None, stop=StopFlag())
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_wrong_keys_leave_nothing_and_the_same_command_begins_with_the_right_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """given a directory with a file of its user, or none, then that is all that is there after a refusal"""
+    strategy = tmp_path / "buyer.py"
+    strategy.write_text(BUYER.replace('    bars = {"1d": 3}\n', ""))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    directory = tmp_path / "runs" / "one"
+    if is_there:
+        directory.mkdir(parents=True)
+        (directory / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with on_thread(quotes, seed=3, paper=True) as kis:
+        settings = settings_for(kis, monkeypatch)
+        options = Options(strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings)
+
+        def run(stop: StopFlag) -> SessionResult:
+            plan = live_plan(options, "kis", paper_account=True, confirmation="")
+            return run_session(plan, progress=lambda share, ns: stop.request(), stop=stop, machine=kis.clock)
+
+        monkeypatch.setenv("QTS_KIS_PAPER_APP_SECRET", "x" * 180)
+        with pytest.raises(BrokerUnavailable, match="EGW00105"):
+            run(StopFlag())
+        left = [one for one in sorted(tmp_path.rglob("*")) if tmp_path / "cache" not in (one, *one.parents)]
+        assert left == before
+        monkeypatch.setenv("QTS_KIS_PAPER_APP_SECRET", kis.keys.appsecret)
+        run(StopFlag())
+    assert (directory / DATABASE_NAME).is_file()

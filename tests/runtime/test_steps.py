@@ -14,7 +14,8 @@ from qts.clock import HeldClock, PacedClock, from_ns
 from qts.config.runtime_config import RuntimeConfig
 from qts.errors import DataError
 from qts.market.contracts import BookUpdate, FeedGap, Quote
-from qts.market.day_record import DayRecord, files_of
+from qts.market.day_record import DayRecord, days_by, files_of
+from qts.market.krx import KrxCalendar
 from qts.runtime.due_work import DueWork
 from qts.runtime.steps.contracts import BREAK, DUE, GAP, GO_ON, VALUE
 from qts.runtime.steps.lines import Entry, RecordedSteps, Step, text_of
@@ -30,7 +31,12 @@ BOOK = BookUpdate(SYMBOL, NOW_NS, ((D(99), D(1)),), (), snapshot=True)
 @pytest.fixture
 def record(tmp_path: Path) -> Iterator[DayRecord[Entry]]:
     made = DayRecord[Entry](
-        tmp_path, of="the record", head=head_of("run", "source", NOW_NS), text_of=text_of, tell=print
+        tmp_path,
+        of="the record",
+        day_of=days_by(KrxCalendar()),
+        head=head_of("run", "source", NOW_NS),
+        text_of=text_of,
+        tell=print,
     )
     made.begin()
     yield made
@@ -95,7 +101,12 @@ def test_the_steps_of_a_process_that_resumes_are_left_out(tmp_path: Path, record
     record.add(NOW_NS, GO_ON, (1, "intent", None))
     record.close()
     resumed = DayRecord[Entry](
-        tmp_path, of="the record", head=head_of("run", "source", NOW_NS + 1), text_of=text_of, tell=print
+        tmp_path,
+        of="the record",
+        day_of=days_by(KrxCalendar()),
+        head=head_of("run", "source", NOW_NS + 1),
+        text_of=text_of,
+        tell=print,
     )
     resumed.begin()
     resumed.add(NOW_NS + 1, GO_ON, (1, "checkpoint", None))

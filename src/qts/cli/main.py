@@ -1,9 +1,9 @@
 """``qts``: find the command, run it, turn errors into one clear line and an exit code.
 
 Exit codes: 0 done · 1 an unexpected error, or qts check or qts data holidays found something · 2 unusable input ·
-3 the store failed, or a session ended by an unexpected error that is in its log · 4 an invariant was breached · 5 a
-strategy was halted · 75 the session hung and was ended (continue with --resume) · 130 stopped by the user (continue
-with --resume).
+3 the store failed, the broker does not answer or refuses the keys, or a session ended by an unexpected error that
+is in its log · 4 an invariant was breached · 5 a strategy was halted · 75 the session hung and was ended (continue
+with --resume) · 130 stopped by the user (continue with --resume).
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import errno
 import fcntl
 import os
 import re
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -40,6 +42,10 @@ class DataDir:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._made = [one for one in (self.path, *self.path.parents) if not one.exists()]
+        """The directories that are made for it, the lowest first."""
+        self._before = frozenset(() if self._made else _names_in(self.path))
+        """The names that were in it before."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock: int | None = in_place_opener(str(self.path / LOCK_NAME), os.O_RDWR | os.O_CREAT)
@@ -84,6 +90,23 @@ class DataDir:
                     f"{self.path}: cannot remove the run before: {error.strerror}: {path}"
                 ) from error
 
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove what was made here since it was taken, of ``names`` and the store, and directories made for it.
+
+        For a run that has not begun. What lies there beside it stays, and so does what cannot be removed.
+        """
+        store = [f"{DATABASE_NAME}{ending}" for ending in ("-wal", "-shm", "-journal")]
+        for name in {*names, *store} - self._before:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other files are there
+            for one in self._made:
+                one.rmdir()
+
     def close(self) -> None:
         """Release the directory; may be called twice."""
         lock, self._lock = self._lock, None
@@ -106,6 +129,12 @@ class DataDir:
             )
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+
+
+def _names_in(path: Path) -> Iterable[str]:
+    with contextlib.suppress(OSError):  # what is wrong with it shows when it is taken
+        return os.listdir(path)
+    return ()
 
 
 def _locked(lock: int) -> bool:

@@ -18,7 +18,7 @@ from typing import IO, Final, Generic, TypeVar
 from qts.clock import from_ns
 from qts.errors import DataError
 from qts.files import private_opener
-from qts.market.krx import KST
+from qts.market.contracts import Calendar
 from qts.threads import start_thread
 from qts.wording import counted
 
@@ -33,10 +33,10 @@ T = TypeVar("T")
 class DayRecord(Generic[T]):
     """Writes a record on a thread of its own. :meth:`add` is for any thread, and never waits.
 
-    ``head`` returns the first line of a file of a day of Seoul (ISO), ``text_of`` the text of an entry; both are
-    called on the thread. ``of`` names the record for people. What a slow disk leaves no room for is dropped and
-    counted. What fails ends the record, not the session. ``tell`` is called, also on the thread, with
-    sentences for people.
+    ``day_of`` returns the day (ISO) of a moment (ns since 1970, UTC) in the market's time; a file ends with it.
+    ``head`` returns the first line of a file of a day, ``text_of`` the text of an entry; all are called on the
+    thread. ``of`` names the record for people. What a slow disk leaves no room for is dropped and counted. What
+    fails ends the record, not the session. ``tell`` is called, also on the thread, with sentences for people.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class DayRecord(Generic[T]):
         directory: Path,
         *,
         of: str,
+        day_of: Callable[[int], str],
         head: Callable[[str], bytes],
         text_of: Callable[[T], str],
         tell: Callable[[str], object],
@@ -51,7 +52,7 @@ class DayRecord(Generic[T]):
         self.dropped = 0
         """How many lines there was no room for."""
         self._directory, self._of = directory, of
-        self._head, self._text_of, self._tell = head, text_of, tell
+        self._day_of, self._head, self._text_of, self._tell = day_of, head, text_of, tell
         self._waiting: deque[tuple[int, str, T]] = deque()
         self._has_lines = threading.Event()
         self._is_over = False
@@ -103,7 +104,7 @@ class DayRecord(Generic[T]):
         lines: list[str] = []
         while self._waiting:
             ts_ns, kind, entry = self._waiting.popleft()
-            day = from_ns(ts_ns).astimezone(KST).date().isoformat()
+            day = self._day_of(ts_ns)
             if day > self._day:
                 self._pack(lines)
                 self._begin_file(day)
@@ -137,6 +138,11 @@ class DayRecord(Generic[T]):
 
 
 _ONE_LINE: Final[Mapping[int, str]] = {ord("\n"): " ", ord("\r"): " "}
+
+
+def days_by(calendar: Calendar) -> Callable[[int], str]:
+    """Return what gives the day of a moment (ns since 1970, UTC) in the time of a market."""
+    return lambda ts_ns: calendar.local_date(from_ns(ts_ns)).isoformat()
 
 
 def files_of(directory: Path, day: str) -> Sequence[Path]:

@@ -11,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from qts.market.day_record import DayRecord
+from qts.market.day_record import DayRecord, days_by
+from qts.market.krx import KrxCalendar
 
 FORMAT: Final = "qts-kis-frames"
 VERSION: Final = 1
@@ -42,4 +43,7 @@ class FrameRecord(DayRecord[str]):
             """Return the first line of a file."""
             return msgspec.json.encode(RecordHead(FORMAT, VERSION, day, known, late_ns))
 
-        super().__init__(directory, of="the record of KIS", head=head, text_of=lambda text: text, tell=tell)
+        days = days_by(KrxCalendar())
+        super().__init__(
+            directory, of="the record of KIS", day_of=days, head=head, text_of=lambda text: text, tell=tell
+        )

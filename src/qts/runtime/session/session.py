@@ -26,7 +26,7 @@ from qts.execution.triggers import level_of
 from qts.execution.working import in_order_of_intent
 from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
-from qts.market.day_record import DayRecord
+from qts.market.day_record import DayRecord, days_by
 from qts.market.feed_view import reread, source_of
 from qts.market.series.history import RowHistory
 from qts.money import standard_context
@@ -249,6 +249,7 @@ async def _run_in(
     if stored is not None and not followers:
         return stored
     store = open_store(place.database, paced=plan.paced)
+    session: Session | None = None
     try:
         if stored is not None:  # what the server lacks of it is sent
             begin(followers, store)
@@ -264,6 +265,8 @@ async def _run_in(
         for follower in followers:
             follower.stop()
         store.close()
+        if session is not None and session.was_refused and not followers:  # a server may know of it already
+            place.discard({*_RESERVED_NAMES, config.tree.event.journal.directory})
 
 
 class Session:
@@ -294,6 +297,8 @@ class Session:
         self._recorder = recorder
         self._publisher = publisher
         self._broker: BrokerQueries | None = None
+        self.was_refused = False
+        """Whether a new session has ended before it began, because keys, an account or a setting were refused."""
 
     async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
         """Run the session to the end of its input or to a stop, and return its result, which is then stored."""
@@ -331,6 +336,7 @@ class Session:
             replaces_old=not resumed,
             resumes_at=self._log_end(checkpoint) if resumed else None,
         )
+        has_begun = resumed
         try:
             if self._history_note:
                 log.record(LogWrite("WARNING", self._history_note, start_ns))
@@ -363,6 +369,7 @@ class Session:
                 hang = hang_file.read(self._strategies) if hang_file is not None and resumed else None
                 if checkpoint is None:
                     await kernel.start(first)
+                    has_begun = True
                 else:
                     kernel.host.hung = hang.strategies if hang is not None else ()
                     await kernel.restore(checkpoint, self._store, first)
@@ -411,6 +418,8 @@ class Session:
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
                 record_defect(error, log, self._place.path, clock.time_ns())
+            is_refusal = isinstance(error, InputError | BrokerUnavailable)
+            self.was_refused = is_refusal and self._live is not None and not has_begun
             raise
         finally:
             try:
@@ -514,6 +523,7 @@ class Session:
         record = DayRecord(
             self._place.path / STEPS_NAME,
             of="the record of steps",
+            day_of=days_by(next(iter(live.feed.instruments.values())).calendar),
             head=head_of(self._run.run_id, self._run.source_id, clock.time_ns()),
             text_of=text_of,
             tell=live.teller,

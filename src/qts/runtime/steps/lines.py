@@ -30,8 +30,8 @@ _CONTENTS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
 class StepsHead(msgspec.Struct, frozen=True):
     """The first line of a file: whose steps these are.
 
-    ``day`` (ISO) in Seoul; ``source_id``: what its run id was made of; ``started_ns``: the session's time when its
-    process began, which every file of that process has.
+    ``day`` (ISO) of the market; ``source_id``: what its run id was made of; ``started_ns``: the session's time when
+    its process began, which every file of that process has.
     """
 
     format: str
