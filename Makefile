@@ -13,9 +13,10 @@ vectorbt := vectorbt==1.2.0
 vnpy := vnpy==4.5.0 vnpy_ctastrategy==1.4.1
 zipline := zipline-reloaded==3.2.1
 BIN    := $(VENV)/bin
+SEEDS  ?= 0:2000
 EXTRAS ?= report,parquet,metrics,postgres,redis,sheets,kis,fast,test,lint
 
-.PHONY: help demo test lint cover peers bench bench-newer soak mutants docs clean
+.PHONY: help demo test lint cover peers bench bench-newer soak simulate mutants docs clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +84,9 @@ bench-newer:
 mutants: $(VENV)/.dev ## change one place of the code of money and safety at a time, and name what no test sees (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutants]"
 	nice -n 19 $(BIN)/python -m tests.mutation
+
+simulate: $(VENV)/.dev ## play simulated sessions in which everything goes wrong; SEEDS=FIRST:LAST chooses them
+	$(BIN)/python -m tests.simulation run $(SEEDS) --jobs 2
 
 soak: $(VENV)/.dev ## the long trials: sessions killed hundreds of times, also beside slow disks, and many more examples
 	QTS_EVERY_KILL=1 QTS_EVERY_CALL=1 $(BIN)/python -m pytest -n auto $$(grep -rl --include=test_*.py 'from tests.effort import' tests)

@@ -133,6 +133,8 @@ def test_every_other_command_of_a_page_names_a_verb_a_file_or_an_extra_that_exis
         assert words[1] in make_verbs()
     elif words[:2] == ["python", words[1]] and words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file()
+    elif words[:2] == ["python", "-m"] and words[2].startswith("tests."):
+        assert (ROOT / words[2].replace(".", "/")).exists()
     elif "pip" in words:
         known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = re.findall(r"\[(\w+)\]", line)

@@ -15,13 +15,14 @@ def opened_store(
 ) -> SqliteStore:
     """Open the store at ``path``, one that may be rewound unless it says otherwise; a new one if there is none."""
     if not path.exists():
-        path.write_bytes(_empty())
+        path.write_bytes(empty_store())
         path.chmod(0o600)
     return SqliteStore(path, durability=durability, rewindable=rewindable)
 
 
 @cache
-def _empty() -> bytes:
+def empty_store() -> bytes:
+    """Return the file of a store without a run."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "empty.sqlite")
         SqliteStore(path, durability="NORMAL", rewindable=True).close()

@@ -14,7 +14,9 @@ import pytest
 
 from qts.execution.contracts import Fill
 from qts.market.contracts import Quote
+from qts.runtime.background_work import BackgroundWork
 from qts.runtime.control import capital_commands
+from qts.runtime.control.broker_commands import BrokerCommands
 from qts.runtime.control.command_files import write_command
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.commands import (
@@ -403,3 +405,30 @@ async def test_two_audits_do_not_forget_what_the_other_adds_up(tmp_path: Path) -
             await asyncio.sleep(0.001)
         assert [audit.result() for audit in audits] == [True, True]
         assert auditor.has_proven_all
+
+
+async def test_the_next_question_is_asked_when_the_end_of_the_one_before_is_noted() -> None:
+    """That is a turn of the loop after its answer; a question begun in that turn would end the session."""
+
+    class Asked:
+        async def ask(self) -> None:
+            """Be answered at once."""
+
+        async def execute(self) -> Answer:
+            return Answer(done=True, answer="done")
+
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+    background = BackgroundWork(lambda: None)
+    commands = BrokerCommands(background)
+    for one in (DEPOSIT, WITHDRAW):
+        commands.add(one, Asked())
+    for _ in range(8):  # each turn of the loop looks at both, as every poll does
+        for one in (DEPOSIT, WITHDRAW):
+            if one in commands:
+                await commands.step(one)
+        await asyncio.sleep(0)
+    assert DEPOSIT not in commands
+    assert WITHDRAW not in commands
+    assert errors == []
+    assert not background.is_busy

@@ -89,3 +89,36 @@ async def test_answers_that_are_always_older_than_the_newest_fill_take_nothing_b
         assert rig.kernel.shared.account.position(SYMBOL) == 7
         assert list(rig.store.bookings()) == []
         assert not [row for row in rig.kernel.shared.safety.history if row.code == "FS041"]
+
+
+async def test_a_fill_that_was_told_by_no_notice_is_booked_by_the_answer_after_one_that_was_too_old(
+    tmp_path: Path,
+) -> None:
+    """Another fill of its order is told while the broker is asked: that answer counts not, the next does."""
+    broker, scripted = ScriptedBroker(capabilities=NAMED), ScriptedStrategy()
+    async with live(tmp_path, strategies=[scripted], settings={}, broker=broker) as rig:
+        scripted.wants(Side.BUY, qty=10)
+        await rig.show(quote(0))
+        kernel, (key,) = rig.kernel, broker.books.orders
+        broker.fill(key, 6, PRICE, kst(10, 0, 0), told=False)
+        # Given a question that is under way, whose answer has that fill
+        broker.holds_queries = True
+        asking = asyncio.create_task(kernel.unresolved.resolve(kst(10, 0, 1)))
+        while broker.calls[-1:] != ["orders"] or not broker.asked:
+            broker.let_tell()
+            await asyncio.sleep(0)
+        # When the next fill is told and booked before the answer is there
+        broker.fill(key, 4, PRICE, kst(10, 0, 1))
+        await rig.drain()
+        broker.holds_queries = False
+        while not asking.done():
+            broker.let_tell()
+            await asyncio.sleep(0)
+        await rig.drain()
+        # Then the next answer books the first one
+        await kernel.unresolved.resolve(kst(10, 0, 2))
+        await rig.drain()
+        order = kernel.shared.orders.get(key)
+        assert isinstance(order, Order)
+        held = kernel.shared.account.position(SYMBOL)
+        assert (order.state, order.filled, held) == (OrderState.FILLED, 10, 10)

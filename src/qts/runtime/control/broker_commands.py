@@ -70,8 +70,8 @@ class BrokerCommands:
         None: the broker is being asked, for it or for an earlier one; call it again. Raises QtsError for a refusal.
         """
         one = next(iter(self._waiting.values()))
-        if one.command is not command:
-            return None
+        if one.command is not command or self._background.is_running(_KIND):
+            return None  # the end of a task is noted a turn of the loop after its answer
         if not one.times:
             self._begin(one)
         if not one.is_answered:

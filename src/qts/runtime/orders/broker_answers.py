@@ -30,7 +30,7 @@ class BrokerAnswer(NamedTuple):
 
 
 class AnswerReader:
-    """Makes :class:`BrokerAnswer` of lists; remembers which executions it has given on. For the session's thread.
+    """Makes :class:`BrokerAnswer` of lists; knows which executions were given on. For the session's thread.
 
     ``is_settled``: whether no report waits to be handled. ``lag_ns``: the visibility lag of the broker.
     """
@@ -50,7 +50,7 @@ class AnswerReader:
         self._is_settled = is_settled
         self._lag_ns = lag_ns
         self._told: set[str] = set()
-        """Fills that were found in the broker's books, given on and not booked when it was asked last."""
+        """Fills that were found in the broker's books and given on, and were not booked when it was asked last."""
 
     def read(self, fills: Sequence[Fill], theirs: Sequence[BrokerOrder], asked_ns: int) -> BrokerAnswer:
         """Return the lists ``fills`` and ``theirs``, requested at ``asked_ns``, sorted.
@@ -92,8 +92,12 @@ class AnswerReader:
         unbooked = {
             repr(fill): fill for fill in fills if is_new(fill, self._account) and not self._numbers.holds(fill)
         }
-        told, self._told = self._told, set(unbooked)
-        return [fill for key, fill in unbooked.items() if key not in told]
+        self._told.intersection_update(unbooked)
+        return [fill for key, fill in unbooked.items() if key not in self._told]
+
+    def note_told(self, fill: Fill) -> None:
+        """Note that a fill of an answer was given on: until then each answer has it again."""
+        self._told.add(repr(fill))
 
 
 def is_new(fill: Fill, account: Account) -> bool:

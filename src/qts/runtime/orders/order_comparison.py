@@ -44,7 +44,9 @@ class OrderComparison:
     """The orders that are absent or in doubt, and what an answer means for each. For the session's thread.
 
     ``put`` keeps a changed order; ``look_again`` applies reports that waited for a number that is known now, and
-    says whether there were any. The others as in :class:`~qts.runtime.orders.reconciliation.OrderReconciler`.
+    says whether there were any. ``on_fill`` takes an execution that the books show and ours lack; what it is not
+    given of one answer, the next has again. The others as in
+    :class:`~qts.runtime.orders.reconciliation.OrderReconciler`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class OrderComparison:
         warnings: OrderWarnings,
         put: Callable[[Order], None],
         look_again: Callable[[], bool],
+        on_fill: Callable[[Fill], object],
         on_report: Callable[[ExecutionReport], None],
         on_absent: Callable[[Order], None],
         on_code: Callable[[str, str], object],
@@ -71,6 +74,7 @@ class OrderComparison:
         self._warnings = warnings
         self._put = put
         self._look_again = look_again
+        self._on_fill = on_fill
         self._on_report = on_report
         self._on_absent = on_absent
         self._on_code = on_code
@@ -118,7 +122,7 @@ class OrderComparison:
             return True
         fills = [fill for fill in answer.fills if fill.client_order_id == key]
         for fill in fills:
-            self._on_report(fill)
+            self._on_fill(fill)
         if found is not None:
             self._absent_since.pop(key, None)
             self._doubted.pop(key, None)

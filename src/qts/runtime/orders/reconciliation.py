@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from qts.broker.contracts import BrokerOrder, BrokerQueries
 from qts.errors import BrokerUnavailable
-from qts.execution.contracts import ExecutionReport, Order, OrderAck, OrderState, VenueRef
+from qts.execution.contracts import ExecutionReport, Fill, Order, OrderAck, OrderState, VenueRef
 from qts.execution.lifecycle import apply_ack, with_number
 from qts.execution.texts import kept_ref
 from qts.execution.working import FINAL_STATES, WorkingOrders
@@ -115,6 +115,7 @@ class OrderReconciler:
             warnings=self._warnings,
             put=self._put,
             look_again=look_again,
+            on_fill=self._give_on,
             on_report=on_report,
             on_absent=on_absent,
             on_code=on_code,
@@ -253,7 +254,7 @@ class OrderReconciler:
                     self.unannounced.found(answer.fills, now_ns)
             for fill in answer.fills:
                 if fill.client_order_id not in open_here:  # of one that has ended here, or is not ours
-                    self._on_report(fill)
+                    self._give_on(fill)
             for key, found in answer.ours.items():
                 ended = self._orders.get(key)
                 if key not in open_here and ended is not None and before.get(key) is ended:
@@ -293,6 +294,10 @@ class OrderReconciler:
     def on_booking(self, row: BookingRow) -> None:
         """Note an execution that was taken back."""
         self._cumulative.on_booking(row)
+
+    def _give_on(self, fill: Fill) -> None:
+        self._answers.note_told(fill)
+        self._on_report(fill)
 
     def _put(self, order: Order) -> None:
         self._orders.put(order)

@@ -1,0 +1,44 @@
+"""Stories of simulated sessions in which everything goes wrong: each ends settled, with the broker's books.
+
+How they are made, run and read is told in docs/concepts/simulation.md.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.effort import EVERY_KILL
+
+ROOT = Path(__file__).parents[2]
+SEEDS = 100_000 if EVERY_KILL else 2_000
+
+
+def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the simulator as a process of its own, which its clock and its disk need."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=14_400,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_stories_end_settled(part: int) -> None:
+    count = SEEDS // 8
+    told = simulate("run", f"{part * count}:{(part + 1) * count}")
+
+    assert told.returncode == 0, told.stdout + told.stderr[-2_000:]
+
+
+def test_a_story_is_the_same_each_time_and_in_every_process() -> None:
+    first, again = simulate("replay", "26"), simulate("replay", "26")
+
+    assert len(first.stdout.splitlines()) > 30
+    assert first.stdout == again.stdout
