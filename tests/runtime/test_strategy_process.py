@@ -325,7 +325,7 @@ async def test_amounts_arrive_exactly_and_with_their_type(tmp_path: Path) -> Non
         said: list[Any] = []
         rig.kernel.host.remote["Exact"]._on_intent = lambda strategy, intent: said.append(intent)
         await rig.show(*market(1))
-    rest = "tif=<TimeInForce.DAY: 'DAY'>, trigger=None, tag='')"
+    rest = "tif=<TimeInForce.DAY: 'DAY'>, trigger=None, tag='', algo=None)"
     assert [repr(intent) for intent in said] == [
         "Intent(symbol='005930', side=<Side.BUY: 'BUY'>, confidence=0.9, qty=Decimal('3.00'), limit=150000, "
         f"reason='삼성', {rest}",

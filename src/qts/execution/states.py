@@ -19,7 +19,7 @@ class ExecutionState(str, Enum):
 
     ESCAPING: everything open is being cancelled and what was bought is being sold, until the broker confirms that
     nothing works and nothing of ours is held. COMPLETE, ESCAPED and FAILED are final: no order of it works. FAILED:
-    nothing of it was ever executed.
+    nothing of it ever left.
     """
 
     INIT = "INIT"
@@ -38,9 +38,10 @@ class ExecutionUpdate(Enum):
     """Anything that moves an execution or may do so.
 
     BEGUN: it was asked for. PASSED, REFUSED: PreCheck's answer. PLANNED, UNPLANNED: the quantity was split, or
-    cannot be. SENT: a part was given to the gateway. ALL_FAILED: no part could be sent and none ever was.
-    NEXT_PART: the next part is due. SLOW: what works does not fill in time. ADJUSTED: what slowed was changed, or
-    is to be waited for. DONE: all is filled, or the rest was given up, and nothing works. ESCAPE: get out. FLAT:
+    cannot be. SENT: a part was given to the gateway. SKIPPED: it could not be, and its turn comes again.
+    ALL_FAILED: no part could be sent and none ever was. NEXT_PART: the next part is due. SLOW: what works does not
+    fill in time. ADJUSTED: what slowed was changed, or is to be waited for. DONE: all is filled, or the rest was
+    given up, and nothing works. ESCAPE: get out. FLAT:
     the broker confirms that nothing works and nothing is held. LATE_FILL: an execution of an order that had ended.
     """
 
@@ -50,6 +51,7 @@ class ExecutionUpdate(Enum):
     PLANNED = "PLANNED"
     UNPLANNED = "UNPLANNED"
     SENT = "SENT"
+    SKIPPED = "SKIPPED"
     ALL_FAILED = "ALL_FAILED"
     NEXT_PART = "NEXT_PART"
     SLOW = "SLOW"
@@ -112,6 +114,7 @@ EXECUTION_TABLE: Final[Mapping[ExecutionState, Mapping[ExecutionUpdate, Executio
         _ORDER,
         {
             _U.SENT: _S.MONITORING,
+            _U.SKIPPED: _S.MONITORING,
             _U.ALL_FAILED: _S.FAILED,
             _U.DONE: _S.COMPLETE,
             _U.ESCAPE: _S.ESCAPING,

@@ -12,8 +12,10 @@ from decimal import Decimal
 from itertools import islice
 
 from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.execution.executions import Execution
 from qts.execution.past import PastOrders
-from qts.money import ZERO, sum_of, times
+from qts.money import ZERO, minus, negated, sum_of, times
+from qts.risk.contracts import OrderRequest
 from qts.strategy.contracts import Side
 
 FINAL_STATES = frozenset(
@@ -45,6 +47,8 @@ class WorkingOrders:
         self._open: dict[str, Order] = {}
         self._final: OrderedDict[str, Order] = OrderedDict()
         self._keep_final = keep_final
+        self.executing: dict[tuple[str, str], Execution] = {}
+        """The executions in parts that have not ended, by strategy and symbol."""
 
     def put(self, order: Order) -> None:
         """Insert or replace; a final order moves to the bounded memory of final ones."""
@@ -117,6 +121,21 @@ class WorkingOrders:
     def entry_symbols(self) -> set[str]:
         """Return the symbols with an open buy."""
         return {o.symbol for o in self._open.values() if o.side is Side.BUY}
+
+    def unsent(self, strategy: str, symbol: str) -> Decimal:
+        """Return what an execution in parts has still to buy, below 0 to sell, and no open order does."""
+        one = self.executing.get((strategy, symbol))
+        if one is None:
+            return ZERO
+        rest = minus(one.remaining, sum_of(o.remaining for o in self.of(strategy, symbol) if o.side is one.side))
+        return max(rest, ZERO) if one.side is Side.BUY else negated(max(rest, ZERO))
+
+    def is_later_part(self, request: OrderRequest) -> bool:
+        """Return whether an order is a part of an execution of which another part was sent before."""
+        if not request.parent_id:
+            return False
+        one = self.executing.get((request.strategy, request.symbol))
+        return one is None or bool(one.children and one.children[0] != request.client_order_id)
 
     def working_sells(self, strategy: str, symbol: str) -> Decimal:
         """Sum what is left of a strategy's open sells in one symbol, in shares or contracts."""

@@ -35,9 +35,13 @@ class Reached(msgspec.Struct, frozen=True):
 
 
 class Waits(msgspec.Struct, frozen=True):
-    """A target that waits for the end of working orders; ``against`` are those that have to be cancelled."""
+    """A target that waits for the end of working orders; ``against`` are those that have to be cancelled.
+
+    ``is_executing``: it waits for the end of an execution in parts, which has to be given up.
+    """
 
     against: tuple[Order, ...]
+    is_executing: bool = False
 
 
 Resolution: TypeAlias = Intent | Reached | Waits | Refused
@@ -98,13 +102,17 @@ class Resolve:
             if delta <= 0:
                 return Reached()  # all of it is being sold
         elif working := self._orders.of(strategy, symbol):
-            own = [one for one in working if not one.forced]
+            own = [one for one in working if not (one.forced or one.request.parent_id)]
+            if not own and (strategy, symbol) in self._orders.executing:
+                return Waits((), is_executing=True) if delta else Reached()
             otherwise = [one for one in own if not works_for(target, one)]
             if not (delta or otherwise):
                 return Reached()
             return Waits(tuple(one for one in own if (delta and one.side is not side) or one in otherwise))
         elif not delta:
             return Reached()
+        elif (strategy, symbol) in self._orders.executing:
+            return Waits((), is_executing=True)
         qty = magnitude(delta)
         if side is Side.BUY and target.weight is not None and sized_at is not None:
             money = min(self._account.cash, self._account.available(facts.signal.pool))
@@ -113,7 +121,17 @@ class Resolve:
                 if self._account.holding(strategy, symbol):
                     return Reached()
                 qty = instrument.lot  # the gate says what is missing
-        return Intent(symbol, side, target.confidence, qty, target.limit, target.reason, target.tif, tag=target.tag)
+        return Intent(
+            symbol,
+            side,
+            target.confidence,
+            qty,
+            target.limit,
+            target.reason,
+            target.tif,
+            tag=target.tag,
+            algo=target.algo,
+        )
 
     def _missing(self, signal: Signal, target: Target, wanted: Decimal, instrument: Instrument) -> Decimal:
         """Return what is to be bought, below 0 what is to be sold, in whole lots toward 0."""
@@ -121,7 +139,10 @@ class Resolve:
         holding = self._account.holding(signal.strategy, target.symbol)
         buys = sum_of(one.remaining for one in mine if one.side is Side.BUY)
         sells = sum_of(one.remaining for one in mine if one.side is Side.SELL)
-        return multiple_of(plus(minus(minus(wanted, holding), buys), sells), instrument.lot, ROUND_DOWN)
+        missing = plus(minus(minus(wanted, holding), buys), sells)
+        if self._orders.executing:
+            missing = minus(missing, self._orders.unsent(signal.strategy, target.symbol))
+        return multiple_of(missing, instrument.lot, ROUND_DOWN)
 
     def _wanted(
         self, signal: Signal, target: Target, instrument: Instrument, sized_at: Decimal | None

@@ -101,6 +101,10 @@ class Transform:
         signal, side, account, orders = facts.signal, facts.intent.side, self._account, self._orders
         symbol = signal.symbol
         working_sides = {order.side for order in orders.of(signal.strategy, symbol)}
+        if orders.executing and not (signal.parent_id or signal.forced):
+            executing = orders.executing.get((signal.strategy, symbol))
+            if executing is not None:  # between two of its parts it is at work as well
+                working_sides.add(executing.side)
         valued = self._worth.valued(symbol)
         stop = self._stops.covering(signal.strategy, symbol, signal.pool.value)
         in_doubt = self._in_doubt(symbol)
@@ -176,6 +180,7 @@ class Transform:
             tag=intent.tag,
             max_cost=self._max_cost(facts, view, qty, price) if at_open else None,
             armed_ns=signal.armed_ns,
+            parent_id=signal.parent_id,
         )
 
     def _fills_on_bars(self, symbol: str) -> bool:

@@ -26,6 +26,7 @@ from qts.runtime.market_input import MarketInput
 from qts.runtime.orders.closed_trades import ClosedTrades
 from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
+from qts.runtime.orders.executions import Executions
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.protective_orders import ProtectiveOrders
@@ -95,6 +96,7 @@ class Components:
     trades: ClosedTrades
     unresolved: OrderReconciler
     exits: ProtectiveOrders
+    executions: Executions
     triggers: PositionTriggers
     exit_requests: ExitRequests
     monitor: RiskMonitor

@@ -50,7 +50,7 @@ class Kernel:
             c.stops,
         )
         self.rejects, self.unresolved, self.exit_requests = c.rejects, c.unresolved, c.exit_requests
-        self.triggers = c.triggers
+        self.triggers, self.executions = c.triggers, c.executions
         self.monitor, self.days, self.capital, self.actions = c.monitor, c.days, c.capital, c.actions
         self.schedule, self.checkpoints, self.ids = c.schedule, c.checkpoints, c.ids
         self.moments = c.moments
@@ -118,7 +118,9 @@ class Kernel:
         now_ns = self.shared.clock.time_ns()
         if self.exits.due_ns <= now_ns:
             await self._do("forced-exits", partial(self.exits.retry_due, now_ns))
-        due.wake_ns = min(due.wake_ns, self.exits.due_ns)
+        if self.shared.orders.executing and self.executions.due_ns <= now_ns:
+            await self._do("executions", partial(self.executions.step, now_ns))
+        due.wake_ns = min(due.wake_ns, self.exits.due_ns, self.executions.due_ns)
         if self.moments is not None:
             due.wake_ns = min(due.wake_ns, self.moments.due_ns)
         if due.unresolved:
@@ -182,9 +184,9 @@ class Kernel:
 
     def _on_work_ended(self) -> None:
         """Request due work when a background task failed or more came due; an audit does not repeat itself."""
-        due, exits_due_ns = self.due, self.exits.due_ns
-        due.wake_ns = min(due.wake_ns, exits_due_ns)
-        if self.background.has_failed or due.unresolved or exits_due_ns <= self.shared.clock.time_ns():
+        due, sooner_ns = self.due, min(self.exits.due_ns, self.executions.due_ns)
+        due.wake_ns = min(due.wake_ns, sooner_ns)
+        if self.background.has_failed or due.unresolved or sooner_ns <= self.shared.clock.time_ns():
             due.pending = True
 
     def on_command(self) -> None:
@@ -291,8 +293,9 @@ class Kernel:
         due.wake_ns = min(schedule.next_ns, due.next_guard_ns)
         if self.moments is not None:
             due.wake_ns = min(due.wake_ns, self.moments.due_ns)
-        if self.exits.due_ns > now_ns:
-            due.wake_ns = min(due.wake_ns, self.exits.due_ns)
+        sooner_ns = min(self.exits.due_ns, self.executions.due_ns)
+        if sooner_ns > now_ns:
+            due.wake_ns = min(due.wake_ns, sooner_ns)
         else:
             due.pending = True  # at the first value after it is due
         return False
@@ -357,6 +360,7 @@ class Kernel:
         elif kind is ScheduledTask.EVALUATE:
             self.dispatcher.publish(EventType.RISK_EVALUATE, RiskEvaluate("", due_ns, "hourly"), "schedule")
         elif kind is ScheduledTask.SESSION_END:
+            self.executions.give_up_all("the session of the market ends", due_ns)
             self.venue.on_session_end(self.shared.calendar.local_date(from_ns(due_ns)), due_ns)
             if self.moments is not None:
                 self.moments.end_session(due_ns)
@@ -427,6 +431,8 @@ class Kernel:
         else:
             self.host.resume()
         recovery.follow(self.shared.clock.time_ns())
+        if not self.venue.is_simulated:
+            self.executions.restore(store, self.shared.clock.time_ns())
         if checkpoint is None:
             await self.shared.record.checkpoint(self.shared.account.pool_rows())
         self._replay_journal()

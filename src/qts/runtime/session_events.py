@@ -12,6 +12,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.execution.contracts import BrokerDisconnect, ExecutionReport, Fill, Order, OrderState
 from qts.execution.protective.requests import ProtectiveRequests
+from qts.execution.working import WorkingOrders
 from qts.ledger.contracts import BookingRow, FillEffect, is_sale_taken_back
 from qts.market.contracts import MarketValue
 from qts.market.session_info import SessionInfo
@@ -64,7 +65,15 @@ class Codes:
 class OrderCounts:
     """A counter of orders and fills, of session and day, that also updates the extremes after each fill."""
 
-    def __init__(self, counters: SessionCounters, day: TradingDay, extremes: Extremes, clock: Clock) -> None:
+    def __init__(
+        self,
+        counters: SessionCounters,
+        day: TradingDay,
+        extremes: Extremes,
+        clock: Clock,
+        orders: WorkingOrders,
+    ) -> None:
+        self._orders = orders
         self._counters = counters
         self._day = day
         self._extremes = extremes
@@ -80,9 +89,10 @@ class OrderCounts:
         self._extremes.book_changed(self._clock.time_ns())
 
     def on_sent(self, request: OrderRequest) -> None:
-        """Count an order."""
+        """Count an order; the parts of an execution together are one entry."""
         self._counters.orders += 1
-        self._day.count_order(request.ts_ns, is_entry=not request.reduce_only)
+        is_entry = not (request.reduce_only or self._orders.is_later_part(request))
+        self._day.count_order(request.ts_ns, is_entry=is_entry)
 
     def on_ended(self, order: Order) -> None:
         """Count nothing: an end is in the order's row."""

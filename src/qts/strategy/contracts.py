@@ -108,7 +108,8 @@ class Signal(msgspec.Struct, frozen=True, tag=True):
 
     The payload of SIGNAL_GENERATED; its collapse key is (strategy, symbol, :attr:`side`). ``armed_ns`` is that of
     the order (:class:`~qts.risk.contracts.OrderRequest`). ``levels`` are those of the target that the intent was
-    resolved from, which were bound to the position; None: there were none.
+    resolved from, which were bound to the position; None: there were none. ``parent_id``: the execution of which it
+    is a part, "" for none.
     """
 
     decision_id: str
@@ -119,6 +120,7 @@ class Signal(msgspec.Struct, frozen=True, tag=True):
     forced: bool = False
     armed_ns: int | None = None
     levels: Levels | None = None
+    parent_id: str = ""
 
     @property
     def symbol(self) -> str:

@@ -25,7 +25,7 @@ from qts.broker.sending import Ticket
 from qts.clock import Clock
 from qts.errors import StorageError
 from qts.execution.contracts import AckStatus, OrderAck, VenueRef
-from qts.risk.contracts import Approved
+from qts.risk.contracts import Approved, OrderRequest
 from qts.threads import off_loop
 
 _CLOSE_S: Final = 5.0
@@ -43,7 +43,8 @@ class Gateway:
 
     ``why_not`` is asked right before an order leaves, ``ref_of`` for the number of an order right before its cancel
     does, ``is_settled`` whether an order's fate is known; all are called on the gateway's thread and only read.
-    ``limits`` are asked before an order enters a lane; None: there are none.
+    ``limits`` are asked before an order enters a lane; None: there are none. ``why_not_part`` is asked then about
+    each part of an execution, whose parts together never exceed what was approved.
     ``on_failed`` is called when memory holds a half-done effect or the file has failed: the session has to end;
     ``on_late_answer`` with the answer to an order that was told to be UNKNOWN; ``on_number`` with an order and the
     number that a broker gave to its cancel.
@@ -64,6 +65,7 @@ class Gateway:
         on_number: Callable[[str, VenueRef], object],
         complete: Callable[[Coroutine[Any, Any, OrderAck]], OrderAck],
         limits: OrderLimits | None = None,
+        why_not_part: WhyNot | None = None,
     ) -> None:
         self._broker = broker
         self._file = file
@@ -73,6 +75,7 @@ class Gateway:
         self._on_number = on_number
         self._complete = complete
         self._limits = limits
+        self._why_not_part = why_not_part
         counted = None if limits is None else limits.counted
         self._messages = Messages.uncounted(clock) if counted is None else counted.messages
         elapsed = ElapsedTime(clock)
@@ -114,6 +117,8 @@ class Gateway:
         refusal = None if self._limits is None else self._limits.refusal_of(approved.request)
         if refusal is not None:
             order.ticket.answer(unsent(order.client_order_id, refusal.text))
+        elif approved.request.parent_id and (why := self._why_too_much(approved.request)):
+            order.ticket.answer(unsent(order.client_order_id, why))
         elif worker is None:
             order.ticket.answer(self._place_now(order))
         else:
@@ -125,6 +130,10 @@ class Gateway:
                 self._answer(order, unsent(order.client_order_id, str(error)))
                 self._on_failed("the gateway's thread", error)
         return order.ticket
+
+    def _why_too_much(self, part: OrderRequest) -> str:
+        """Return why a part of an execution may not leave; without anyone who knows its execution none may."""
+        return "no one knows its execution" if self._why_not_part is None else self._why_not_part(part)
 
     def cancel(self, client_order_id: str) -> Ticket:
         """Request the cancel of an order; return the ticket of a request under way if there is one."""

@@ -233,6 +233,7 @@ class Stops:
             return
         held = {(row.strategy, row.symbol) for row in self._shared.account.position_rows() if row.qty}
         bought = {(order.strategy, order.symbol) for order in self._shared.orders}
+        bought.update(self._shared.orders.executing)
         for strategy, symbol in sorted(held | bought):
             if self._covers(scope, strategy, symbol):
                 self._exits.request(strategy, symbol, Origin.OPERATOR, reason, now_ns)

@@ -9,7 +9,7 @@ from typing import Final
 from qts.errors import HalfDoneError
 from qts.event.contracts import Event
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
-from qts.pipeline.contracts import Acted, Outcome
+from qts.pipeline.contracts import Acted, Decision, Outcome
 from qts.pipeline.resolve import Resolution
 from qts.pipeline.runner import Pipeline
 from qts.risk.contracts import Refused
@@ -20,6 +20,7 @@ from qts.runtime.persistence.history_rows import refusal_row
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session_events import Codes, Log
 from qts.runtime.shared_components import SharedComponents
+from qts.strategy.algo import AlgoKind
 from qts.strategy.contracts import Intent, Signal
 from qts.strategy.targets import Target
 
@@ -30,8 +31,9 @@ class DecisionPath:
     """Runs one signal after the other; ``make`` builds the stages for the configuration in force.
 
     ``on_answer`` is called with an order and the moment (ns) once its answer is known or it was withdrawn before it
-    was sent; it returns whether a forced exit can go on. ``on_other`` decides what is no intent. ``news`` tells
-    strategies what became of their signals; ``log`` takes what did not leave.
+    was sent; it returns whether a forced exit can go on. ``on_other`` decides what is no intent,
+    ``on_algo`` begins what is executed in parts. ``news`` tells strategies what became of their signals; ``log``
+    takes what did not leave.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class DecisionPath:
         due: DueWork,
         on_answer: Callable[[Order, int], bool],
         on_other: Callable[[Signal], Awaitable[None]],
+        on_algo: Callable[[Signal], None],
         news: StrategyNews,
         log: Log,
     ) -> None:
@@ -57,6 +60,7 @@ class DecisionPath:
         self._due = due
         self._on_order_answer = on_answer
         self._on_other = on_other
+        self._on_algo = on_algo
         self._news = news
         self._log = log
         self._answer_missing = True
@@ -78,13 +82,26 @@ class DecisionPath:
         if self._decided and signal.decision_id in self._decided:
             return
         if isinstance(signal.intent, Intent):
-            await self.decide(signal)
+            await self.run(signal)
         else:
             await self._on_other(signal)
 
     def resolve(self, signal: Signal, target: Target) -> Resolution:
         """Return what ``target`` asks for now, under the configuration in force; nothing is changed."""
         return self._pipeline.resolve(signal, target)
+
+    async def run(self, signal: Signal) -> None:
+        """Decide an intent, or begin the execution of one that names an algorithm."""
+        intent = signal.intent
+        if isinstance(intent, Intent) and intent.algo is not None and intent.algo.kind is not AlgoKind.SINGLE:
+            with self._shared.record.whole(f"the execution of decision {signal.decision_id}"):
+                self._on_algo(signal)
+        else:
+            await self.decide(signal)
+
+    def judge(self, signal: Signal) -> Decision | Refused:
+        """Return the decision on a signal, or its refusal; nothing is sent."""
+        return self._pipeline.decided(signal)
 
     async def decide(self, signal: Signal) -> Outcome:
         """Run ``signal`` through all stages; return the outcome. Raises HalfDoneError for a half-done effect."""

@@ -23,6 +23,7 @@ class ExitRequests:
         """Request exits from everything a strategy holds or is buying."""
         held = {row.symbol for row in self._shared.account.position_rows() if row.strategy == strategy and row.qty}
         bought = {order.symbol for order in self._shared.orders if order.strategy == strategy}
+        bought |= {symbol for name, symbol in self._shared.orders.executing if name == strategy}
         for symbol in sorted(held | bought):
             self._exits.request(strategy, symbol, origin, reason, now_ns)
 

@@ -114,6 +114,8 @@ class ProtectiveOrders:
         self._waits_for_fate = False
         """Whether the last attempts met an order whose fate is unknown."""
         self.due_ns = _NEVER
+        self.on_request: Callable[[str, str, str, int], None] = _ignore
+        """Called with strategy, symbol, reason and moment of each request for a whole holding."""
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -142,6 +144,7 @@ class ProtectiveOrders:
         if is_new and origin is Origin.ESCAPE:
             self._on_code("FS092", f"{strategy} leaves {symbol}: {reason}")
         self.due_ns = min(self.due_ns, now_ns)
+        self.on_request(strategy, symbol, reason, now_ns)
 
     def request_soon(self, strategy: str, symbol: str, origin: Origin, reason: str, now_ns: int) -> None:
         """Make a :meth:`request` between two handlers of the session's thread. From any thread; never waits."""
@@ -473,3 +476,7 @@ class ProtectiveOrders:
         self.due_ns = saved["due_ns"]
         if any(not one.is_whole or one.is_measured for key in self._requests for one in self._requests.of(key)):
             self.due_ns = 0
+
+
+def _ignore(strategy: str, symbol: str, reason: str, now_ns: int) -> None:
+    """Do nothing: no one has to know."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from qts.capital.contracts import Pool
 from qts.event.contracts import EventType
+from qts.execution.executions import Execution
 from qts.ids import IdSource
 from qts.risk.contracts import Refusal
 from qts.runtime.orders.order_news import StrategyNews
@@ -73,6 +76,11 @@ class Signals:
         """
         self._counters.forced_exits += 1
         return self._signal(strategy, intent, forced=True, armed_ns=armed_ns)
+
+    def part(self, execution: Execution, intent: Intent) -> Signal:
+        """Return the signal of a part of ``execution``."""
+        signal = self._signal(execution.strategy, intent, forced=False)
+        return msgspec.structs.replace(signal, parent_id=execution.execution_id)
 
     def _signal(self, strategy: str, intent: AnyIntent, *, forced: bool, armed_ns: int | None = None) -> Signal:
         return Signal(

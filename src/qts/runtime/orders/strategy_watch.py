@@ -89,7 +89,8 @@ class StrategyWatch:
         self.counted.note(order.request)
         if order.strategy not in self._pools:
             return
-        if not order.forced and order.filled == fill.qty:
+        is_first = not self._shared.orders.is_later_part(order.request)  # parts of an execution count once
+        if is_first and not order.forced and order.filled == fill.qty:
             self._on_execution(order)
         if effect.position.qty == 0 and level_of(order) is TriggerKind.STOP:
             self._on_stop_out(order)

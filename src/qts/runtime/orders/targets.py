@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import msgspec
 
 from qts.execution.contracts import Fill, Order
+from qts.execution.executions import Execution
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
 from qts.market.actions import CorporateAction, Split
-from qts.pipeline.contracts import Outcome
 from qts.pipeline.resolve import Reached, Resolution, Waits
 from qts.risk.contracts import OrderRequest, Refused
 from qts.runtime.session.session_counters import SessionCounters
@@ -44,6 +44,7 @@ class Targets:
     ``resolve`` finds what a target asks for now, ``run`` decides an intent, ``on_refused`` takes a target that
     cannot be resolved. ``publish`` makes a waiting target a signal again. ``cancel`` takes out an order, at the
     given time and for the given reason, and goes on trying while the broker does not accept it.
+    ``give_up`` gives up the execution of a strategy in a symbol, for a reason.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Targets:
         *,
         levels: PositionLevels | None,
         resolve: Callable[[Signal, Target], Resolution],
-        run: Callable[[Signal], Awaitable[Outcome]],
+        run: Callable[[Signal], Awaitable[None]],
         on_refused: Callable[[Refused], None],
         publish: Callable[[Signal], None],
         cancel: Callable[[Order, int, str], None],
+        give_up: Callable[[str, str, str], object],
         counters: SessionCounters,
     ) -> None:
         self._shared = shared
@@ -65,6 +67,7 @@ class Targets:
         self._on_refused = on_refused
         self._publish = publish
         self._cancel = cancel
+        self._give_up = give_up
         self._counters = counters
         self._waiting: dict[tuple[str, str], Signal] = {}
 
@@ -89,6 +92,8 @@ class Targets:
         if isinstance(resolution, Waits):
             self._waiting[key] = signal
             self._end(resolution.against, f"{signal.strategy} wants another holding")
+            if resolution.is_executing:
+                self._give_up(*key, f"{signal.strategy} wants another holding")
         elif isinstance(resolution, Reached):
             self._counters.targets_reached += 1
         else:
@@ -107,8 +112,11 @@ class Targets:
         waiting = [key for key, signal in self._waiting.items() if _is_waiting_for(signal, strategy, cancel)]
         for key in waiting:
             del self._waiting[key]
+        executing = [key for key, one in self._shared.orders.executing.items() if _is_of(one, strategy, cancel)]
+        for key in executing:
+            self._give_up(*key, f"cancelled by {strategy}")
         self._end(orders, f"cancelled by {strategy}")
-        self._counters.cancels_of_nothing += not (orders or waiting)
+        self._counters.cancels_of_nothing += not (orders or waiting or executing)
 
     def _end(self, orders: Iterable[Order], reason: str) -> None:
         now_ns = self._shared.clock.time_ns()
@@ -153,9 +161,14 @@ class Targets:
             if signal.decision_id in decision_ids:
                 del self._waiting[key]
 
+    def on_executed(self, strategy: str, symbol: str) -> None:
+        """Continue with a target that waited for the end of an execution in parts."""
+        self._go_on(strategy, symbol)
+
     def _go_on(self, strategy: str, symbol: str) -> None:
         signal = self._waiting.get((strategy, symbol))
-        if signal is not None and not self._shared.orders.of(strategy, symbol):
+        orders, key = self._shared.orders, (strategy, symbol)
+        if signal is not None and not orders.of(*key) and key not in orders.executing:
             del self._waiting[strategy, symbol]
             self._publish(signal)
 
@@ -175,6 +188,12 @@ def _is_meant(order: Order, strategy: str, cancel: Cancel) -> bool:
     if order.strategy != strategy or order.forced:
         return False
     return order.request.tag == cancel.tag if cancel.tag else order.symbol == cancel.symbol
+
+
+def _is_of(execution: Execution, strategy: str, cancel: Cancel) -> bool:
+    if execution.strategy != strategy:
+        return False
+    return execution.intent.tag == cancel.tag if cancel.tag else execution.symbol == cancel.symbol
 
 
 def _has_old_numbers(wanted: object) -> bool:

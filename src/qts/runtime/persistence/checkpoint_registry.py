@@ -97,17 +97,18 @@ def _skip(saved: Any) -> None:
 
 
 def _exits(c: Components) -> Share:
-    """Return the share of the forced exits and, where there are any, of levels and of targets that wait."""
+    """Return the share of the forced exits and, where there are any, of levels, waiting targets and executions."""
 
     def export_state() -> dict[str, Any]:
         levels, targets = c.triggers.export_state(), c.targets.export_state()
-        more = {"levels": levels, "targets": targets}
+        more = {"levels": levels, "targets": targets, "executions": c.executions.export_state()}
         return {**c.exits.export_state(), **{name: share for name, share in more.items() if share}}
 
     def import_state(saved: dict[str, Any]) -> None:
         c.exits.import_state(saved)
         c.triggers.import_state(saved.get("levels", ()))
         c.targets.import_state(saved.get("targets", []))
+        c.executions.import_state(saved.get("executions", {}))
 
     return Share(export_state, import_state)
 

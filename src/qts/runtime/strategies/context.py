@@ -219,7 +219,8 @@ class StrategyContext(AbstractContext):
         return cost if cost is None or self._prices is None else self._prices.price(symbol, cost)
 
     def working(self, symbol: str) -> bool:
-        return bool(self._orders.of(self.strategy.name, symbol))
+        name, orders = self.strategy.name, self._orders
+        return bool(orders.of(name, symbol)) or (name, symbol) in orders.executing
 
     def add_point(self, point: PlotPoint) -> None:
         """Add a point to what is plotted; that a tracked indicator is left out is logged at the first.
@@ -255,6 +256,12 @@ class StrategyContext(AbstractContext):
     def _present_ns(self) -> int:
         return self._clock.time_ns()
 
+    def _working_symbols(self) -> tuple[str, ...]:
+        name, orders = self.strategy.name, self._orders
+        symbols = {order.symbol: None for order in orders if order.strategy == name}
+        symbols.update((symbol, None) for strategy, symbol in orders.executing if strategy == name)
+        return tuple(symbols)
+
     def batch_context(self, fills: Sequence[FillView | OrderNews]) -> BatchContext:
         """Return this view as it is now, with ``fills`` and news it has not seen, for another process."""
         name = self.strategy.name
@@ -265,7 +272,7 @@ class StrategyContext(AbstractContext):
             holdings={
                 symbol: (self.holding(symbol), self.average_cost(symbol)) for symbol in self._account.held_by(name)
             },
-            working=tuple({order.symbol: None for order in self._orders if order.strategy == name}),
+            working=self._working_symbols(),
             errors=self.errors,
             fills=tuple(fills),
         )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from qts.broker.broker_clock import BrokerClock
 from qts.broker.contracts import Broker, MarketDriven
+from qts.broker.gateway.admission import WhyNot
 from qts.broker.gateway.gateway import Gateway
 from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.gateway.sent_file import SentFile
@@ -64,11 +65,12 @@ def make_gateway(
     *,
     inline: bool,
     limits: OrderLimits | None,
+    why_not_part: WhyNot,
 ) -> Gateway:
     """Make the gateway to the broker: on a thread of its own but when ``inline`` or at a simulated venue.
 
-    ``limits`` None: orders have none. Raises ContractError for a broker that is not simulated and has no file, in
-    real time.
+    ``limits`` None: orders have none. ``why_not_part``: see the gateway. Raises ContractError for a broker that is
+    not simulated and has no file, in real time.
     """
     at_once = inline or connection.venue.is_simulated
     if not at_once and connection.sent_file is None:
@@ -87,4 +89,5 @@ def make_gateway(
         on_number=on_number,
         complete=run_to_completion,
         limits=limits,
+        why_not_part=why_not_part,
     )

@@ -44,6 +44,8 @@ from qts.runtime.market_input import MarketInput
 from qts.runtime.orders.closed_trades import ClosedTrades
 from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
+from qts.runtime.orders.execution_volumes import measured_profile, traded_since
+from qts.runtime.orders.executions import Executions, ExitsOfExecutions
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.missed_facts import MissedFacts
 from qts.runtime.orders.numbered_reports import NO_QUESTION, NumberedReports, Question
@@ -300,6 +302,7 @@ def _make_components(
         lambda key, ref: unresolved.note_number(key, ref),
         inline=base.inline,
         limits=limits,
+        why_not_part=lambda request: executions.why_not_part(request),
     )
     broker = sender.queries
     stages = partial(
@@ -322,6 +325,7 @@ def _make_components(
         due=due,
         on_answer=lambda order, now_ns: on_answer(order, now_ns),
         on_other=lambda signal: targets.decide(signal),
+        on_algo=lambda signal: executions.begin(signal),
         news=news,
         log=say,
     )
@@ -380,15 +384,36 @@ def _make_components(
         p,
         levels=triggers,
         resolve=decisions.resolve,
-        run=decisions.decide,
+        run=decisions.run,
         on_refused=decisions.on_refused,
         publish=signals.publish,
         cancel=partial(_cancel, p, exits, venue, due),
+        give_up=lambda strategy, symbol, why: executions.give_up(strategy, symbol, why, p.clock.time_ns()),
         counters=base.counters,
     )
 
+    executions = Executions(
+        p,
+        ExitsOfExecutions(exits, partial(_cancel, p, exits, venue, due)),
+        judge=decisions.judge,
+        send=decisions.decide,
+        on_refused=decisions.on_refused,
+        make_signal=signals.part,
+        profile=partial(
+            measured_profile, lambda symbol, n: host.finished_bars(symbol, "1m", n), p.config.execution
+        ),
+        volume=partial(traded_since, p.last, lambda symbol, n: host.finished_bars(symbol, "1m", n)),
+        on_code=report,
+        on_ended=targets.on_executed,
+        due=due,
+        log=say,
+        measures=not venue.is_simulated,
+    )
+    exits.on_request = executions.on_exit
+
     def on_answer(order: Order, now_ns: int) -> bool:
         triggers.on_answer(order)
+        executions.on_answer(order)
         targets.on_ended(order)
         execution_reports.look_again()
         return exits.on_answer(order, now_ns)
@@ -403,6 +428,7 @@ def _make_components(
         news.on_ended(order)
         triggers.on_ended(order)
         targets.on_ended(order)
+        executions.on_ended(order)
         if exits.on_answer(order, p.clock.time_ns()):  # one that never left is sold again
             due.pending = True
 
@@ -501,6 +527,7 @@ def _make_components(
         trades=ClosedTrades(p.metrics, base.counters),
         unresolved=unresolved,
         exits=exits,
+        executions=executions,
         triggers=triggers,
         exit_requests=exit_requests,
         monitor=monitor,
@@ -674,15 +701,16 @@ def _make_stops(
 def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     """Connect the listeners; they are called in the order of registration."""
     p, say = c.shared, c.notices.say
-    counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
+    counts = OrderCounts(c.counters, p.day, p.extremes, p.clock, p.orders)
     wake_up, order_log = ExitWakeUp(c.exits, p.protective, c.due), OrderLog(say)
     fills = (counts, c.trades, c.stops, c.flattens, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
     charges = () if c.venue.is_simulated else (c.charges,)  # a fill of a simulated venue has its exact charges
     watches = () if c.watch is None else (c.watch,)
-    c.listeners.fills = (*fills, *charges, *watches)
+    c.listeners.fills = (*fills, c.executions, *charges, *watches)
     taken_back = (c.stops, c.flattens, wake_up)
     c.listeners.bookings = (c.auditor, counts, c.triggers, c.unresolved, *taken_back, *charges, *watches)
-    c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
+    orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
+    c.listeners.orders = (*orders, c.executions)
     c.listeners.states = (
         StateHistory(p, c.counters, say),
         SafetyConsequences(c.dispatcher, p.state, lambda: p.config),

@@ -33,7 +33,8 @@ class CountedLimits:
         """Return the refusal of the first limit that an entry breaks; None for an exit, or when it may leave."""
         if request.reduce_only:
             return None
-        since_ns = self._duplicates.since_ns(request, self._clock.time_ns())
+        is_part = bool(request.parent_id)  # parts are alike, and together never more than was approved
+        since_ns = None if is_part else self._duplicates.since_ns(request, self._clock.time_ns())
         case = CountCase(request, self._facts, self._config(), self.messages.sent(), since_ns)
         for rule in COUNT_RULES:
             refusal = rule(case)
@@ -44,7 +45,7 @@ class CountedLimits:
     def note(self, request: OrderRequest) -> None:
         """Note that an order was let pass, or was filled: one like it is a repetition for a moment."""
         window_ns = self._config().duplicate_window_ms * NS_PER_MS
-        if window_ns and not request.reduce_only:
+        if window_ns and not (request.reduce_only or request.parent_id):
             self._duplicates.add(request, self._clock.time_ns(), window_ns)
 
     def rows(self) -> Iterator[LimitCountView]:
