@@ -86,7 +86,7 @@ class ForcesOut(Protocol):
 
 
 class ExitsOfExecutions:
-    """The protective orders as executions use them; ``cancel`` takes out an order and wakes up whoever tries again."""
+    """The protective orders as executions use them; ``cancel`` takes out an order, again until it works."""
 
     def __init__(self, exits: ProtectiveOrders, cancel: Callable[[Order, int, str], None]) -> None:
         self._exits = exits
@@ -772,7 +772,7 @@ class Executions:
         self.ended = dict(saved["ended"])
 
     def restore(self, store: SessionStore, now_ns: int) -> None:
-        """Continue at a real broker: executions as their rows and those of their parts stand, whatever was remembered.
+        """Continue at a real broker: with executions as their rows and those of their parts stand.
 
         No part follows at once: what was missed meanwhile is caught up like any other delay. An escape goes on by
         itself. Raises StorageError.
