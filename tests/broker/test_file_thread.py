@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from qts.broker.gateway.file_thread import FileThread
+from qts.broker.gateway.file_thread import Done, FileThread
 from qts.errors import StorageError
 from tests.broker.gateway_rig import sent_file
 from tests.event.support import until
@@ -36,18 +38,28 @@ class SlowDisk:
         self.done.append(f"compact {now_ns}")
 
 
-async def begins(work: object) -> asyncio.Task[None]:
-    task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-    await asyncio.sleep(0)
-    return task
+def asked(work: Callable[[Done], None]) -> asyncio.Future[None]:
+    """Ask for work; the future is done when the work is, or has failed."""
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done(failure: Exception | None) -> None:
+        assert threading.current_thread() is own, "it is told where it was asked for"
+        if failure is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(failure)
+
+    own = threading.current_thread()
+    work(done)
+    return answer
 
 
 async def test_syncs_that_wait_while_the_disk_works_share_the_next_one(tmp_path: Path) -> None:
     disk = SlowDisk(tmp_path)
     thread = FileThread(disk.file)
-    first = await begins(thread.sync())
+    first = asked(thread.sync)
     await until(lambda: disk.begun == 1)
-    later = [await begins(thread.sync()) for _ in range(3)]
+    later = [asked(thread.sync) for _ in range(3)]
 
     disk.gate.release()
     await first
@@ -63,9 +75,9 @@ async def test_syncs_that_wait_while_the_disk_works_share_the_next_one(tmp_path:
 async def test_what_is_asked_is_done_in_order(tmp_path: Path) -> None:
     disk = SlowDisk(tmp_path)
     thread = FileThread(disk.file)
-    first = await begins(thread.sync())
+    first = asked(thread.sync)
     await until(lambda: disk.begun == 1)
-    later = [await begins(work) for work in (thread.compact(7), thread.sync(), thread.sync())]
+    later = [asked(work) for work in (partial(thread.compact, 7), thread.sync, thread.sync)]
 
     disk.gate.release(2)
     await asyncio.gather(first, *later)
@@ -74,19 +86,21 @@ async def test_what_is_asked_is_done_in_order(tmp_path: Path) -> None:
     thread.end()
 
 
-async def test_a_failure_is_raised_in_everything_that_waits_for_it_and_ends_nothing(tmp_path: Path) -> None:
+async def test_everything_that_waits_is_told_of_a_failure_which_ends_nothing(tmp_path: Path) -> None:
     disk = SlowDisk(tmp_path)
     thread = FileThread(disk.file)
     disk.fails = True
-    first, cut_off = await begins(thread.sync()), await begins(thread.sync())
-    cut_off.cancel()
+    first = asked(thread.sync)
+    await until(lambda: disk.begun == 1)
+    later = [asked(thread.sync) for _ in range(2)]
     disk.gate.release(2)
-    with pytest.raises(StorageError, match="did not confirm"):
-        await first
+    for one in (first, *later):
+        with pytest.raises(StorageError, match="did not confirm"):
+            await one
 
     disk.fails = False
     disk.gate.release()
-    await thread.sync()
+    await asked(thread.sync)
     thread.end()
 
 
@@ -95,7 +109,7 @@ async def test_it_ends_when_it_has_done_what_was_asked(tmp_path: Path) -> None:
     disk = SlowDisk(tmp_path)
     thread = FileThread(disk.file)
     (made,) = set(threading.enumerate()) - before
-    last = await begins(thread.sync())
+    last = asked(thread.sync)
     thread.end()
 
     disk.gate.release()

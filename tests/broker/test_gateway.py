@@ -32,6 +32,7 @@ from tests.risk.requests import NOW
 
 ACCEPTED, REJECTED, UNKNOWN, NOT_SENT = AckStatus
 S = 1_000_000_000
+FULL = "No space left on device"
 
 
 def holding() -> ScriptedBroker:
@@ -164,6 +165,28 @@ async def test_where_the_disk_does_not_confirm_nothing_leaves_and_the_session_en
     assert told(ticket)[0] is NOT_SENT
     assert "Input/output error" in rig.failed[0]
     assert (broker.placed, broker.cancels) == ([], ["earlier"])
+
+
+async def test_an_order_that_cannot_be_written_down_does_not_leave_and_the_session_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, FULL)
+
+    broker = ScriptedBroker()
+    async with on_thread(broker, tmp_path) as rig:
+        # Given a gateway at work, whose file cannot grow any more
+        await answered(rig.gateway.submit(approved("before")))
+        with monkeypatch.context() as patched:
+            patched.setattr("qts.broker.gateway.sent_file.os.write", full)
+            # When an order is given away
+            ticket = rig.gateway.submit(approved("o"))
+            await until(lambda: ticket.ack and rig.failed)
+
+    # Then it is known not to have left, and nothing goes on without the file
+    assert told(ticket) == (NOT_SENT, f"not sent: {tmp_path / 'sent'}: orders cannot be written down: {FULL}")
+    assert FULL in rig.failed[0]
+    assert placed(broker) == ["before"]
 
 
 async def test_a_slow_answer_holds_back_no_other(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,34 @@ async def test_a_gateway_that_ends_while_its_file_is_rewritten_leaves_a_whole_fi
     assert sent_file(tmp_path).fate_of("second").status is AckStatus.ACCEPTED
 
 
+async def test_an_order_that_waits_for_a_disk_that_hangs_does_not_leave_when_the_session_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    def hangs(fd: int) -> None:
+        begun.set()
+        assert let_go.wait(60)
+
+    broker = ScriptedBroker()
+    async with on_thread(broker, tmp_path) as rig:
+        # Given an order in the file of a disk that hangs, and a cancel, which does not wait for it
+        monkeypatch.setattr(os, "fdatasync", hangs)
+        ticket = rig.gateway.submit(approved("o"))
+        await until(begun.is_set)
+        cancel = rig.gateway.cancel("p")
+        await until(lambda: cancel.ack)
+        # When the session ends, and the disk goes on
+        await rig.gateway.close(0)
+        let_go.set()
+        await rig.gateway.queries.close()
+        # Then the order has not left, as the file says; here no one could know it yet
+        assert ticket.ack is not None
+        assert (ticket.ack.status, broker.placed, broker.cancels) == (UNKNOWN, [], ["p"])
+
+    assert sent_file(tmp_path).fate_of("o").status is NOT_SENT
+
+
 class Cut(ScriptedBroker):
     """Loses its line with each cancel."""
 
@@ -242,7 +271,7 @@ async def test_until_its_connection_is_open_nothing_leaves_a_gateway(tmp_path: P
         with pytest.raises(BrokerUnavailable):
             await rig.gateway.queries.connect()
         order, cancel = rig.gateway.submit(approved("o")), rig.gateway.cancel("p")
-        await asyncio.sleep(0)
+        await rig.gateway.ask(None, partial(asyncio.sleep, 0))  # behind both: it has looked at them
         await rig.gateway.close(0)
 
         assert order.ack is not None

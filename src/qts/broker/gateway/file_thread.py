@@ -13,14 +13,17 @@ from qts.broker.gateway.sent_file import SentFile
 from qts.money import begin_thread
 from qts.threads import start_thread
 
-_Asked: TypeAlias = tuple[Callable[[], None], asyncio.Future[None]]
+Done: TypeAlias = Callable[[Exception | None], None]
+"""Called on the loop when the disk has done what was asked: None, or why it has not."""
+_Asked: TypeAlias = tuple[Callable[[], None], Done]
 
 
 class FileThread:
     """Waits for the disk under ``file``, for the running loop, until :meth:`end`.
 
-    Each call is answered when its work is done, in order. Syncs that wait while the disk works share the next one.
-    Raises StorageError when the system starts no thread.
+    Each call is answered by its ``done`` when its work is done, in order: a call on the loop, since an order waits
+    for it, and no task that has to be woken. Syncs that wait while the disk works share the next one. Raises
+    StorageError when the system starts no thread.
     """
 
     def __init__(self, file: SentFile) -> None:
@@ -29,22 +32,17 @@ class FileThread:
         self._asked: SimpleQueue[_Asked | None] = SimpleQueue()
         start_thread(self._live, "qts-gateway-file")
 
-    async def sync(self) -> None:
-        """Return once everything that was appended before is on disk. Raises StorageError."""
-        await self._do(self._file.sync)
+    def sync(self, done: Done) -> None:
+        """Call ``done`` once everything that was appended before is on disk, or with a StorageError."""
+        self._asked.put((self._file.sync, done))
 
-    async def compact(self, now_ns: int) -> None:
-        """Rewrite the file, see :meth:`SentFile.compact`. Raises StorageError."""
-        await self._do(lambda: self._file.compact(now_ns))
+    def compact(self, now_ns: int, done: Done) -> None:
+        """Rewrite the file, see :meth:`SentFile.compact`, and call ``done``, with a StorageError if it failed."""
+        self._asked.put((lambda: self._file.compact(now_ns), done))
 
     def end(self) -> None:
         """End the thread when it has done what was asked; does not wait for it."""
         self._asked.put(None)
-
-    async def _do(self, work: Callable[[], None]) -> None:
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._asked.put((work, done))
-        await done
 
     # -- its thread ------------------------------------------------------------------------------------------------
 
@@ -64,23 +62,14 @@ class FileThread:
                 all_done.append(same[1])
                 waiting.popleft()
             failure = _failure_of(work)
-            with suppress(RuntimeError):  # the loop is closed: no one waits any more
-                self._loop.call_soon_threadsafe(_answer, all_done, failure)
+            for done in all_done:
+                with suppress(RuntimeError):  # the loop is closed: no one waits any more
+                    self._loop.call_soon_threadsafe(done, failure)
 
 
 def _failure_of(work: Callable[[], None]) -> Exception | None:
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - the edge of the thread: it is raised where the work was asked for
+    except Exception as error:  # noqa: BLE001 - the edge of the thread: it is told where the work was asked for
         return error
     return None
-
-
-def _answer(all_done: list[asyncio.Future[None]], failure: Exception | None) -> None:
-    for done in all_done:
-        if done.done():  # what waited for it was cut off
-            continue
-        if failure is None:
-            done.set_result(None)
-        else:
-            done.set_exception(failure)

@@ -60,6 +60,11 @@ class Lanes(Generic[T]):
         self.taken: dict[Lane, int] = dict.fromkeys(Lane, 0)
         """How many requests of each lane have left."""
 
+    @property
+    def newest(self) -> int:
+        """Return the number of the newest request that was put into a lane; any thread."""
+        return self._last
+
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
@@ -88,6 +93,8 @@ class Lanes(Generic[T]):
         Those that may not go are left where they are, and do not hold back others. The token is used by
         :meth:`spend`.
         """
+        if not any(self._lanes.values()):  # mostly: behind the request that has just been taken
+            return None
         first = self._first(may_go)
         if first is None or self._tokens.earliest_ns(now_ns, can_wait=first.lane in CAN_WAIT) > now_ns:
             return None
@@ -130,14 +137,19 @@ class Lanes(Generic[T]):
 
     def _first(self, may_go: Callable[[T], bool]) -> Waiting[T] | None:
         """Return the request that is first in order among those that may go."""
-        heads = {
-            lane: next((one for one in waiting if may_go(one.request)), None)
-            for lane, waiting in self._lanes.items()
-        }
-        question = heads[Lane.RESOLVE]
-        if heads[Lane.CANCEL] is None and question is not None:
+        cancel = self._head(Lane.CANCEL, may_go)
+        if cancel is not None:
+            return cancel
+        exit_, question = self._head(Lane.EXIT, may_go), self._head(Lane.RESOLVE, may_go)
+        if question is not None:
             place = self._waits_for_answer(self._lanes[Lane.EXIT])
-            exit_ = heads[Lane.EXIT]
             if place is not None and (exit_ is None or (place or question.number) < exit_.number):
                 return question
-        return next((head for head in heads.values() if head is not None), None)
+        return exit_ or question or self._head(Lane.ENTRY, may_go) or self._head(Lane.BACKGROUND, may_go)
+
+    def _head(self, lane: Lane, may_go: Callable[[T], bool]) -> Waiting[T] | None:
+        """Return the first request of ``lane`` that may go; None: none does."""
+        for one in self._lanes[lane]:
+            if may_go(one.request):
+                return one
+        return None

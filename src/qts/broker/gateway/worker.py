@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol
@@ -91,6 +91,10 @@ class Worker:
         self._later: asyncio.TimerHandle | None = None
         self._disk: FileThread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._written: dict[Place, list[Place]] = {}
+        """Orders in the file that wait for the disk, those of one sync by the first of them."""
+        self._looked_at = 0
+        """The number of the newest request when it was last looked at what may leave."""
         self._in_flight = self._not_sent = self._too_old = 0
         self._under_way: dict[tuple[str, Side], str] = {}
         """Of a broker without our ids: the order of each key that was sent and is not answered, or is unknown."""
@@ -115,7 +119,7 @@ class Worker:
             if isinstance(request, Place):
                 request.expires_ns = self._admission.expires_ns(request.approved)
         try:
-            self._thread.call(self._look)
+            self._thread.call(self._start_new)
         except StorageError:  # else the thread took it before it ended, and no one knows what became of it
             if isinstance(request, Cancel) or self.take_back(request):
                 raise
@@ -143,10 +147,10 @@ class Worker:
         """End a question that no one waits for any more."""
 
         def cancel() -> None:
-            question.is_dropped = True
             if question.is_asked and question.task is not None:
                 question.task.cancel()
 
+        question.is_dropped = True
         if not self.take_back(question):
             with suppress(StorageError):  # the thread has ended, and the question with it
                 self._thread.call(cancel)
@@ -193,6 +197,11 @@ class Worker:
             self._disk.end()
             self._file.close()
 
+    def _start_new(self) -> None:
+        """Start what may leave, unless an earlier call has looked at everything that was put into a lane."""
+        if self._looked_at != self._lanes.newest:
+            self._start()
+
     def _look(self) -> None:
         """Look once, in the next turn of the loop, at what may leave: what comes by then shares it."""
         if self._failed is not None and not self._is_due:
@@ -215,13 +224,16 @@ class Worker:
     def _cut_off(self) -> None:
         for task in self._tasks:
             task.cancel()
+        waiting, self._written = self._written, {}
+        for orders in waiting.values():
+            self._keep_back(orders, "the session ends")
 
     def _start_what_may_leave(self) -> bool:
         """Start every request whose turn it is; return whether others wait."""
         orders: list[Place] = []
         refused: list[tuple[Place, str]] = []
         with self._lock:
-            now_ns = self._elapsed.ns()
+            self._looked_at, now_ns = self._lanes.newest, self._elapsed.ns()
             for old in self._lanes.take_older(Lane.ENTRY, now_ns - self._entry_ns):
                 assert isinstance(old.request, Place)  # nothing else is in that lane
                 self._too_old += 1
@@ -249,7 +261,7 @@ class Worker:
             self._not_sent += 1
             self._answers.on_answer(order, unsent(order.client_order_id, why))
         if orders:
-            self._run(self._send(orders))
+            self._write_down(orders)
         return others_wait
 
     def _may_go(self, request: Request) -> bool:
@@ -294,28 +306,44 @@ class Worker:
         if not self._has_ids:
             self._under_way[order.key] = order.client_order_id
 
-    async def _send(self, orders: list[Place]) -> None:
-        """Write orders down, wait for the disk, and give them to the broker."""
+    def _write_down(self, orders: list[Place]) -> None:
+        """Write orders down, and let them leave when the disk has confirmed it."""
         assert self._disk is not None  # made before anything is sent
         at_ns = self._clock.time_ns()
         try:
             self._file.append(*(_sent(order, at_ns) for order in orders))
-            await self._disk.sync()
-        except (StorageError, asyncio.CancelledError) as error:
-            why = str(error) or "the session ends"
-            for order in orders:
-                self._messages.keep_back()
-                self._end(order, unsent(order.client_order_id, why))
-            if isinstance(error, StorageError):
-                self._answers.on_failure("the gateway's file", error)
+        except StorageError as error:
+            self._fail_to_write(orders, error)
             return
+        self._written[orders[0]] = orders
+        self._disk.sync(partial(self._on_synced, orders))
+
+    def _on_synced(self, orders: list[Place], failure: Exception | None) -> None:
+        """Send orders that are on disk now."""
+        if self._written.pop(orders[0], None) is None:
+            return  # they were cut off
+        try:
+            if failure is not None:
+                self._fail_to_write(orders, failure)
+                return
+            for order in orders:
+                why = self._why_late(order)
+                if why:
+                    self._keep_back((order,), why)
+                else:
+                    self._run(self._place(order))
+        except Exception as error:  # noqa: BLE001 - the edge of the loop: no one answers what it has not sent
+            self._answers.on_failure("an order on its way to the broker", error)
+
+    def _fail_to_write(self, orders: Sequence[Place], error: Exception) -> None:
+        self._keep_back(orders, str(error))
+        self._answers.on_failure("the gateway's file", error)
+
+    def _keep_back(self, orders: Sequence[Place], why: str) -> None:
+        """Answer orders that were taken from their lanes and do not leave."""
         for order in orders:
-            why = self._why_late(order)
-            if why:
-                self._messages.keep_back()
-                self._end(order, unsent(order.client_order_id, why))
-            else:
-                self._run(self._place(order))
+            self._messages.keep_back()
+            self._end(order, unsent(order.client_order_id, why))
 
     def _why_late(self, order: Place) -> str:
         """Return why an order may not leave after the disk took its time; "" when it may."""
@@ -366,7 +394,8 @@ class Worker:
         self._answers.on_answer(order, ack)
         if self._file.is_crowded and not self._is_compacting:
             self._is_compacting = True
-            self._run(self._compact())
+            assert self._disk is not None  # made before anything is sent
+            self._disk.compact(self._clock.time_ns(), self._on_compacted)
         self._look()
 
     async def _cancel(self, request: Cancel) -> None:
@@ -397,17 +426,11 @@ class Worker:
             self._in_flight -= 1
             self._look()
 
-    async def _compact(self) -> None:
-        """Rewrite the file; a failure ends the session, since no order can leave any more."""
-        assert self._disk is not None  # made before anything is sent
-        try:
-            await self._disk.compact(self._clock.time_ns())
-        except StorageError as error:
-            self._answers.on_failure("the gateway's file", error)
-        except asyncio.CancelledError:
-            pass  # it is done on its thread all the same
-        finally:
-            self._is_compacting = False
+    def _on_compacted(self, failure: Exception | None) -> None:
+        """Note that the file was rewritten; a failure ends the session, since no order can leave any more."""
+        self._is_compacting = False
+        if failure is not None and self._failed is not None:  # else the file is closed: the session has ended
+            self._answers.on_failure("the gateway's file", failure)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
