@@ -31,7 +31,7 @@ MAY_THREAD = {"clock.py", "event/"}
 MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapter.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_FOLLOW = {
-    "broker/gateway/", "market/day_record.py",
+    "broker/gateway/", "market/day_record.py", "search/local_pool.py",
     "db/follower.py", "db/ages.py", "db/sheets/call_thread.py", "db/ticks/on_thread.py", "runtime/recording/",
     "runtime/caching/publisher.py",
 }  # fmt: skip

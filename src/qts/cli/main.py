@@ -24,6 +24,7 @@ from qts.cli import (
     export_cmd,
     flatten_cmd,
     ledger_cmd,
+    optimize_cmd,
     reconcile_cmd,
     safety_cmd,
     session_cmd,
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (
         session_cmd,
         check_cmd,
+        optimize_cmd,
         export_cmd,
         status_cmd,
         ledger_cmd,

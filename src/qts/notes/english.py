@@ -208,5 +208,17 @@ TEXTS: Final[Mapping[str, str]] = {
     "figure-no-winning-trip": "not enough to say: no round trip made a profit",
     "figure-no-stop": "not enough to say: no round trip had a stop",
     "figure-no-prices": "not enough to say: the prices during the round trips are not known",
+    # searches over parameters
+    "search-luck-unknown": (
+        "best of {trials}; how much of it is luck cannot be told: too few sessions, or too few trials that traded"
+    ),
+    "search-no-best": (
+        "none of {trials} trials can be ranked: they failed, traded too little or had too few sessions"
+    ),
+    "search-verdict": "best of {trials}; a lucky one would look like this with {chance} %",
+    "search-verdict-judged": (
+        "best of {trials}; a lucky one would look like this with {chance} %; in {held} of {folds} folds "
+        "the best also gained in sessions it was not chosen by"
+    ),
 }
 """Code to text."""

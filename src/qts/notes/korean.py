@@ -191,5 +191,18 @@ TEXTS: Final[Mapping[str, str]] = {
     "figure-no-winning-trip": "판단하기에 부족합니다. 이익으로 끝난 거래가 없습니다.",
     "figure-no-stop": "판단하기에 부족합니다. 손절 가격이 정해진 거래가 없습니다.",
     "figure-no-prices": "판단하기에 부족합니다. 보유 기간의 가격을 알 수 없습니다.",
+    # searches over parameters
+    "search-luck-unknown": (
+        "{trials}개 시도 중 최고; 거래일이나 거래한 시도가 너무 적어 운이 얼마나 작용했는지 알 수 없습니다"
+    ),
+    "search-no-best": (
+        "{trials}개 시도 중 순위를 매길 수 있는 것이 없습니다: "
+        "실패했거나, 거래가 너무 적거나, 거래일이 너무 적습니다"
+    ),
+    "search-verdict": "{trials}개 시도 중 최고; 운만으로도 이런 결과가 나올 확률은 {chance} %",
+    "search-verdict-judged": (
+        "{trials}개 시도 중 최고; 운만으로도 이런 결과가 나올 확률은 {chance} %; "
+        "{folds}개 구간 중 {held}개에서 선택에 쓰지 않은 기간에도 수익이 났습니다"
+    ),
 }
 """Code to text."""

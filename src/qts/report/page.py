@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
 from qts.notes import in_korean
 from qts.report import bar_charts, legends, tables, time_charts
 from qts.report.chart_texts import korean_currency
+from qts.report.document import document, switches
 from qts.report.holdings import holdings
-from qts.report.markup import Html, el, en_ko, heading, join, section, void
-from qts.report.page_css import stylesheet
+from qts.report.markup import Html, el, en_ko, heading, join, section
 from qts.report.report_data import ReportData, rounded
 from qts.report.result_sections import (
     equity_section,
@@ -31,8 +31,6 @@ from qts.runtime.session.session_plan import PLAIN_TEXT
 from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT, SIMULATED
 from qts.wording import counted
 
-POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""The browser itself refuses to load or run anything, whatever a symbol or a reason may contain."""
 _SECTIONS: Final = (
     ("figures", "Figures", "성과 지표"),
     ("equity", "Equity", "총자산"),
@@ -53,20 +51,12 @@ _SECTIONS: Final = (
 
 def page(data: ReportData) -> str:
     """Return the whole document."""
-    title = f"QTS · {data.values.command} · session report · 세션 보고서"
-    head = join(
-        (
-            void("meta", charset="utf-8"),
-            void("meta", http_equiv="Content-Security-Policy", content=POLICY),
-            void("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            void("meta", name="referrer", content="no-referrer"),
-            el("title", title),
-            el("style", Html("\n" + stylesheet(data.facts.gain_color))),
-        )
-    )
     main = el("main", *(_plain(data) if data.is_plain else _with_rules(data)))
-    body = el("body", _header(data), _navigation(main), main, _footer(data))
-    return f"<!doctype html>\n{el('html', el('head', head), body, lang='en')}\n"
+    return document(
+        f"QTS · {data.values.command} · session report · 세션 보고서",
+        (_header(data), _navigation(main), main, _footer(data)),
+        data.facts.gain_color,
+    )
 
 
 def _header(data: ReportData) -> Html:
@@ -86,7 +76,7 @@ def _header(data: ReportData) -> Html:
     title = el("h1", *heading(f"qts {values.command}: session report", "세션 보고서"))
     mode = values.mode or values.command
     money = [el("p", el("strong", en_ko(*_MONEY[mode])))] if mode in _MONEY else []
-    return el("header", el("div", el("div", title, *money, el("p", line, cls="muted")), _switches(), cls="top"))
+    return el("header", el("div", el("div", title, *money, el("p", line, cls="muted")), switches(), cls="top"))
 
 
 _MONEY: Final = {
@@ -95,32 +85,6 @@ _MONEY: Final = {
     "run": (SIMULATED, "모의 체결: 증권사에 주문을 보내지 않은 세션입니다"),
 }
 """What a session in real time has traded with: by its mode at a real broker, else by its command."""
-
-
-def _switches() -> Html:
-    language = (
-        ("en", el("span", "English", lang="en"), True),
-        ("ko", el("span", "한국어", lang="ko"), None),
-    )
-    theme = (
-        ("auto", en_ko("Auto", "자동"), True),
-        ("light", en_ko("Light", "밝게"), None),
-        ("dark", en_ko("Dark", "어둡게"), None),
-    )
-    return el(
-        "div",
-        _choice("language", en_ko("Language", "언어"), language),
-        _choice("theme", en_ko("Theme", "화면 테마"), theme),
-        cls="switches",
-    )
-
-
-def _choice(name: str, legend: Html, options: Sequence[tuple[str, Html, bool | None]]) -> Html:
-    members = [
-        join((void("input", type="radio", name=name, id=key, checked=checked), el("label", text, for_=key)))
-        for key, text, checked in options
-    ]
-    return el("fieldset", el("legend", legend), *members)
 
 
 def _navigation(main: Html) -> Html:

@@ -20,7 +20,7 @@ from qts.strategy.contracts import Strategy
 from qts.strategy.declared import declared_bars, wants_trades
 from qts.strategy.hooks import method_problems, undeclared_problems
 from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
-from qts.strategy.params import Value, params_of, unknown_param
+from qts.strategy.params import Value, settable_of, unknown_param
 from qts.strategy.unavailable import UnavailableStrategy
 from qts.strategy.user_code import load_apart
 
@@ -50,9 +50,10 @@ class StrategySpec(msgspec.Struct, frozen=True):
 def load_strategy(spec: str, params: Mapping[str, str] = NO_PARAMS) -> Strategy:
     """Load the strategy that ``FILE.py:Class`` names, made with ``params`` alone and checked.
 
-    ``params`` gives values of declared parameters as texts, by name. Raises :class:`~qts.errors.InputError` when
-    the file, the class, its construction or a parameter is at fault and :class:`~qts.errors.ContractError` when the
-    object does not keep the contract of a strategy.
+    ``params`` gives values of parameters as texts, by name: declared ones, and other keywords of the constructor
+    with a simple default. Raises :class:`~qts.errors.InputError` when the file, the class, its construction or a
+    parameter is at fault and :class:`~qts.errors.ContractError` when the object does not keep the contract of a
+    strategy.
     """
     return load_apart(_load, manifest_of_spec(spec), params)
 
@@ -72,7 +73,7 @@ def make_strategy(cls: type, where: str, params: Mapping[str, str] = NO_PARAMS) 
 
 
 def _parsed(cls: type, params: Mapping[str, str]) -> dict[str, Value]:
-    declared = params_of(cls)
+    declared = settable_of(cls)
     values = {}
     for name, text in params.items():
         if name not in declared:

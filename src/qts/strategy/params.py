@@ -165,6 +165,23 @@ def params_of(cls: type) -> dict[str, Param]:
     return found
 
 
+def settable_of(cls: type) -> dict[str, Param]:
+    """Return the parameters of :func:`params_of`, and the other keywords of the constructor with a simple default.
+
+    A keyword whose default is an int, float, Decimal, str or bool takes values of that type without bounds.
+    """
+    found = params_of(cls)
+    try:
+        arguments = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):  # a class without a readable signature
+        return found
+    for one in arguments:
+        named = one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)
+        if named and one.name not in found and type(one.default) in (int, float, Decimal, str, bool):
+            found[one.name] = Param(one.default, None, None, None, (), log=False)
+    return found
+
+
 def set_params(strategy: object, values: Mapping[str, object]) -> None:
     """Set parameters of ``strategy``, checked. Raises InputError for an unknown name or a value not allowed."""
     declared = params_of(type(strategy))

@@ -15,7 +15,7 @@ from typing import Any
 from qts.errors import InputError
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import check_strategy
-from qts.strategy.params import params_of, unknown_param
+from qts.strategy.params import settable_of, unknown_param
 
 _DEFAULT_SYMBOL = "ASSET"
 """Of a table in memory that names none."""
@@ -34,8 +34,8 @@ def made_strategy(given: Any, params: Mapping[str, object]) -> Strategy:
         if params:
             raise InputError(f"{where} is an object already; pass its class to set params")
         return check_strategy(given, where)
+    declared = settable_of(given)
     for name in params:
-        declared = params_of(given)
         if name not in declared:
             raise InputError(unknown_param(given.__name__, name, declared))
     return check_strategy(given(**params), where)

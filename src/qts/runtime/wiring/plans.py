@@ -127,6 +127,23 @@ def check_plan(options: Options, paths: Sequence[Path], format: str | None) -> S
     )
 
 
+def search_plan(options: Options, paths: Sequence[Path], format: str | None) -> SessionPlan:
+    """Plan the backtests of a search: its input is opened once and whole, see :func:`within`."""
+    whole = msgspec.structs.replace(options, first_day=None, last_day=None, history=())
+    return msgspec.structs.replace(
+        check_plan(options, paths, format),
+        command="optimize",
+        open_feed=lambda: _recording(paths, format, whole, prepares=True),
+    )
+
+
+def within(feed: Feed, options: Options) -> Feed:
+    """Return the values of ``feed`` within the days of the options, with the rows of their history."""
+    if options.first_day is not None or options.last_day is not None:
+        feed = TimeWindow(feed, options.first_day, options.last_day)
+    return _with_history(feed, options)
+
+
 def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
     """Plan a paper session: the simulated exchange in real or accelerated time, on a file, a generator or KIS."""
     if feed == KIS:
@@ -250,9 +267,7 @@ def _recording(paths: Sequence[Path], format: str | None, options: Options, *, p
     feed = _open(paths, format, options, tree, _captures(tree.data, _say_not_kept) if wanted else None)
     if tree.instruments.costs is not None:
         feed = FlatCosts(feed, tree.instruments.costs)
-    if options.first_day is not None or options.last_day is not None:
-        feed = TimeWindow(feed, options.first_day, options.last_day)
-    return _with_history(feed, options)
+    return within(feed, options)
 
 
 def _stored(options: Options) -> Feed:
