@@ -14,7 +14,7 @@ vnpy := vnpy==4.5.0 vnpy_ctastrategy==1.4.1
 zipline := zipline-reloaded==3.2.1
 BIN    := $(VENV)/bin
 SEEDS  ?= 0:2000
-EXTRAS ?= report,parquet,metrics,postgres,redis,sheets,kis,fast,test,lint
+EXTRAS ?= report,parquet,metrics,postgres,redis,sheets,kis,optimize,fast,test,lint
 
 .PHONY: help demo test lint cover peers bench bench-newer soak simulate mutants docs clean
 

@@ -31,11 +31,13 @@ MAY_THREAD = {"clock.py", "event/"}
 MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py", "db/sqlite_adapter.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_FOLLOW = {
-    "broker/gateway/", "market/day_record.py", "search/local_pool.py",
+    "broker/gateway/", "market/day_record.py",
     "db/follower.py", "db/ages.py", "db/sheets/call_thread.py", "db/ticks/on_thread.py", "runtime/recording/",
     "runtime/caching/publisher.py",
 }  # fmt: skip
 """What waits for a server, a broker or the disk of a record must not wait on the loop: it has its own thread."""
+MAY_RUN_TRIALS = {"search/local_pool.py"}
+"""The backtests of a search run in processes of their own, outside of any session."""
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
 MONEY = ("money.py", "ledger/", "capital/", "market/depth_book.py", "execution/")
@@ -232,7 +234,10 @@ def test_threads_and_processes_belong_to_the_machine_of_events() -> None:
     offences = [
         f"{where(path)}:{line}: {name}"
         for path in FILES
-        if not allowed(path, MAY_THREAD | MAY_STORE_ON_A_THREAD | MAY_START_THREADS | MAY_WAIT_ASIDE | MAY_FOLLOW)
+        if not allowed(
+            path,
+            MAY_THREAD | MAY_STORE_ON_A_THREAD | MAY_START_THREADS | MAY_WAIT_ASIDE | MAY_FOLLOW | MAY_RUN_TRIALS,
+        )
         for line, name in imports(path)
         if name.split(".")[0] in THREADS
     ]

@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from qts.errors import QtsError
+from qts.search.study import Study
 from tests.cli.command_line import own_directory, run_qts
 from tests.search.studies import STRATEGIES
 from tests.sim.daily_bars import trading_days, write_bars
@@ -84,22 +87,30 @@ def test_a_search_needs_a_strategy_and_a_study_that_is_there(
 
 
 def test_ctrl_c_leaves_a_study_that_goes_on(bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # Given a search whose trials never end by themselves
-    strategy = f"{STRATEGIES}:EveryN"
-    given = ["--strategy", strategy, "--param", "hold=1..2", "--param", "trouble=none", "--min-trades", "1"]
+    # Given a search whose second trial never ends
+    place = f"{STRATEGIES}:EveryN"
+    given = ["--strategy", place, "--param", "hold=1..2", "--param", "trouble=second", "--min-trades", "1"]
     environ = {**os.environ, "PYTHONPATH": str(STRATEGIES.parents[2])}
-    command = [sys.executable, "-m", "qts.cli.main", "optimize", str(bars), *given, "--data-dir", "study"]
+    command = [sys.executable, "-m", "qts.cli.main", "optimize", str(bars), *given, "--workers", "1"]
     with subprocess.Popen(
-        command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--data-dir", "study"], env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        while not Path("study/study.sqlite").exists() and process.poll() is None:
-            pass
+        while process.poll() is None and trials_in(Path("study")) < 1:
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
-    # Then it says so, and resuming finishes it
-    assert process.returncode in (0, 130), err
-    if process.returncode == 130:
-        assert "qts optimize resume study" in out
-    code, out, _ = run_qts(capsys, "optimize", "resume", "study", "--json")
+    # Then it keeps the first and says how to go on, which ends the second in its time
+    assert process.returncode == 130, err
+    assert "qts optimize resume study" in out
+    code, out, _ = run_qts(capsys, "optimize", "resume", "study", "--trial-timeout", "2", "--json")
+    outcome = json.loads(out)
     assert code == 0
-    assert json.loads(out)["trials"] == 2
+    assert (outcome["trials"], outcome["failed"], outcome["params"]["hold"]) == (2, 1, "1")
+
+
+def trials_in(directory: Path) -> int:
+    try:
+        with Study(directory, writes=False) as study:
+            return study.count()
+    except QtsError:  # it has not begun
+        return 0

@@ -32,10 +32,10 @@ class EveryN(Strategy):
 
 
 def make_trouble(kind: str, hold: int) -> None:
-    """Do what no strategy should; "one": only where ``hold`` is 2."""
+    """Do what no strategy should; "one" raises and "second" hangs only where ``hold`` is 2."""
     if kind == "raises" or (kind == "one" and hold == 2):
         raise ValueError("no such moment")
-    if kind == "hangs":
+    if kind == "hangs" or (kind == "second" and hold == 2):
         while True:
             time.sleep(0.01)
     if kind == "exits":
