@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from decimal import Decimal as D
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from qts.db.contracts import LedgerRow, Record
+from qts.db.contracts import DecisionRow, LedgerRow, Record
+from qts.db.sqlite import SqliteStore
 from qts.errors import StateError
 from qts.event.contracts import EventType
 from qts.execution.contracts import BrokerDisconnect, OrderState
@@ -19,12 +23,14 @@ from qts.execution.protective.contracts import Origin
 from qts.market.contracts import Quote
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.report_relay import ReportRelay
+from qts.runtime.persistence import store_writer
 from qts.runtime.persistence.checkpoint import decode
 from qts.strategy.contracts import Context, Intent, Side, Signal
 from qts.strategy.levels import Away
 from qts.strategy.order_news import OrderNews
 from qts.strategy.targets import Target
 from tests.broker.scripted import ScriptedBroker
+from tests.event.support import until
 from tests.runtime.live_rig import live
 from tests.runtime.rig import SYMBOL, ScriptedStrategy, ScriptFeed, kst
 from tests.runtime.test_recovery import RunningSession, Session, dies, killed, placed, session
@@ -279,6 +285,60 @@ async def test_a_rejection_that_overtakes_its_answer_is_told_once(tmp_path: Path
         await rig.until(lambda: not rig.kernel.sender.in_flight)  # type: ignore[attr-defined]
         await rig.drain()
         assert strategy.news == ["SENT", "REJECTED"]
+
+
+class SlowDisk:
+    """Holds up the first intent until :attr:`goes_on`, and copies the store as the next checkpoint has left it."""
+
+    def __init__(self, copy: Path) -> None:
+        self.goes_on, self.is_asked, self.has_copied = threading.Event(), threading.Event(), threading.Event()
+        self._copy = copy
+        self._commit = SqliteStore.commit
+
+    def commit(self, store: SqliteStore, records: Sequence[Record], *more: Any) -> int:
+        if not self.is_asked.is_set() and any(isinstance(record, DecisionRow) for record in records):
+            self.is_asked.set()
+            assert self.goes_on.wait(60)
+        seq = self._commit(store, records, *more)
+        if self.goes_on.is_set() and not self.has_copied.is_set() and more[0] is not None:
+            with closing(sqlite3.connect(self._copy)) as copy:
+                store._connection.backup(copy)
+            self.has_copied.set()
+        return seq
+
+
+async def test_an_order_that_a_checkpoint_met_while_its_intent_was_written_is_told_and_not_decided_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that hangs holds a checkpoint back for a second; then it has the order, and its signal to decide."""
+    killed_in, goes_on_in = tmp_path / "killed", tmp_path / "goes on"
+    for directory in (killed_in, goes_on_in):
+        directory.mkdir()
+    broker, disk = ScriptedBroker(), SlowDisk(goes_on_in / "rig.sqlite")
+    monkeypatch.setattr(SqliteStore, "commit", lambda store, *given: disk.commit(store, *given))
+    monkeypatch.setattr(store_writer, "_CHECKPOINT_WAIT_S", 0.0)
+    # Given an order whose intent takes long to be written, a checkpoint asked for meanwhile, and a kill after it
+    first, again = Listening(), Listening()
+    async with (
+        live(killed_in, strategies=[first], settings=QUICK, broker=broker, feed=ScriptFeed()) as rig,
+        rig.kernel.shared.record.running(),
+    ):
+        first.wants(Side.BUY, qty=1)
+        size = D(10_000)
+        await rig.push(Quote(SYMBOL, kst(10), bid=D(150_000), ask=D(150_100), bid_size=size, ask_size=size))
+        await until(disk.is_asked.is_set)
+        await rig.kernel.shared.record.begin_checkpoint()
+        disk.goes_on.set()
+        await until(disk.has_copied.is_set)
+        await rig.until(lambda: first.news == ["SENT"] and not rig.kernel.sender.in_flight)  # type: ignore[attr-defined]
+    shutil.copy(killed_in / "sent", goes_on_in / "sent")
+    # When the next process goes on with what was on disk then
+    async with live(goes_on_in, strategies=[again], settings=QUICK, broker=broker, feed=ScriptFeed()) as rig:
+        await rig.drain()
+        # Then the strategy is told of the order once, and nothing else comes of its signal
+        assert again.news == ["SENT"]
+        assert (len(rig.kernel.shared.orders), rig.kernel.counters.refusals) == (1, {})
+    assert len(broker.placed) == 1
 
 
 OLDER_THAN_ROWS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -66,6 +66,16 @@ class DecisionPath:
         self._answer_missing = True
         self._decided: set[str] = set()
         """Decisions that are stored and of which a checkpoint may still hold the signal."""
+        self._writing: list[str] = []
+        """Ids of orders whose intent is being written."""
+
+    @property
+    def writing(self) -> Sequence[str]:
+        """Return the ids of the orders whose intent is being written.
+
+        A checkpoint of this moment has the order, and holds its signal as one that is still to be decided.
+        """
+        return self._writing
 
     def skip(self, decision_ids: set[str]) -> None:
         """Decide no signal with one of these ids: it was decided after the checkpoint that it comes from."""
@@ -107,7 +117,7 @@ class DecisionPath:
         """Run ``signal`` through all stages; return the outcome. Raises HalfDoneError for a half-done effect."""
         decision = self._pipeline.decided(signal)
         try:
-            outcome = decision if isinstance(decision, Refused) else await self._pipeline.act(decision)
+            outcome = decision if isinstance(decision, Refused) else await self._act(decision)
             self._shared.record.raise_failure()
             if isinstance(outcome, Refused):
                 self.on_refused(outcome)
@@ -120,6 +130,14 @@ class DecisionPath:
         except Exception as error:  # of any kind: the order may be written or sent, so it is not decided again
             raise self._shared.record.give_up(f"the outcome of decision {signal.decision_id}", error) from error
         return outcome
+
+    async def _act(self, decision: Decision) -> Acted | Refused:
+        key = decision.approved.request.client_order_id
+        self._writing.append(key)
+        try:
+            return await self._pipeline.act(decision)
+        finally:
+            self._writing.remove(key)
 
     def _continue_after(self, client_order_id: str) -> None:
         """Let go on what waits for an order that was answered, or withdrawn before it was sent."""

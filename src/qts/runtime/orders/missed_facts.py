@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qts.broker.gateway.limits.counted import CountedLimits
-from qts.execution.contracts import OrderState
+from qts.execution.contracts import Order, OrderState
 from qts.ledger.contracts import ActionRow, BookingRow
 from qts.pipeline.act import levels_of
 from qts.runtime.checks.auditor import Auditor
@@ -78,17 +78,23 @@ class MissedFacts:
 
     def _tell_sent(self, sent: Sent, now_ns: int) -> None:
         request, levels = sent.order.request, levels_of(sent.decision)
+        if sent.is_counted:
+            self._tell_accepted(sent.order)
+            return
         if levels is not None:
             self._triggers.bind(request.strategy, request.symbol, levels, request.ts_ns)
         for listener in self._listeners.orders:
             if listener is not self._auditor:  # it judges an order by the safety state in which it was sent
                 listener.on_sent(request)
         self._auditor.note_stored(sent.order)
-        if self._counted is not None and sent.order.state is not OrderState.NOT_SENT:
-            self._counted.note(request)
-        self._news.on_accepted(request)
+        self._tell_accepted(sent.order)
         if request.forced:  # what is left of the holding has to be sold as well
             self._exits.on_sent_before(request, now_ns)
+
+    def _tell_accepted(self, order: Order) -> None:
+        if self._counted is not None and order.state is not OrderState.NOT_SENT:
+            self._counted.note(order.request)
+        self._news.on_accepted(order.request)
 
     def _tell_filled(self, filled: Filled) -> None:
         order = filled.order

@@ -114,14 +114,22 @@ def _exits(c: Components) -> Share:
 
 
 def _unresolved(c: Components) -> Share:
-    """Return the share of what the broker is asked about and, where there are any, of reports that wait."""
+    """Return the share of what the broker is asked about and, where there are any, of reports that wait.
+
+    With the ids of the orders whose intent is being written, which recovery at a real broker reads by itself.
+    """
     numbers = c.execution_reports.numbers
+
+    def export_state() -> dict[str, Any]:
+        writing = list(c.decisions.writing)
+        more = {"writing": writing} if writing else {}
+        return {**c.unresolved.export_state(), **numbers.export_state(), **more}
 
     def import_state(saved: dict[str, Any]) -> None:
         c.unresolved.import_state(saved)
         numbers.import_state(saved)
 
-    return Share(lambda: {**c.unresolved.export_state(), **numbers.export_state()}, import_state)
+    return Share(export_state, import_state)
 
 
 def _counts(c: Components) -> Share:

@@ -130,7 +130,8 @@ class RollForward:
         p = self._shared
         share = partial(self._checkpoints.share, checkpoint) if checkpoint is not None else self._shares_of_begin()
         account, was_open = share("account"), share("orders")
-        facts = read_facts(store, was_open)
+        writing = share("unresolved").get("writing", ())
+        facts = read_facts(store, (*was_open, *writing))
         effects = p.account.roll_forward(
             account,
             ledger=facts.ledger,
@@ -147,10 +148,10 @@ class RollForward:
         ids = self._ids["o"]
         new = [key for key in facts.orders if _number(key, ids.prefix) > ids.last]
         behind = self._behind = _Behind(
-            happened_since(facts, effects, new, was_open),
+            happened_since(facts, effects, new, was_open, writing),
             facts.actions[account.get("actions", 0) - facts.marks.actions :],
             facts.bookings[account.get("bookings", 0) - facts.marks.bookings :],
-            decided_since(facts, new, share("clock")),
+            decided_since(facts, (*new, *writing), share("clock")),
         )
         # An audit that trusts what was proven before has to see that the book has moved.
         rows = len(behind.happened) + len(behind.actions) + len(behind.bookings)
@@ -161,7 +162,7 @@ class RollForward:
 
     def _shares_of_begin(self) -> Callable[[str], Any]:
         """Return the shares of a checkpoint of the begin: of a session that has done nothing yet."""
-        shares = {"account": self._shared.account.export_state(), "orders": (), "clock": 0}
+        shares = {"account": self._shared.account.export_state(), "orders": (), "clock": 0, "unresolved": {}}
         return shares.__getitem__
 
     def follow(self, now_ns: int) -> None:

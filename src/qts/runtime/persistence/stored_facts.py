@@ -85,10 +85,15 @@ def read_facts(store: SessionStore, was_open: Iterable[str]) -> StoredFacts:
 
 
 class Sent(NamedTuple):
-    """An order that was given to the sender, with the decision it left with."""
+    """An order that was given to the sender, with the decision it left with.
+
+    ``is_counted``: the checkpoint was taken while its intent was being written. It counts the order, and its
+    strategy was not told of it.
+    """
 
     order: Order
     decision: DecisionRow
+    is_counted: bool = False
 
 
 class Filled(NamedTuple):
@@ -109,19 +114,24 @@ Happened = Sent | Filled | Ended
 
 
 def happened_since(
-    facts: StoredFacts, effects: Sequence[FillEffect], new: Collection[str], was_open: Collection[str]
+    facts: StoredFacts,
+    effects: Sequence[FillEffect],
+    new: Collection[str],
+    was_open: Collection[str],
+    writing: Collection[str] = (),
 ) -> list[Happened]:
     """Return what became of orders since a checkpoint: by time, fills in the order in which they were booked.
 
     ``effects`` are those of the fills that it does not know, ``new`` the ids of orders written since, ``was_open``
-    those that were open at it.
+    those that were open at it, ``writing`` those whose intent was being written then.
     """
-    decisions = {row.client_order_id: row for row in facts.decisions if row.client_order_id in new}
+    told = {*new, *writing}
+    decisions = {row.client_order_id: row for row in facts.decisions if row.client_order_id in told}
     found: list[tuple[int, Happened]] = [
-        (order.ts_intent_ns, Sent(order, decisions[order.client_order_id]))
-        for order in in_order_of_intent(facts.orders[key] for key in new)
+        (order.ts_intent_ns, Sent(order, decisions[order.client_order_id], order.client_order_id in writing))
+        for order in in_order_of_intent(facts.orders[key] for key in told)
     ]
-    fills = list(_fills(facts.orders, effects, {*new, *was_open}))
+    fills = list(_fills(facts.orders, effects, {*told, *was_open}))
     last_ns: dict[str, int] = {}
     now_ns = 0
     for one in fills:
@@ -130,7 +140,7 @@ def happened_since(
         last_ns[order.client_order_id] = now_ns
         found.append((now_ns, one))
     filled_late = {one.order.client_order_id for one in fills if isinstance(one, Ended)}
-    for key in (*was_open, *new):
+    for key in dict.fromkeys((*was_open, *new, *writing)):
         order = facts.orders[key]
         ended = order.state in FINAL_STATES and order.state is not OrderState.FILLED
         if ended and key not in filled_late:
