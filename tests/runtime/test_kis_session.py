@@ -24,6 +24,7 @@ from qts.runtime.session.session_view import SessionView, read_view
 from qts.runtime.wiring.plans import live_plan, paper_plan, replay_plan
 from qts.runtime.wiring.stores import stored_run
 from tests.doubles.kis import KisDouble, Settings
+from tests.servers.fixtures import Database
 
 WORDS = "I trade real money"
 BUYER = """
@@ -333,3 +334,36 @@ def test_wrong_keys_leave_nothing_and_the_same_command_begins_with_the_right_one
         monkeypatch.setenv("QTS_KIS_PAPER_APP_SECRET", kis.keys.appsecret)
         run(StopFlag())
     assert (directory / DATABASE_NAME).is_file()
+
+
+def test_the_values_of_a_session_are_recorded_on_a_server_once_each(
+    book_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a session that is stopped and resumed, then each of both is a recording of what it has seen"""
+    strategy = tmp_path / "buyer.py"
+    strategy.write_text(BUYER.replace('    bars = {"1d": 3}\n', ""))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    taken = 0
+    with on_thread(quotes, seed=3) as kis:
+        settings = settings_for(kis, monkeypatch)
+        for resume in (False, True):
+            stop, directory = StopFlag(), tmp_path / "run"
+            options = Options(
+                strategies=(f"{strategy}:Buyer",), data_dir=directory, overrides=settings, resume=resume,
+                record=True, db=book_database.url,
+            )  # fmt: skip
+            least = taken + 20
+
+            def stop_when_seen(share: float | None, moment_ns: int) -> None:
+                view = read_view(directory)  # noqa: B023 - the same in both
+                if view is not None and view.counts.rows >= least:  # noqa: B023 - called within the turn
+                    stop.request()  # noqa: B023 - called within the turn
+
+            run_session(paper_plan(options, "kis", None), progress=stop_when_seen, stop=stop, machine=kis.clock)
+            view = read_view(directory)
+            assert view is not None
+            taken = view.counts.rows
+    assert book_database.query("SELECT DISTINCT symbol FROM qts.tick_data") == [("005930",)]
+    stored = book_database.query("SELECT count(*) FROM qts.tick_data")[0][0]
+    recordings = book_database.query("SELECT count(*) FROM qts.tick_recordings")[0][0]
+    assert (stored, recordings) == (taken, 2)

@@ -17,6 +17,7 @@ from tests.broker.kis.feed_rig import feed_on, running
 from tests.broker.kis.frames_text import frame, trade_record
 from tests.conformance.feed import LiveFeedTests, MakeLive
 from tests.doubles.kis import KisDouble
+from tests.effort import EVERY_CALL
 
 FULL = [
     ("H0STCNT0", "005930"),
@@ -175,19 +176,39 @@ async def test_a_key_that_has_ended_is_asked_for_again() -> None:
         assert kis.sockets.opened == 3
 
 
-async def test_a_hundred_cuts_make_no_storm() -> None:
-    """given a line that is cut as soon as it is up, then attempts are few, and the key is asked for once"""
-    async with KisDouble(seed=1) as kis, running(kis) as rig:
-        for _ in range(4):
-            await rig.until(lambda: rig.feed.connected)
-            kis.sockets.sessions[0].cut()
-            await rig.until(lambda: not rig.feed.connected)
+CUTS = 100 if EVERY_CALL else 10
 
-        pauses = [float(text.split()[-2]) for text in rig.told if "next attempt in" in text]
-        assert len(pauses) == 4
-        assert len(kis.made("Approval")) == 1
+
+@pytest.mark.parametrize("when", ["as soon as it is up", "once all is registered for"])
+async def test_cuts_one_after_the_other_make_no_storm(when: str) -> None:
+    """given a line that is cut again and again, then each cut is a gap, and KIS is asked for no more than needed
+
+    The pause doubles up to the longest one. The key is asked for once, and each connection registers for each of
+    the 6 once at most, so that KIS refuses nothing as registered already or as too fast.
+    """
+    async with KisDouble(seed=1) as kis, running(kis, longest_pause_s=1) as rig:
+        for cut in range(1, CUTS + 1):
+            await rig.until(lambda: rig.feed.connected if when == "as soon as it is up" else rig.registered == FULL)
+            kis.sockets.sessions[-1].cut()
+            await rig.until(lambda cut=cut: len(rig.gaps) == cut and not rig.feed.connected)
         await rig.until(lambda: rig.registered == FULL)
-        assert len(rig.registered) == len(set(rig.registered))
+        view = rig.feed.live_view()
+        commands = list(kis.sockets.registrations)
+
+    assert (view.gaps, view.connections) == (CUTS, CUTS + 1)
+    assert [gap.ts_ns for gap in rig.gaps] == sorted({gap.ts_ns for gap in rig.gaps})
+    pauses = [float(text.split()[-2]) for text in rig.told if "next attempt in" in text]
+    wholes = [min(0.01 * 2**number, 1.0) for number in range(CUTS)]
+    assert len(pauses) == CUTS
+    # told with one digit behind the point
+    assert all(whole / 2 - 0.05 <= pause <= whole + 0.05 for whole, pause in zip(wholes, pauses, strict=True)), (
+        pauses
+    )
+    assert len(kis.made("Approval")) == 1
+    assert {code for _, _, _, code in commands} == {"OPSP0000"}
+    assert len(commands) <= 6 * (CUTS + 1)
+    if when == "once all is registered for":
+        assert len(commands) == 6 * (CUTS + 1)
 
 
 async def test_a_symbol_that_kis_does_not_know_is_told_and_left() -> None:

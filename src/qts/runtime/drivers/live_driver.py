@@ -33,14 +33,16 @@ async def run_live(
     begin_stops: Callable[[], object],
     *,
     max_waiting: int = MAX_WAITING,
+    record: Callable[[MarketValue], object] = lambda value: None,
 ) -> bool:
     """Deliver what ``feed`` pushes until the feed ends or ``stop`` is requested. Return True when it has ended.
 
     ``clock`` runs in real time (speed 1). ``run_commands`` and ``begin_stops`` are called as by
     :func:`~qts.runtime.drivers.paced_driver.run_paced`; ``run_commands`` at once when the kill switch is pressed.
     At most ``max_waiting`` values wait when they arrive faster than the session takes them. Values that wait when a
-    stop is requested are not given any more. When the feed fails, the session stops in order and the feed's error
-    is raised; an error raised while the feed is being closed is only logged.
+    stop is requested are not given any more. ``record`` is called with each value right before it is delivered.
+    When the feed fails, the session stops in order and the feed's error is raised; an error raised while the feed
+    is being closed is only logged.
     """
     buffer = FeedBuffer(max_waiting)
     async with on_loop(kernel, clock, progress, run_commands, begin_stops) as session:
@@ -50,7 +52,7 @@ async def run_live(
         source = asyncio.get_running_loop().create_task(feed.run(buffer.put, buffer.put_gap), name="qts-feed")
         source.add_done_callback(lambda done: buffer.wake())
         try:
-            is_over = await _LiveInput(kernel, feed, session, clock, buffer, source).run(stop, run_commands)
+            is_over = await _LiveInput(kernel, feed, session, clock, buffer, source, record).run(stop, run_commands)
             if is_over:
                 await session.close_day()
         finally:
@@ -89,6 +91,7 @@ class _LiveInput:
         clock: PacedClock,
         buffer: FeedBuffer,
         source: asyncio.Task[None],
+        record: Callable[[MarketValue], object],
     ) -> None:
         self._kernel = kernel
         self._feed = feed
@@ -98,7 +101,7 @@ class _LiveInput:
         self._source = source
         self._was_connected = False
         self._steps = kernel.shared.steps
-        self._work = LiveWork(kernel, feed, session, clock)
+        self._work = LiveWork(kernel, feed, session, clock, record)
 
     async def run(self, stop: StopFlag, run_commands: Callable[[], Awaitable[object]]) -> bool:
         """Take what arrives; return True when the feed has ended without failure, False on a stop or a failure."""
@@ -147,7 +150,15 @@ class _LiveInput:
 class LiveWork:
     """The work on values, gaps and the state of a feed's line, of a live session or of a repeated one."""
 
-    def __init__(self, kernel: Kernel, feed: LiveFeed, session: LoopSession, clock: PacedClock) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        feed: LiveFeed,
+        session: LoopSession,
+        clock: PacedClock,
+        record: Callable[[MarketValue], object] = lambda value: None,
+    ) -> None:
+        self._record = record
         self._kernel = kernel
         self._feed = feed
         self._session = session
@@ -159,6 +170,7 @@ class LiveWork:
         """Deliver a value to the kernel."""
         if value.__class__ is BookUpdate:
             self._with_depth[value.symbol] = None
+        self._record(value)
         await self._session.deliver(value, self._clock.time_ns())
 
     async def report_gap(self, gap: FeedGap) -> None:
@@ -169,7 +181,9 @@ class LiveWork:
         now_ns = self._clock.time_ns()
         for symbol in symbols:
             if symbol in self._with_depth:
-                await self._session.deliver(BookUpdate(symbol, now_ns, (), (), after_gap=True), now_ns)
+                unknown = BookUpdate(symbol, now_ns, (), (), after_gap=True)
+                self._record(unknown)
+                await self._session.deliver(unknown, now_ns)
 
     def note_connection(self, connected: bool) -> None:
         """Log that the feed is connected from now on, or raise AN010 because it is no longer."""

@@ -83,7 +83,14 @@ from qts.runtime.session.server_follower import begin, connected, drained
 from qts.runtime.session.server_history import with_server_history
 from qts.runtime.session.session_plan import AnyFeed, OpenLive, SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
-from qts.runtime.session.tick_recording import close_recorder, end_recorder, recorded, started_recorder
+from qts.runtime.session.tick_recording import (
+    close_recorder,
+    end_recorder,
+    live_recording,
+    recorded,
+    recorded_live,
+    started_recorder,
+)
 from qts.runtime.steps.contracts import NOT_RECORDED, Steps
 from qts.runtime.steps.lines import Entry, text_of
 from qts.runtime.steps.recorder import StepRecorder, head_of
@@ -176,9 +183,10 @@ async def _run_session(
     publisher: CachePublisher | None = None
     try:
         publisher = started_publisher(plan, run, config.tree.cache, machine)
-        if opened.live is None:
-            assert isinstance(opened.feed, Feed)  # only a live one is none
-            recorder = started_recorder(options, config.tree, opened.feed, os.environ)
+        source = opened.source_id
+        if opened.live is not None:
+            source = live_recording(source, to_ns(machine.now()))
+        recorder = started_recorder(options, config.tree, opened.feed, source, os.environ)
         with DataDir(directory) as place:
             given = place, run, opened, followers, recorder, publisher
             return await _run_in(*given, progress, stop, machine, watchdog)
@@ -620,7 +628,8 @@ class Session:
                     finished = await run_repeated(kernel, self._live.feed, self._live.repeats.steps, clock, stop)
                 else:
                     self._live.follow(kernel)
-                    finished = await run_live(kernel, self._live.feed, *given)
+                    record = recorded_live(kernel, self._recorder)
+                    finished = await run_live(kernel, self._live.feed, *given, record=record)
             await close_recorder(self._recorder, self._config.tree.store.drain_s)
             return finished
         speed = self._plan.options.speed

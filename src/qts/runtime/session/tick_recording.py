@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import TYPE_CHECKING
 
 from qts.config.tree import QtsConfig
-from qts.market.contracts import Feed, MarketValue
+from qts.market.contracts import Feed, LiveFeed, MarketValue
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.session_plan import Options
@@ -19,13 +20,14 @@ if TYPE_CHECKING:  # without a server nothing of it is imported
 
 
 def started_recorder(
-    options: Options, tree: QtsConfig, feed: Feed, environ: Mapping[str, str]
+    options: Options, tree: QtsConfig, feed: Feed | LiveFeed, source: str, environ: Mapping[str, str]
 ) -> TickRecorder | None:
     """Return the recorder of a session, started; None when its values are not recorded.
 
+    ``source`` names the recording; see :func:`live_recording` for a feed that pushes.
     A server that is away is told and is no error. Raises InputError for one that cannot be used.
     """
-    recorder = recorder_of(options, tree, feed, environ)
+    recorder = recorder_of(options, tree, feed, source, environ)
     if recorder is not None:
         recorder.start()
         seen = recorder.view()
@@ -45,6 +47,20 @@ def recorded(kernel: Kernel, recorder: TickRecorder | None, values: Iterator[Mar
     if kernel.pending_value is not None:
         recorder.put(kernel.pending_value, kernel.intake.rows + 1)
     return recorder.along(values, lambda: kernel.intake.rows)
+
+
+def live_recording(source_id: str, now_ns: int) -> str:
+    """Return the name of what a process records of a live feed, which shows nothing twice, from ``now_ns`` on."""
+    return f"{source_id} from={now_ns}"
+
+
+def recorded_live(kernel: Kernel, recorder: TickRecorder | None) -> Callable[[MarketValue], object]:
+    """Return what records a value of a live feed right before the session takes it in, numbered in that order."""
+    if recorder is None:
+        return lambda value: None
+    kernel.shared.recording = recorder.view
+    numbers = count(1)
+    return lambda value: recorder.put(value, next(numbers))
 
 
 async def close_recorder(recorder: TickRecorder | None, drain_s: float) -> None:

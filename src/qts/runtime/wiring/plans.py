@@ -185,10 +185,12 @@ def _live_plan(
     default_strategies: Callable[[], Sequence[Strategy]],
     open_live: Callable[[Options, QtsConfig, Sequence[Strategy], Clock], LiveSource],
 ) -> SessionPlan:
-    if options.record:
-        raise InputError("--record stores the values of a file or of a generator; a session on KIS keeps its own")
+    require_recording_server(options, os.environ)  # before another server is told of the run
     if options.history:
-        raise InputError("--history is for sessions on a file or a generator; leave it out with KIS")
+        raise InputError(
+            "--history: a session on KIS warms strategies up with the bars that KIS has, days and the minutes of "
+            "today; leave it out, or try the strategy on the file with qts backtest or qts run --feed FILE"
+        )
     if options.speed not in (None, 1.0):
         raise InputError(f"--speed {options.speed:g}: KIS sends in real time; leave it out")
     settings = settings_of(options.profile)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qts.config.tree import QtsConfig
 from qts.errors import InputError, Unavailable
-from qts.market.contracts import Feed
+from qts.market.contracts import Feed, LiveFeed
 from qts.market.series.wanted import WantedBars
 from qts.market.with_history import StoredRows, begin_of
 from qts.runtime.drivers.standard_output import say
@@ -95,9 +95,12 @@ def require_recording_server(options: Options, environ: Mapping[str, str]) -> No
         _server_url(options, environ, "--record stores values")
 
 
-def recorder_of(options: Options, tree: QtsConfig, feed: Feed, environ: Mapping[str, str]) -> TickRecorder | None:
+def recorder_of(
+    options: Options, tree: QtsConfig, feed: Feed | LiveFeed, source: str, environ: Mapping[str, str]
+) -> TickRecorder | None:
     """Return the recorder of a session that stores its market values, not started; None when it does not.
 
+    ``source`` names the recording: of a pulled feed its source, so that a resumed session goes on with it.
     Raises InputError without a server, or for one that cannot be used.
     """
     if not options.record:
@@ -110,7 +113,7 @@ def recorder_of(options: Options, tree: QtsConfig, feed: Feed, environ: Mapping[
     parse(url, environ)
     currency = next(iter(feed.instruments.values())).currency
     keep = tree.store.tick_retention_days, tree.store.minute_retention_days
-    return TickRecorder(Greeting(url, feed.source_id, currency, feed.max_age_ns, *keep))
+    return TickRecorder(Greeting(url, source, currency, feed.max_age_ns, *keep))
 
 
 def _server_url(options: Options, environ: Mapping[str, str], what: str) -> str:
