@@ -218,3 +218,20 @@ def test_fills_of_orders_are_those_and_no_splits() -> None:
     holding.apply(fill_key(4, "sim", "4", "o-4"), D(1), D(10))
     assert holding.was_split_after(second)
     assert not holding.was_split_after(holding.steps_of("o-4")[0])
+
+
+def test_nothing_is_left_of_the_cost_where_a_late_sale_leaves_no_shares() -> None:
+    # Given 10 shares at 100 of which a split leaves 5
+    holding = book((1, "10", "100"))
+    holding.split(fill_key(5, "", "", "2018-05-08"), D(-5), D(500), (D(1), D(2)))
+    assert (holding.qty, holding.cost) == (5, 500)
+    # When a sale of 5 from before it comes
+    holding.apply(fill_key(3, "sim", "x-3"), D(-5), D(100))
+    # Then nothing is held, and nothing has cost anything
+    assert (holding.qty, holding.cost, holding.average_cost) == (0, 0, None)
+
+
+def test_shares_that_come_to_nothing_keep_a_cost_finer_than_the_quantum() -> None:
+    holding = Holding(D("0.01"))
+    holding.add_at_cost(fill_key(1, "", "", "DEPOSIT c"), D(3), D("100.004"))
+    assert (holding.cost, holding.realized) == (D("100.004"), 0)

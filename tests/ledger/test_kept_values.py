@@ -172,3 +172,16 @@ def test_news_are_of_symbols_that_are_held_or_were() -> None:
     assert book.worth.take_news() == {"B"}
     book.fill("one", "B", Side.SELL, "10", "1000")
     assert (book.worth.take_news(), book.worth.nets.keys()) == ({"B"}, {"A"})
+
+
+def test_a_holding_is_short_at_any_price_until_it_is_bought_back() -> None:
+    book = Book()
+    book.fill("one", "A", Side.SELL, "10", "1000")
+    book.price(Quote, "A", "0")
+    assert book.worth.is_short
+    book.fill("one", "A", Side.BUY, "10", "900")
+    assert not book.worth.is_short
+    book.fill("one", "A", Side.SELL, "1", "1000")
+    assert book.worth.is_short
+    book.fill("one", "A", Side.BUY, "2", "900")
+    assert not book.worth.is_short
