@@ -115,6 +115,7 @@ def test_it_is_the_largest_that_passes_the_gate(
         ("10", "500500", "1", "9"),
         ("10", "100101", "1", "2"),
         ("10", "50050", "1", "0"),
+        ("10", "50051", "1", "1"),
         ("10", "0", "1", "0"),
         ("10", "-1", "1", "0"),
         ("30", "1000999", "10", "10"),
@@ -123,3 +124,21 @@ def test_it_is_the_largest_that_passes_the_gate(
 def test_what_money_pays_of_a_quantity_in_whole_lots(qty: str, money: str, lot: str, payable: str) -> None:
     day = from_ns(view().now_ns).date()
     assert payable_qty(D(qty), D(money), PRICE, instrument(lot=lot), day) == D(payable)
+
+
+def test_money_of_one_buys_what_costs_less() -> None:
+    # At 0.50 a share, in a currency of cents: 1 share costs 0.50 and a cent for rounding, 2 shares 1.01
+    coin, day = instrument(quantum="0.01"), from_ns(view().now_ns).date()
+    assert payable_qty(D(10), D(1), D("0.5"), coin, day) == 1
+    assert payable_qty(D(10), D("1.01"), D("0.5"), coin, day) == 2
+
+
+def test_a_price_of_one_is_a_price() -> None:
+    # 20 % of 1,000 = 200: 199 + 0 of fee + 1
+    assert qty_for(D(1_000), D(1), instrument(), LIMITS, view()) == 199
+
+
+def test_many_lots_whose_fees_take_the_place_of_some() -> None:
+    # 3,000 × 50,000 are 150,000,000; with 0.1 % 2,997 cost 149,999,851, and 2,998 cost 150,049,901
+    day = from_ns(view().now_ns).date()
+    assert payable_qty(D(10_000), D(150_000_000), PRICE, instrument(), day) == 2_997

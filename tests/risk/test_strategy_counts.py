@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qts.risk.strategy_counts import Asked, Executions, StopOuts
+from qts.risk.strategy_counts import MOST_ASKED, Asked, Executions, StopOuts
 from tests.effort import examples
 
 S = 1_000_000_000
@@ -153,3 +153,56 @@ def test_stop_outs_survive_a_restart() -> None:
 
     assert resumed.reaches("alpha", 3, "2026-01-22")
     assert (StopOuts().export_state(), Executions().export_state(0), Asked().export_state(0)) == ([], [], {})
+
+
+def test_of_a_strategy_that_has_asked_for_nothing_nothing_is_counted() -> None:
+    assert (Asked().count("alpha", 0), Executions().highest("alpha", 0)) == (0, 0)
+    assert StopOuts().count("alpha", "2026-01-22") == 0
+
+
+def test_the_highest_limit_of_orders_can_be_reached() -> None:
+    # Given as many orders in this second as the highest limit allows, before a restart and after it
+    asked, resumed = Asked(), Asked()
+    resumed.import_state({"alpha": [0] * (MOST_ASKED - 1)}, 5)
+    for one in (asked, resumed):
+        for _ in range(MOST_ASKED - one.count("alpha", 5)):
+            assert not one.is_over("alpha", MOST_ASKED, 5)
+        # Then one more is over it
+        assert one.is_over("alpha", MOST_ASKED, 5)
+
+
+def test_what_is_resumed_takes_the_place_of_what_was_there() -> None:
+    asked, executions = Asked(), Executions()
+    asked.is_over("alpha", 9, 0)
+    executions.reaches(KIND, 9, MINUTE, 0)
+    asked.import_state({"beta": [0, 0]}, 0)
+    executions.import_state([MINUTE, [["beta", "005930", "BUY", [0, 0]]]], 0)
+    assert (asked.count("alpha", 0), asked.count("beta", 0)) == (0, 2)
+    assert (executions.highest("alpha", 0), executions.highest("beta", 0)) == (0, 2)
+
+
+def test_the_kind_with_the_most_executions_counts_and_what_is_past_is_let_go() -> None:
+    executions = Executions()
+    for number, symbol in enumerate(("000660", "005930", "005930", "035420")):
+        executions.reaches(("alpha", symbol, "BUY"), 9, MINUTE, number)
+    assert executions.highest("alpha", 3) == 2
+    # When a new kind comes after the window of all of these
+    executions.reaches(("alpha", "000270", "BUY"), 9, MINUTE, 2 * MINUTE)
+    assert list(executions._windows) == [("alpha", "000270", "BUY")]
+
+
+def test_a_new_kind_lets_nothing_go_that_still_counts() -> None:
+    executions = Executions()
+    executions.reaches(KIND, 9, MINUTE, 0)
+    executions.reaches(("alpha", "000660", "BUY"), 9, MINUTE, 1)
+    assert executions.highest("alpha", 1) == 1
+    assert len(executions._windows) == 2
+
+
+def test_stop_outs_are_those_of_the_newest_day() -> None:
+    stop_outs = StopOuts()
+    stop_outs.import_state([])
+    assert not stop_outs.reaches("alpha", 3, "2026-01-22")
+    counts = [stop_outs.count("alpha", day) for day in ("2026-01-21", "2026-01-22", "2026-01-23")]
+    assert counts == [1, 1, 0]
+    assert stop_outs.export_state() == ["2026-01-22", {"alpha": 1}]

@@ -11,6 +11,7 @@ from qts.risk.config import RiskConfig
 from qts.risk.contracts import AccountView, Approved, OrderRequest, OrderType, Refused
 from qts.risk.duplicates import Duplicates
 from qts.risk.rejects import Rejects
+from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.risk.requests import NOW, D, Decimal, Grid100, entry, gate, holding, instrument, leave, view
 
@@ -153,6 +154,30 @@ class TestStopPrices:
         asked = leave(**changes, type=kind)
         assert ("outside today's band" in said(asked, holding())) is refused
         assert "band" not in said(asked, holding(base_price=None))
+
+
+class TestAccount:
+    def test_an_account_of_one_won_is_known(self) -> None:
+        poor = view(equity=D(1), day_open_equity=D(1))
+        assert said(entry(), poor).startswith("GR010")  # it is too heavy, not unknown
+        for gone in ({"equity": D(0)}, {"day_open_equity": D(0)}):
+            assert said(entry(), view(**gone)).startswith("the account is not known")
+
+    def test_a_price_of_one_is_usable(self) -> None:
+        cheap = {"price": D(1), "base_price": D(1), "price_ts_ns": NOW}
+        assert "prices must be" not in said(entry(limit=None, decision_price=D(1)), view(**cheap))
+
+    @pytest.mark.parametrize("purse", ["cash", "pool_available"])
+    def test_where_a_symbol_may_be_everything_only_money_limits_it(self, purse: str) -> None:
+        few = view(**{purse: D(5_005_000)})
+        everything = {"symbol_weight_limit": 1.0, "exposure_limit": 1.0}
+        assert "100 of 005930 at 50000 may cost 5005001, more than there is: 5005000" in said(
+            entry(), few, **everything
+        )
+        assert said(entry(), view(**{purse: D(5_005_001)}), **everything) == ""
+
+    def test_a_state_is_told_by_its_name(self) -> None:
+        assert said(entry(), view(safety=SafetyState.FAIL)) == "safety is FAIL: only cancels and exits leave"
 
 
 class TestDay:
