@@ -8,7 +8,13 @@ from dataclasses import fields as fields_of
 from itertools import accumulate
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper, ParentNodeProvider, WhitespaceInclusivePositionProvider
+from libcst.metadata import (
+    CodeRange,
+    MetadataWrapper,
+    ParentNodeProvider,
+    PositionProvider,
+    WhitespaceInclusivePositionProvider,
+)
 from mutmut.mutation import mutators
 
 LEFT_OUT = {mutators.operator_arg_removal, mutators.operator_assignment}
@@ -34,8 +40,8 @@ class Mutant:
     """A function with one place changed.
 
     ``line`` is the first line that differs and ``mutated`` what it became, both without their indentation;
-    ``first`` and ``last`` are the numbers of the lines of the place, from 1. ``source`` is that of the whole
-    module, where the characters from ``start`` to ``end`` become ``text``.
+    ``first`` and ``last`` are the numbers of the lines of its statement up to the place, from 1. ``source`` is that
+    of the whole module, where the characters from ``start`` to ``end`` become ``text``.
     """
 
     module: str
@@ -73,7 +79,7 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
 
 
 class _Finder(cst.CSTVisitor):
-    METADATA_DEPENDENCIES = (ParentNodeProvider, WhitespaceInclusivePositionProvider)
+    METADATA_DEPENDENCIES = (ParentNodeProvider, PositionProvider, WhitespaceInclusivePositionProvider)
 
     def __init__(self, module: str, tree: cst.Module) -> None:
         super().__init__()
@@ -142,6 +148,16 @@ class _Finder(cst.CSTVisitor):
             at = self.get_metadata(ParentNodeProvider, at, None)
         return False
 
+    def _statement_of(self, node: cst.CSTNode, first: int) -> int:
+        """Return the first line of the statement around ``node``: of one over several lines not each is traced."""
+        at: cst.CSTNode | None = node
+        while at is not None and not isinstance(at, cst.SimpleStatementLine | cst.BaseCompoundStatement):
+            at = self.get_metadata(ParentNodeProvider, at, None)
+        if at is None or isinstance(at, cst.FunctionDef):
+            return first
+        lines: CodeRange = self.get_metadata(PositionProvider, at)
+        return lines.start.line
+
     def _add(self, node: cst.CSTNode, changed: cst.CSTNode) -> None:
         where = self.get_metadata(WhitespaceInclusivePositionProvider, node)
         first, last = where.start.line, where.end.line
@@ -157,7 +173,7 @@ class _Finder(cst.CSTVisitor):
                 ".".join(self._names),
                 before.strip(),
                 after.strip(),
-                first,
+                self._statement_of(node, first),
                 last,
                 self._source,
                 start,

@@ -185,13 +185,13 @@ class TestDay:
         """Every price is on the grid of one day, none on that of another."""
 
         def is_valid(self, price: Decimal, day: date) -> bool:
-            return day == date(2026, 1, 22)
+            return day == date(2026, 1, 23)
 
     def test_the_date_is_the_market_s_at_that_moment_or_the_one_that_is_given(self) -> None:
         # Given 2026-01-23 00:00 UTC
         seen = view(instrument=instrument(ticks=self.FineOn()))
-        assert isinstance(gate().evaluate(entry(), seen), Refused)
-        assert isinstance(gate().evaluate(entry(), seen, date(2026, 1, 22)), Approved)
+        assert isinstance(gate().evaluate(entry(), seen), Approved)
+        assert isinstance(gate().evaluate(entry(), seen, date(2026, 1, 22)), Refused)
 
 
 class TestRejects:
@@ -202,8 +202,8 @@ class TestRejects:
         return rejects
 
     def test_a_stop_stays_after_more_rejects(self) -> None:
-        rejects = self.rejected(7)
-        assert rejects.stop_of("A").startswith("7 orders of A in a row")
+        rejects = self.rejected(6)
+        assert rejects.stop_of("A").startswith("6 orders of A in a row")
         assert rejects.stopped == {"A": "x" * 200}
 
     def test_how_many_there_were_in_a_row_is_told(self) -> None:

@@ -37,6 +37,13 @@ def test_a_clock_that_is_set_back_lets_nothing_leave_early() -> None:
     assert made.count(3_601 * S) == 0
 
 
+def test_what_came_while_the_clock_was_set_back_is_as_old_as_the_newest_before() -> None:
+    made = window(3_600 * S)
+    assert made.ages_ns(3_600 * S) == [0]
+    made.add(0)
+    assert made.ages_ns(3_600 * S + S // 2) == [S // 2, S // 2]
+
+
 def test_more_than_are_kept_are_not_counted() -> None:
     assert window(*range(20), kept=10).count(20) == 10
 
