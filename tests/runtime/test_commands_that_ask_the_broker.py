@@ -85,6 +85,13 @@ class RunningSession:
                 await self.looks()
                 await asyncio.sleep(0.001)
 
+    async def until_answered(self) -> None:
+        """Let the broker answer all that a command asks of it; the command is not executed yet."""
+        async with asyncio.timeout(30):
+            while self.rig.kernel.background.is_running("command"):
+                self.broker.let_tell()
+                await asyncio.sleep(0.001)
+
     async def until_told(self, paths: list[Path]) -> list[str | None]:
         """Let the broker answer, and return the answers when all are there."""
         async with asyncio.timeout(30):
@@ -204,9 +211,7 @@ async def test_what_is_executed_while_the_broker_is_asked_has_it_asked_again(tmp
         asked = one.gives(Deposit(**WHO, id="deposit-1", amount=D(3_000_000)))
         await one.until_asked()
         before = one.broker.calls.count("holdings")
-        for _ in range(8):
-            one.broker.let_tell()
-            await asyncio.sleep(0.02)
+        await one.until_answered()
         assert (one.told(asked), one.broker.asked) == ([None], 0)
         assert one.broker.calls.count("holdings") == before + 2
         # When it is booked before the command is executed
@@ -229,9 +234,7 @@ async def test_a_purchase_and_a_sale_meanwhile_are_noticed_although_the_shares_a
         one.broker.holds_queries = True
         asked = one.gives(DEPOSIT)
         await one.until_asked()
-        for _ in range(8):
-            one.broker.let_tell()
-            await asyncio.sleep(0.02)
+        await one.until_answered()
         assert one.broker.asked == 0
         # When its owner buys a share for 1,000 and sells it for 900 before the command is executed
         for number, (side, price) in enumerate(((Side.BUY, 1_000), (Side.SELL, 900))):
