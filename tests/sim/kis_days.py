@@ -40,7 +40,6 @@ SEEN = "SEEN"
 """The variable that names the file in which a strategy writes what it has seen; its log is paused in a WARNING."""
 IN_AND_OUT = """
 import os
-from datetime import timedelta
 
 from qts.kit import Intent, Side, Strategy
 
@@ -48,15 +47,16 @@ class InAndOut(Strategy):
     symbols = ("005930",)
     data = ("trades",)
     def on_start(self, ctx):
-        self.next = ctx.now
+        self.quotes = 0
     def on_trade(self, ctx, tick):
         with open(os.environ["SEEN"], "a") as file:
             file.write(f"{ctx.now:%Y-%m-%d} {tick.price} {tick.size}\\n")
         return ()
     def on_quote(self, ctx, quote):
-        if quote.ask is None or quote.bid is None or ctx.now < self.next or ctx.working(quote.symbol):
+        self.quotes += 1
+        if quote.ask is None or quote.bid is None or self.quotes < 50 or ctx.working(quote.symbol):
             return ()
-        self.next = ctx.now + timedelta(milliseconds=600)
+        self.quotes = 0
         held = ctx.holding(quote.symbol)
         side, qty = (Side.SELL, None) if held else (Side.BUY, 3)
         return [Intent(quote.symbol, side, 1.0, qty=qty, reason="in and out")]
