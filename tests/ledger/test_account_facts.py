@@ -10,10 +10,12 @@ from msgspec.structs import replace
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, StorageError
+from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account, Execution
 from qts.ledger.bookings import booking_row
 from qts.ledger.contracts import BookingKind
 from qts.market.actions import Split
+from qts.pipeline.left_there import left_there
 from qts.strategy.contracts import Side
 
 from .book import BALANCED, SAMSUNG, account, at, bust, fill, note, order, transfer
@@ -143,6 +145,14 @@ class TestQuestions:
         book.apply_fill(fill("1", "BUY", 10, 1_000), strategy="ema", pool=Pool.SCALP)
         book.book_external(fill("2", *by_others, 1_000, order="by hand"), actor="rule", reason="")
         assert book.sold_by_others(SAMSUNG) == missing
+
+    def test_what_one_strategy_has_sold_too_much_is_missing_for_the_others(self) -> None:
+        book = account()
+        book.apply_fill(fill("1", "BUY", 24, 1_000), strategy="ema", pool=Pool.SCALP)
+        assert book.short_of(SAMSUNG) == 0
+        book.apply_fill(fill("2", "SELL", 4, 1_000), strategy="turtle", pool=Pool.SWING)
+        assert book.short_of(SAMSUNG) == 4
+        assert left_there(book, WorkingOrders(), SAMSUNG) == 20
 
     def test_where_nothing_is_held_others_have_sold_nothing_of_ours(self) -> None:
         book = account()

@@ -2,11 +2,13 @@
 
     python -m tests.simulation run FIRST:LAST [--jobs N] [--calm] [--plant NAME]
     python -m tests.simulation replay SEED [--calm] [--plant NAME]
-    python -m tests.simulation shrink SEED [--calm] [--plant NAME]
+    python -m tests.simulation shrink SEED [--calm] [--plant NAME] [--out FILE]
+    python -m tests.simulation mended DIRECTORY
 
 ``run`` plays the stories of these seeds and prints how often each fault happened; ``replay`` shows one step by
-step, ``shrink`` the shortest one that goes wrong in the same way. ``--calm``: nothing goes wrong in them.
-``--plant``: with a mistake of :mod:`tests.simulation.planted` in the package. The exit code is 1 when anything did
+step, ``shrink`` finds the shortest one that goes wrong in the same way. ``--calm``: nothing goes wrong in them.
+``--plant``: with a mistake of :mod:`tests.simulation.planted` in the package. ``replay`` and ``shrink`` take a file
+of ``shrink`` in the place of a seed, ``mended`` plays all of a directory. The exit code is 1 when anything did
 not hold.
 """
 
@@ -21,6 +23,8 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tests.simulation.install import install
 
@@ -39,12 +43,15 @@ def main(arguments: list[str]) -> int:
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="qts-sim", description="Plays stories of a simulated session.")
-    parser.add_argument("verb", choices=("run", "replay", "shrink"))
-    parser.add_argument("seeds", help="FIRST:LAST for run (LAST is left out), else one seed")
+    parser.add_argument("verb", choices=("run", "replay", "shrink", "mended"))
+    parser.add_argument(
+        "seeds", help="FIRST:LAST for run (LAST is left out), a directory for mended, else a seed or a file"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the seeds")
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong in the stories")
     parser.add_argument("--plant", default="", help="a mistake that is planted in the package")
     parser.add_argument("--part", default="0/1", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="where shrink writes the story it has found")
     parser.add_argument("--until-found", action="store_true", help="end at the first that goes wrong")
     return parser.parse_args(arguments)
 
@@ -113,18 +120,30 @@ class _Stories:
         """Do it; return the exit code."""
         if self._asked.verb == "run":
             return self._run()
-        outcome = self._play(self._story(int(self._asked.seeds)))
+        if self._asked.verb == "mended":
+            return self._mended()
+        outcome = self._play(self._named())
         if self._asked.verb == "shrink" and outcome.wrong:
             from tests.simulation.shrink import shortest
 
-            story = shortest(
-                self._story(int(self._asked.seeds)), outcome.wrong, lambda one: str(self._play(one).wrong)
-            )
+            story = shortest(self._named(), outcome.wrong, lambda one: str(self._play(one).wrong))
             print("\n".join(story.lines()), end="\n\n")
+            if self._asked.out is not None:
+                self._asked.out.write_bytes(msgspec.json.format(msgspec.json.encode(story)))
             outcome = self._play(story)
         print("\n".join(outcome.trace))
         print(outcome.wrong or "everything held")
         return int(bool(outcome.wrong))
+
+    def _mended(self) -> int:
+        """Play every story of a directory; return the exit code."""
+        wrong = {}
+        for path in sorted(Path(self._asked.seeds).glob("*.json")):
+            self._asked.seeds = str(path)
+            if what := self._play(self._named()).wrong:
+                wrong[path.name] = what
+        print("\n".join(f"{name}: {what}" for name, what in wrong.items()) or "everything held")
+        return int(bool(wrong))
 
     def _run(self) -> int:
         begun, cpu = time.perf_counter(), time.process_time()
@@ -147,6 +166,17 @@ class _Stories:
             print(json.dumps(found))
             return int(bool(found["wrong"]))
         return _say(found, time.perf_counter() - begun)
+
+    def _named(self) -> Any:
+        """Return the story of the seed, or of the file, that was named."""
+        from tests.simulation.story import Story
+
+        name = self._asked.seeds
+        return (
+            msgspec.json.decode(Path(name).read_bytes(), type=Story)
+            if name.endswith(".json")
+            else self._story(int(name))
+        )
 
     def _story(self, seed: int) -> Any:
         from tests.simulation.story import draw

@@ -119,7 +119,6 @@ class SimBroker(ScriptedBroker):
     async def place(self, approved: Approved) -> OrderAck:
         request = approved.request
         key = request.client_order_id
-        self.world.model.called(key)
         self.world.say(f"-> {request.side.value} {request.qty} {request.symbol} {key} limit {request.limit}")
         self.before_call(request)
         fault, chance = self.order_faults.popleft() if self.order_faults else ("", 0)
@@ -160,7 +159,7 @@ class SimBroker(ScriptedBroker):
                 return answer, 300 * NS_PER_MS
             return answer, self._way_ns()
 
-        late_ns = (1_000 + chance % 7_000) * NS_PER_MS if fault == "arrives late" else None
+        late_ns = (1_000 + chance % 3_500) * NS_PER_MS if fault == "arrives late" else None
         ack: OrderAck = await self._call(at_broker, way_ns=late_ns)
         return ack
 

@@ -133,7 +133,7 @@ class Life:
         if not resumed:
             self.store.open_run(run)
         relay = ReportRelay()
-        sent = SentFile(directory / "sent", RUN.run_id, most_bytes=MOST_BYTES)
+        sent = self.sent = SentFile(directory / "sent", RUN.run_id, most_bytes=MOST_BYTES)
         self.resumed = resumed
         self.broker_clock = BrokerClock()
         self.kernel = Kernel(

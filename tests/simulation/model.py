@@ -50,6 +50,8 @@ class Model:
         """Book an execution of an order of the session; ``charges`` in millionths."""
         sign = 1 if self.ordered[key][1] > 0 else -1
         self.filled[key] += qty
+        if self.filled[key] >= abs(self.ordered[key][1]):
+            self.over.add(key)
         self.ours[symbol] += sign * qty
         self.cash -= sign * qty * price * MICRO + charges
         if self.ours[symbol] < 0:

@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
+from qts.clock import NEVER_NS
 from qts.errors import BrokerUnavailable, QtsError
 from qts.market.contracts import Quote
 from tests.runtime.new_store import empty_store
 from tests.simulation.broker import SimBroker
-from tests.simulation.checks import at_the_end, at_this_moment
+from tests.simulation.checks import at_a_call, at_the_end, at_this_moment, of_the_last
 from tests.simulation.disk import Disk
 from tests.simulation.happenings import Happenings
 from tests.simulation.life import Life
@@ -75,6 +76,10 @@ class Play:
         self.is_done = False
         self._seen: Any = None
         self._safety: Any = None
+        self.stopped_since_ns = NEVER_NS
+        """Since when safety lets no entry leave."""
+        self.last_wrong = ""
+        self.broker.before_call = lambda request: self._guard(lambda: at_a_call(self, request))
 
     def run(self) -> Outcome:
         """Play it to its end."""
@@ -145,7 +150,7 @@ class Play:
             self.failures = 0
             return
         self.world.say(f"== process {self.lives} ended: {type(error).__name__}: {error}")
-        self.failures += 1
+        self.failures += not isinstance(error, BrokerUnavailable)
         no_broker = isinstance(error, BrokerUnavailable) and not began_quiet
         may_fail = no_broker or self.lacked_memory or (disk.has_failed and isinstance(error, QtsError))
         if not may_fail or (self.failures > MOST_FAILURES and not no_broker):
@@ -174,6 +179,8 @@ class Play:
         loop.on_idle = self._look
         try:
             await life.run()
+            if self.is_done:
+                self.last_wrong = of_the_last(life)
         finally:
             loop.on_idle = None
             await life.close()
@@ -186,13 +193,16 @@ class Play:
     def _look(self) -> None:
         """Check what must hold now; called whenever the session's loop has nothing to do."""
         life = self.life
-        if life is None or not life.has_begun:
+        if life is None:
             return
         shared = life.kernel.shared
         if (state := shared.safety.current_state) is not self._safety:
             self._safety = state
+            self.stopped_since_ns = NEVER_NS if state.allows_entries else self.world.passed_ns
             history = shared.safety.history
             self.world.say(f"   safety {state.value}: {history[-1].code if history else ''}")
+        if not life.has_begun:
+            return
         seen = (shared.record.book_revision, self.broker.revision, shared.safety.current_state)
         if seen != self._seen:
             self._seen = seen

@@ -37,6 +37,13 @@ def test_stories_end_settled(part: int) -> None:
     assert told.returncode == 0, told.stdout + told.stderr[-2_000:]
 
 
+def test_stories_that_went_wrong_once_end_well() -> None:
+    """The shortest form of each that led to a change of the package; its name says what it was about."""
+    told = simulate("mended", "tests/simulation/mended")
+
+    assert told.stdout == "everything held\n", told.stdout + told.stderr[-2_000:]
+
+
 def test_a_story_is_the_same_each_time_and_in_every_process() -> None:
     first, again = simulate("replay", "26"), simulate("replay", "26")
 

@@ -690,6 +690,13 @@ class Account:
         theirs = self.external.qty(symbol)
         return max(min(self.position(symbol), negated(theirs)), ZERO) if theirs < 0 else ZERO
 
+    def short_of(self, symbol: str) -> Decimal:
+        """Return how much of ``symbol`` strategies have sold and not bought: others of ours hold what is missing.
+
+        Any thread.
+        """
+        return sum_of(negated(held.qty) for _, held in self._of_symbol.get(symbol, ()) if held.qty < 0)
+
     def positions(self) -> dict[str, Decimal]:
         """Return the signed quantity by symbol, flat symbols left out."""
         total: dict[str, Decimal] = {}

@@ -15,6 +15,6 @@ def left_there(account: Account, orders: WorkingOrders, symbol: str) -> Decimal 
     None: all that strategies hold is there, so each may sell its own.
     """
     missing = account.sold_by_others(symbol)
-    if not missing:
+    if not missing and not account.short_of(symbol):
         return None
     return max(minus(minus(account.position(symbol), missing), orders.sells_of_all(symbol)), ZERO)

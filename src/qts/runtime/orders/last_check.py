@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from qts.execution.contracts import OrderState, VenueRef
-from qts.money import ZERO, minus, negated
+from qts.money import minus, negated
 from qts.risk.contracts import OrderRequest
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Side
@@ -32,9 +32,11 @@ class LastCheck:
         held = p.account.holding(request.strategy, request.symbol)
         if (held if request.side is Side.SELL else negated(held)) < request.qty:
             return f"{request.strategy} holds {held:f} {request.symbol}"
-        missing = p.account.sold_by_others(request.symbol) if request.side is Side.SELL else ZERO
-        if missing and minus(p.account.position(request.symbol), missing) < request.qty:
-            return f"others have sold {missing:f} {request.symbol}"
+        if request.side is Side.BUY:
+            return ""
+        missing, short = p.account.sold_by_others(request.symbol), p.account.short_of(request.symbol)
+        if (missing or short) and minus(p.account.position(request.symbol), missing) < request.qty:
+            return f"{'others' if missing else 'other strategies'} have sold {missing or short:f} {request.symbol}"
         return ""
 
     def is_settled(self, client_order_id: str) -> bool:

@@ -406,6 +406,9 @@ class ProtectiveOrders:
         if step.waits is not Waits.THERE:
             return str(step.waits.value)
         missing, held = self._account.sold_by_others(symbol), self._account.position(symbol)
+        if not missing:
+            short = self._account.short_of(symbol)
+            return f"other strategies have sold {short:f} {symbol} too much, all together hold {held:f}"
         return f"others have sold {missing:f} of the {held:f} that strategies hold of {symbol}"
 
     def _tell_failure(self, key: Key, what: str, detail: str) -> None:
