@@ -1,7 +1,7 @@
 """Searches over parameters: two workers beside one, what a trial costs beside its backtest, and backtesting.py.
 
-``python -m bench.search [--quick] [--json] [--only PART]``. ``workers``: the same trials by one worker and by two, by
-turns. ``trial``: a trial through pool and study beside the same backtest in this process. ``peer``: trials a
+``python -m bench.search [--quick] [--json] [--only PART]``. ``workers``: the same trials by one worker and by two,
+by turns. ``trial``: a trial through pool and study beside the same backtest in this process. ``peer``: trials a
 second beside ``optimize`` of backtesting.py over the same bars and the same grid, both with two processes.
 """
 
