@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
@@ -177,20 +178,23 @@ def check_record(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
     """Raise ValueError when a value is of another kind than it has to be, or no amount of money."""
     if not kinds_fit:
         msgspec.convert(msgspec.structs.asdict(record), type(record))  # what stands in it is looked at by itself
-    for name in _looked_at(record.__class__):
-        value = getattr(record, name)
+    names, values_of = _looked_at(record.__class__)
+    for place, value in enumerate(values_of(record)):
         kind = value.__class__
         if kind is Decimal:
             if not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
-                raise ValueError(f"{name} is {value}")
+                raise ValueError(f"{names[place]} is {value}")
         elif kind not in _PLAIN and isinstance(value, msgspec.Struct):
             check_record(value, kinds_fit=kinds_fit)
 
 
 @cache
-def _looked_at(kind: type[msgspec.Struct]) -> tuple[str, ...]:
-    """Return the fields of a record that may hold an amount or another record, by their types."""
-    return tuple(field.name for field in msgspec.structs.fields(kind) if not _is_plain(field.type))
+def _looked_at(kind: type[msgspec.Struct]) -> tuple[Sequence[str], Callable[[Any], Sequence[Any]]]:
+    """Return the fields that may hold an amount or another record, by their types, and what reads them."""
+    names = [field.name for field in msgspec.structs.fields(kind) if not _is_plain(field.type)]
+    if len(names) > 1:
+        return names, attrgetter(*names)
+    return names, lambda record: [getattr(record, name) for name in names]
 
 
 def _is_plain(kind: Any) -> bool:

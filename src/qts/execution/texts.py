@@ -42,12 +42,15 @@ def with_kept_reason(report: _End) -> _End:
 def kept_ack(ack: OrderAck) -> OrderAck:
     """Return an answer whose texts can be kept; the same object when nothing has to change."""
     reason, ref = kept_text(ack.reason), None if ack.ref is None else kept_ref(ack.ref)
-    return ack if (reason, ref) == (ack.reason, ack.ref) else replace(ack, reason=reason, ref=ref)
+    return ack if reason is ack.reason and ref is ack.ref else replace(ack, reason=reason, ref=ref)
 
 
 def kept_ref(ref: VenueRef) -> VenueRef:
-    """Return a number whose texts can be kept."""
-    number, venue, branch = (kept_text(text, MAX_NAME_LENGTH) for text in (ref.number, ref.venue, ref.branch))
+    """Return a number whose texts can be kept; the same object when nothing has to change."""
+    number, venue = kept_text(ref.number, MAX_NAME_LENGTH), kept_text(ref.venue, MAX_NAME_LENGTH)
+    branch = kept_text(ref.branch, MAX_NAME_LENGTH)
+    if number is ref.number and venue is ref.venue and branch is ref.branch:
+        return ref
     return VenueRef(ref.day, number, venue, branch)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from typing import Final
 
 from qts.clock import NS_PER_S
 from qts.db.contracts import Record
@@ -36,6 +37,7 @@ from qts.runtime.strategies.strategy_host import StrategyHost
 from qts.strategy.contracts import FillView
 
 OnCode = Callable[[str, str], None]
+_OF_AN_ORDER: Final = (Fill, FillReversed, OrderCancelled, OrderRejected)
 _HALF_A_DAY_NS = 12 * 3_600 * NS_PER_S
 """A fill that is older may be of an earlier day, to whose band today's base price does not belong."""
 
@@ -157,7 +159,7 @@ class ExecutionReportHandler:
         return found > 0
 
     async def _apply(self, report: object) -> None:
-        if isinstance(report, Fill | FillReversed | OrderCancelled | OrderRejected):
+        if isinstance(report, _OF_AN_ORDER):
             named = self._named(report)
             if named is None:
                 return

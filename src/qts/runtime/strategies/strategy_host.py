@@ -142,7 +142,9 @@ class StrategyHost:
             for context in self.contexts
             if context.bars is not None and (window := context.bars.windows().get((symbol, interval))) is not None
         ]
-        return max(windows, key=lambda bars: (len(bars), bars[-1].ts_ns if bars else 0), default=())
+        if not windows:  # mostly: it is asked for each order
+            return ()
+        return max(windows, key=lambda bars: (len(bars), bars[-1].ts_ns if bars else 0))
 
     def lacking(self, strategy: str, symbol: str) -> str:
         """Return the bars that a strategy declares of ``symbol`` and does not have yet, in words; "" for none."""
