@@ -343,6 +343,8 @@ KILLED = Group(
             "it is not sent by itself.",
             (
                 RECOVERY + "killed_when_the_intent_is_written_and_nothing_was_sent",
+                "tests/runtime/test_recovery_memory.py::"
+                "test_an_order_that_a_checkpoint_met_while_its_intent_was_written_is_told_and_not_decided_again",
                 "tests/broker/test_sent_file.py::test_what_is_in_it_was_sent_and_what_is_not_never_left",
                 KILLS + "kills_at_one_place_after_the_other_lose_nothing_and_do_nothing_twice",
             ),

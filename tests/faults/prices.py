@@ -31,9 +31,9 @@ PRICES = Group(
         ),
         Fault(
             "line that flaps",
-            "The live feed is cut a hundred times.",
+            "The live feed is cut again and again.",
             "It is registered once each time, and no storm of keys or registrations follows.",
-            ("tests/broker/kis/test_feed.py::test_a_hundred_cuts_make_no_storm",),
+            ("tests/broker/kis/test_feed.py::test_cuts_one_after_the_other_make_no_storm",),
         ),
         Fault(
             "too many prices",
