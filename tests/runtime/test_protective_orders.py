@@ -14,10 +14,14 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.execution.contracts import OrderState
 from qts.execution.protective.contracts import Origin
-from qts.safety.contracts import SafetyState
+from qts.notes import in_english, in_korean
+from qts.runtime.orders.exit_view import exit_text
+from qts.runtime.session.session_view import SessionView
+from qts.runtime.session.view_builder import view_of
 from qts.strategy.contracts import Side
 from tests.effort import EVERY_CALL
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
+from tests.runtime.test_session_metrics import MACHINE, RUN, reader
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -26,13 +30,12 @@ ORDERS = list(permutations(FIVE))
 CHOSEN = ORDERS if EVERY_CALL else random.Random(5).sample(ORDERS, 12)
 
 
+def shown(rig: Rig, ended: str = "") -> SessionView:
+    return view_of(rig.kernel, RUN, "paper", ended, MACHINE)
+
+
 def exits_open(rig: Rig) -> int:
     return sum(1 for order in rig.shared.orders if order.forced)
-
-
-def codes(rig: Rig) -> list[str]:
-    rig.store_now()
-    return [row.code for row in rig.store.safety_history()]
 
 
 @pytest.mark.parametrize("five", CHOSEN, ids=lambda five: "-".join(one.value for one in five))
@@ -94,11 +97,11 @@ def test_the_order_of_a_part_makes_way_for_the_whole_of_a_stronger_one(rig_of: M
 
 
 def in_portfolio() -> ScriptedStrategy:
-    """A strategy of the pool that is active in every state: FS092 alone sells nothing of it."""
+    """A strategy of the pool that is active in every state: no state sells anything of it."""
     return ScriptedStrategy("scripted", Pool.PORTFOLIO)
 
 
-def test_an_escape_raises_its_code_and_ends_flat(rig_of: MakeRig) -> None:
+def test_an_escape_cancels_everything_and_ends_flat(rig_of: MakeRig) -> None:
     rig = rig_of(scripted := in_portfolio())
     now = with_ten(rig, scripted)
     scripted.wants(Side.BUY, qty=5, limit=149_000)
@@ -111,8 +114,6 @@ def test_an_escape_raises_its_code_and_ends_flat(rig_of: MakeRig) -> None:
     rig.quotes(now + S, 4)
 
     assert (rig.held(), len(rig.shared.orders), len(rig.shared.protective)) == (0, 0, 0)
-    assert "FS092" in codes(rig)
-    assert rig.shared.safety.current_state is SafetyState.FAIL
 
 
 def test_an_escape_in_a_closed_market_waits_alerts_once_and_ends_when_it_opens(rig_of: MakeRig) -> None:
@@ -126,10 +127,20 @@ def test_an_escape_in_a_closed_market_waits_alerts_once_and_ends_when_it_opens(r
         rig.quote(closed + minute * 60 * S)
     (one,) = rig.shared.protective.of(("scripted", SYMBOL))
     assert "CLOSED" in one.why.upper()
-    assert [line.message for line in rig.logged if "cannot leave" in line.message] == [
+    assert [line.message for line in rig.logged if "it is tried again" in line.message] == [
         f"scripted cannot leave {SYMBOL}: the market of {SYMBOL} is CLOSED; it is tried again"
     ]
     assert rig.held() == 10
+    view = shown(rig)
+    (shows,) = view.exits
+    assert exit_text(shows) == (
+        f"scripted leaves 10 {SYMBOL}, the market of {SYMBOL} is CLOSED (ESCAPE): the line is not stable"
+    )
+    assert view.positions[0].leaving == "the line is not stable"
+    assert reader(view)("qts_open_exits", {"origin": "ESCAPE"}) == 1
+    (note,) = [one for one in shown(rig, "stopped").note_values if one.code == "exit-open-at-end"]
+    assert in_english(note).startswith(f"the exit of 10 {SYMBOL} that scripted holds was not over at the end")
+    assert f"{SYMBOL} 10주 청산" in in_korean(note)
     rig.quote(kst(8, 31, day=23))
     rig.quotes(kst(9, 0, 1, day=23), 3)
     assert (rig.held(), len(rig.shared.protective)) == (0, 0)

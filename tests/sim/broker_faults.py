@@ -58,6 +58,8 @@ class Faults:
         self.late: list[tuple[int, OrderAck]] = []
         """Answers that come after their order was given up: the step, and the answer."""
         self.step = 0
+        self.is_calm = False
+        """Whether nothing goes wrong any more."""
         self._in_a_row = 0
         self._script: bool | None = None
         broker.faults = self
@@ -80,7 +82,9 @@ class Faults:
         broker.answers.clear()
         broker.receives = True
         fate = rng.random()
-        if self._script is not None:
+        if self.is_calm:
+            self._in_a_row = 0
+        elif self._script is not None:
             broker.answers.append(TimeoutError("no answer"))
             broker.receives, self._script = self._script, None
         elif fate < 0.08:
@@ -102,7 +106,7 @@ class Faults:
 
     async def cancelled(self, key: str, cancel: object) -> OrderAck:
         rng, order = self.rng, self.broker.books.orders.get(key)
-        fate = rng.random()
+        fate = 0.5 if self.is_calm else rng.random()
         if order is not None and order.is_open and fate < 0.2:
             self.unsure["a fill was faster than the cancel"] += 1
             self.executes(key, int(order.remaining), told=rng.random() < 0.5)
@@ -112,7 +116,7 @@ class Faults:
             raise TimeoutError("no answer")
         ack: OrderAck = await cancel  # type: ignore[misc]
         if ack.status is AckStatus.ACCEPTED:
-            self.ends(key, told=rng.random() < 0.5)
+            self.ends(key, told=self.is_calm or rng.random() < 0.5)
             if fate > 0.6:
                 self.unsure["a cancel was carried out, its answer lost"] += 1
                 raise ServerError("504 Gateway Timeout")
@@ -174,6 +178,20 @@ class Faults:
     def heals(self) -> None:
         self.broker.is_up = True
         self.broker.pages.clear()
+
+    def calms_down(self) -> None:
+        """Let nothing go wrong from now on, and tell what was kept back."""
+        self.is_calm = True
+        self.heals()
+        self.broker.holds_notices, self.broker.repeats = False, 0
+        while self.broker.held_notices:
+            self.broker.let_notice()
+
+    def executes_exits(self) -> None:
+        """Execute what is open at the market, and tell it."""
+        for key, order in list(self.broker.books.orders.items()):
+            if order.is_open and order.limit is None and key in self.recount.ordered:
+                self.executes(key, int(order.remaining), told=True)
 
     def ends_the_day(self) -> None:
         """Take out what is open, and tell what was kept back."""

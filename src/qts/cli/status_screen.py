@@ -19,6 +19,7 @@ from qts.market.live_view import LiveView
 from qts.money import times
 from qts.notes import in_english
 from qts.runtime.caching.cache_view import CacheView
+from qts.runtime.orders.exit_view import exit_text
 from qts.runtime.orders.unknown_view import UnknownOrderView, note_of
 from qts.runtime.persistence.day_report_file import DIRECTORY as DAYS
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
@@ -210,6 +211,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
             f"{counted(counts.forced_exits, 'exit')} forced by rule",
         ),
         *(("unknown", in_english(note_of(one, ended=bool(view.ended)))) for one in view.unknown_orders),
+        *(("leaving", exit_text(one)) for one in view.exits),
         ("fills", f"{counts.fills:,}"),
     ]
     if (close := view.last_close) is not None and view.mode != "replay":

@@ -144,6 +144,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "the fate of {about} was unknown at the end: the broker was asked {count:time|times}; {held} held back, "
         "and no other {side} of {symbol} leaves before the resumed session knows it"
     ),
+    "exit-open-at-end": (
+        "the exit of {qty} {symbol} that {strategy} holds was not over at the end; the resumed session goes on "
+        "with it: {reason}"
+    ),
     "order-in-words": "order {order} ({side} {qty} {symbol} {price})",
     "side-buy": "BUY",
     "side-sell": "SELL",

@@ -135,6 +135,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "결과 미확인 주문: {about} — 끝날 때까지 확인되지 않았습니다(증권사 조회 {count}회). {held} 묶여 있으며, "
         "재개한 세션이 확인할 때까지 {symbol}의 다른 {side} 주문은 나가지 않습니다."
     ),
+    "exit-open-at-end": (
+        "{strategy}의 {symbol} {qty}주 청산이 세션이 끝날 때까지 마무리되지 않았습니다. 재개한 세션이 이어서 "
+        "청산합니다. 사유: {reason}"
+    ),
     "order-in-words": "{order}({symbol} {qty}주 {price} {side})",
     "side-buy": "매수",
     "side-sell": "매도",

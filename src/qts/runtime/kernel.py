@@ -150,7 +150,8 @@ class Kernel:
     async def _resolve(self, now_ns: int) -> None:
         self.due.unresolved = False
         await self.unresolved.resolve(now_ns)
-        self.exits.on_books_compared(self.shared.clock.time_ns())
+        if self.exits.on_books_compared(self.shared.clock.time_ns()):
+            self.due.pending = True
 
     async def _ask_charges(self, now_ns: int) -> None:
         self.due.charges = False

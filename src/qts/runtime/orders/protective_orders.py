@@ -131,18 +131,15 @@ class ProtectiveOrders:
     ) -> None:
         """Request at ``now_ns`` that the whole holding be ended; the first reason of an origin is kept.
 
-        ``in_bar``: the first order executes in the bar that has just ended; None: each is sent at the market. An
-        escape raises FS092.
+        ``in_bar``: the first order executes in the bar that has just ended; None: each is sent at the market.
         """
         key = strategy, symbol
         if in_bar is not None and key not in self._requests:
             self._in_bar[key] = in_bar
-        is_new = self._requests.put(key, ExitRequest(origin, reason))
+        self._requests.put(key, ExitRequest(origin, reason))
         if origin is Origin.ESCAPE and (self._orders.of(*key) or not self._is_compared()):
             self._unmeasured.add(key)
             self._asked.discard(key)
-        if is_new and origin is Origin.ESCAPE:
-            self._on_code("FS092", f"{strategy} leaves {symbol}: {reason}")
         self.due_ns = min(self.due_ns, now_ns)
         self.on_request(strategy, symbol, reason, now_ns)
 
@@ -271,17 +268,19 @@ class ProtectiveOrders:
         self.due_ns = min(self.due_ns, now_ns)
         return True
 
-    def on_books_compared(self, now_ns: int) -> None:
-        """Let escapes go on that have waited for the broker's books, if those were compared.
+    def on_books_compared(self, now_ns: int) -> bool:
+        """Let escapes go on that waited for the broker's books, if those were compared; return whether one does.
 
         One whose order was rejected waits for its retry, so that no rejection follows the other.
         """
         if not self._asked or not self._is_compared():
-            return
-        if self._asked - self._rejected.keys():
+            return False
+        goes_on = bool(self._asked - self._rejected.keys())
+        if goes_on:
             self.due_ns = min(self.due_ns, now_ns)
         self._unmeasured -= self._asked
         self._asked.clear()
+        return goes_on
 
     # -- attempts ----------------------------------------------------------------------------------------------
 

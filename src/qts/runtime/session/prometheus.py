@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -54,6 +55,8 @@ class SessionMetrics:
         yield from self._external(view)
         yield self._one_of("qts_safety_state", "1 for the safety state in force.", view.safety.state)
         yield self._by("qts_open_orders", "Orders that can still change.", "state", _counted(view.orders))
+        by_origin = Counter(one.origin for one in view.exits)
+        yield self._by("qts_open_exits", "Exits that are required and not over.", "origin", by_origin.items())
         counts = view.counts
         for name, text, value in (
             ("qts_rows", "Values taken from the feed.", counts.rows),

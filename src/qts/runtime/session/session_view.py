@@ -25,6 +25,7 @@ from qts.notes import Note
 from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.checks.clock_check import ClockView
 from qts.runtime.metrics.extremes import Drawdown, Point
+from qts.runtime.orders.exit_view import ExitView
 from qts.runtime.orders.unknown_view import UnknownOrderView
 from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.recording.recording_view import RecordingView
@@ -91,7 +92,8 @@ class PositionView(msgspec.Struct, frozen=True):
     """A holding of a strategy. ``mark`` None: no price was seen yet, so value and unrealised result are unknown.
 
     ``qty`` is signed, in shares or contracts. ``stop``, ``take`` and ``trail`` are the prices of the levels bound
-    to it; None: it has none.
+    to it; None: it has none. ``levels_at``: where they are watched, "QTS": by this session while it runs, nothing
+    rests at the broker; "" without any. ``leaving``: why a rule or a person has it sold, "" where none does.
     """
 
     strategy: str
@@ -105,6 +107,8 @@ class PositionView(msgspec.Struct, frozen=True):
     stop: Decimal | None = None
     take: Decimal | None = None
     trail: Decimal | None = None
+    levels_at: str = ""
+    leaving: str = ""
 
 
 class OrderView(msgspec.Struct, frozen=True):
@@ -354,6 +358,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderView, ...]
     unknown_orders: tuple[UnknownOrderView, ...] = ()
     """Those of the orders whose fate is unknown."""
+    exits: tuple[ExitView, ...] = ()
+    """Exits that rules and people require and that are not over."""
     counts: CountsView
     queues: tuple[QueueView, ...]
     strategies: tuple[StrategyView, ...]

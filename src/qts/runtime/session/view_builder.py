@@ -26,6 +26,8 @@ from qts.notes import Note, in_english
 from qts.runtime.caching.cache_view import CacheView
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
+from qts.runtime.orders.exit_view import notes_on_exits
+from qts.runtime.orders.open_exits import exits_of
 from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
 from qts.runtime.orders.unknown_orders import unknown_orders
 from qts.runtime.orders.unknown_view import notes_on_unknown
@@ -103,11 +105,12 @@ def view_of(
     safety = shared.safety.snapshot()
     stated = shared.state.history
     recording, cache = shared.recording(), shared.cache.view()
-    unknown = unknown_orders(shared, kernel.unresolved)
+    unknown, exits = unknown_orders(shared, kernel.unresolved), exits_of(shared)
     notes = (
         *_money(mode),
         *notes_of(kernel),
         *notes_on_unknown(unknown, ended=bool(ended)),
+        *(notes_on_exits(exits) if ended else ()),
         *_recorded(recording),
         *_cached(cache),
     )
@@ -158,6 +161,7 @@ def view_of(
         positions=tuple(_position(row, kernel) for row in shared.account.position_rows() if row.qty),
         orders=tuple(map(_order, shared.orders)),
         unknown_orders=unknown,
+        exits=exits,
         last_close=_last_close(shared),
         counts=CountsView(
             rows=kernel.intake.rows,
@@ -282,6 +286,8 @@ def _position(row: PositionRow, kernel: Kernel) -> PositionView:
         value,
         None if value is None else minus(value, row.cost),
         *((None, None, None) if bound is None else bound.prices),
+        levels_at="" if bound is None else "QTS",
+        leaving=shared.protective.reason_of(row.strategy, row.symbol),
     )
 
 
