@@ -40,6 +40,7 @@ from qts.event.contracts import EventType
 from qts.event.payloads import PAYLOAD_TYPES
 from qts.execution.contracts import OrderState
 from qts.execution.lifecycle import OrderUpdate
+from qts.execution.protective.contracts import Origin
 from qts.ledger.contracts import BookingKind
 from qts.report.reference import reference_pages, stale_pages, write_pages
 from qts.report.reference.lists import ASKED_OF, ENTRIES, EXITS, FORCED, TYPES
@@ -273,7 +274,7 @@ def test_every_code_refusal_event_and_order_state_named_in_the_text_exists(path:
     of_servers = {"PG_BINDIR", "TIMESCALE_DSN", "DATA_SOURCE_MODE"}  # variables of the environment
     shouted = {word for word in words - of_servers if not word.startswith("QTS_")}  # variables of the environment
     rules = {"ENTRY_RULES", "EXIT_RULES", "FORCED_EXIT_RULES"}
-    named = (Refusal, EventType, OrderState, OrderStatus, BookingKind, DataSourceMode)
+    named = (Refusal, EventType, OrderState, OrderStatus, BookingKind, DataSourceMode, Origin)
     known = {name for kind in named for name in kind.__members__} | rules
     assert shouted <= known, name_of(path)
 

@@ -18,6 +18,7 @@ from qts.notes import in_english, in_korean
 from qts.runtime.orders.exit_view import exit_text
 from qts.runtime.session.session_view import SessionView
 from qts.runtime.session.view_builder import view_of
+from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.effort import EVERY_CALL
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
@@ -101,7 +102,7 @@ def in_portfolio() -> ScriptedStrategy:
     return ScriptedStrategy("scripted", Pool.PORTFOLIO)
 
 
-def test_an_escape_cancels_everything_and_ends_flat(rig_of: MakeRig) -> None:
+def test_an_escape_raises_its_code_cancels_everything_and_ends_flat(rig_of: MakeRig) -> None:
     rig = rig_of(scripted := in_portfolio())
     now = with_ten(rig, scripted)
     scripted.wants(Side.BUY, qty=5, limit=149_000)
@@ -114,6 +115,8 @@ def test_an_escape_cancels_everything_and_ends_flat(rig_of: MakeRig) -> None:
     rig.quotes(now + S, 4)
 
     assert (rig.held(), len(rig.shared.orders), len(rig.shared.protective)) == (0, 0, 0)
+    assert [row.code for row in rig.store.safety_history()] == ["FS092"]
+    assert rig.shared.safety.current_state is SafetyState.FAIL
 
 
 def test_an_escape_in_a_closed_market_waits_alerts_once_and_ends_when_it_opens(rig_of: MakeRig) -> None:

@@ -131,15 +131,18 @@ class ProtectiveOrders:
     ) -> None:
         """Request at ``now_ns`` that the whole holding be ended; the first reason of an origin is kept.
 
-        ``in_bar``: the first order executes in the bar that has just ended; None: each is sent at the market.
+        ``in_bar``: the first order executes in the bar that has just ended; None: each is sent at the market. A new
+        escape raises FS092.
         """
         key = strategy, symbol
         if in_bar is not None and key not in self._requests:
             self._in_bar[key] = in_bar
-        self._requests.put(key, ExitRequest(origin, reason))
+        is_new = self._requests.put(key, ExitRequest(origin, reason))
         if origin is Origin.ESCAPE and (self._orders.of(*key) or not self._is_compared()):
             self._unmeasured.add(key)
             self._asked.discard(key)
+        if is_new and origin is Origin.ESCAPE:
+            self._on_code("FS092", f"{strategy} leaves {symbol}: {reason}")
         self.due_ns = min(self.due_ns, now_ns)
         self.on_request(strategy, symbol, reason, now_ns)
 
