@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from qts.broker.contracts import Balance, BrokerOrderState, BrokerPosition, Holdings
 from qts.broker.kis.known import KnownOrders, ref_of
 from qts.broker.kis.order_rows import OrderRow, orders_of
+from qts.broker.kis.pauses import Pace
+from qts.clock import NS_PER_S
 from qts.errors import BrokerUnavailable
 from qts.ledger.contracts import Charges
 from qts.runtime.orders.broker_books import read_books
@@ -247,6 +250,21 @@ async def test_a_reading_of_all_books_asks_for_each_list_once(tmp_path: Path, pa
         assert (len(books.orders), len(asked)) == (1, 2 * lists)
         assert asked == asked[:lists] * 2
         assert len(set(asked)) == lists
+
+
+async def test_a_paper_account_that_takes_one_request_a_second_refuses_none(tmp_path: Path) -> None:
+    """The account is asked for everything at the pace of paper trading: 5 requests take 4 seconds at least."""
+    async with served(tmp_path, paper=True) as rig:
+        rig.kis.settings.paper_per_s = 1
+        clock = rig.kis.clock
+        broker = replace(rig.parts, pace=Pace(1, clock, rig.parts.pause)).broker()
+        begun_ns = clock.time_ns()
+        await broker.orders()
+        await read_books(broker, lambda fill: fill)
+        asked = [came.status for came in rig.kis.requests if came.name != "tokenP"]
+        await broker.close()
+    assert asked == [200] * 5
+    assert clock.time_ns() - begun_ns >= 4 * NS_PER_S
 
 
 async def test_shares_and_money_are_those_of_the_moment_of_the_question(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from qts.broker.kis.feed import KisFeed
 from qts.broker.kis.plan import Needs
 from qts.market.contracts import BookUpdate, LiveFeed, MarketValue, Quote, Tick
+from qts.market.krx import KST
 from qts.market.session_info import TradingStatus, VenuePhase
 from tests.broker.kis.feed_rig import feed_on, running
 from tests.broker.kis.frames_text import frame, trade_record
@@ -74,6 +75,21 @@ async def test_a_lost_line_is_a_gap_and_is_made_again_without_a_new_key() -> Non
         assert len(kis.made("Approval")) == 1
         view = rig.feed.live_view()
         assert (view.connections, view.gaps, view.connected) == (2, 1, True)
+
+
+async def test_the_cut_at_the_open_is_a_gap_and_the_first_trade_after_it_comes() -> None:
+    """given a line that KIS cuts at 09:00 without a close frame, then it is made again within the first seconds"""
+    start = datetime(2026, 10, 20, 8, 59, 58, tzinfo=KST)
+    async with KisDouble(seed=1, start=start) as kis, running(kis) as rig:
+        kis.cut_at("09:00")
+        await rig.until(lambda: rig.registered == FULL)
+        await rig.until(lambda: rig.gaps)
+        await rig.until(lambda: kis.sockets.opened == 2 and rig.registered == FULL)
+        kis.market.trade("005930", 70_100)
+        await rig.until(lambda: rig.values)
+
+        assert len(rig.gaps) == 1
+        assert "KIS has cut the connection" in rig.gaps[0].reason
 
 
 async def test_a_half_open_line_is_found_by_its_silence() -> None:
