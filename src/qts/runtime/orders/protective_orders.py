@@ -107,7 +107,7 @@ class ProtectiveOrders:
         self._in_the_way: set[str] = set()
         """Orders that are being cancelled so that an exit can go on; it does when they have ended."""
         self._unmeasured: set[Key] = set()
-        """Holdings of escapes of which an order has ended since the books were compared."""
+        """Holdings of escapes of which an order has ended since the books were compared, or the session began."""
         self._asked: set[Key] = set()
         """Those of them for which the comparison was requested."""
         self._in_bar: dict[Key, InBar] = {}  # first orders of exits inside a bar, not made yet
@@ -455,7 +455,6 @@ class ProtectiveOrders:
             **self._requests.export_state(),
             **({"in_bars": in_bars} if in_bars else {}),
             **({"in_the_way": sorted(self._in_the_way)} if self._in_the_way else {}),
-            **({"unmeasured": sorted(map(list, self._unmeasured))} if self._unmeasured else {}),
             "cancels": self._endings.export_state(),
             "due_ns": self.due_ns,
         }
@@ -476,7 +475,7 @@ class ProtectiveOrders:
             for strategy, symbol, level, is_take, armed_ns in saved.get("in_bars", ())
         }
         self._in_the_way = set(saved.get("in_the_way", ()))
-        self._unmeasured = {(strategy, symbol) for strategy, symbol in saved.get("unmeasured", ())}
+        self._unmeasured = {key for key in self._requests if self._requests.is_measured(key)}
         self._endings.import_state(saved["cancels"])
         self.due_ns = saved["due_ns"]
         if any(not one.is_whole or one.is_measured for key in self._requests for one in self._requests.of(key)):
