@@ -10,12 +10,15 @@ import msgspec
 import pytest
 
 from qts.capital.contracts import Pool
+from qts.cli.status_screen import execution_line
 from qts.execution.contracts import OrderState
 from qts.execution.executions import Execution, Stage
 from qts.execution.states import ExecutionState
 from qts.kit import Algo, Cancel, Target
+from qts.runtime.session.view_builder import view_of
 from qts.strategy.contracts import Intent, Side
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
+from tests.runtime.test_session_metrics import MACHINE, RUN, reader
 
 MakeRig = Callable[..., Rig]
 S = ExecutionState
@@ -300,3 +303,34 @@ def test_parts_never_exceed_what_was_approved(rig_of: MakeRig) -> None:
     assert why(80) == ""
     assert why(81) == "81 more would be over the 100 that were approved: 20 are executed or on their way"
     assert why(1, "d-404").startswith("the execution d-404 of which it is a part is not known")
+
+
+def test_view_status_and_metrics_show_it(rig_of: MakeRig) -> None:
+    # Given an execution of which two parts of ten are filled
+    rig, now = begun(rig_of, swing(), buys(100, Algo.twap("10m", 10)))
+    rig.quotes(now + SECOND, 90)
+
+    # Then view and metrics name it as it stands
+    view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
+    (one,) = view.executions
+    assert (one.state, one.qty, one.filled, one.parts, one.planned) == ("MONITORING", D(100), D(20), 2, 10)
+    assert (one.average_price, one.reason, view.executions_ended) == (D(150100), "", {})
+    assert view.slowest_stage_us is None
+    assert reader(view)("qts_executions", {"state": "MONITORING"}) == 1
+
+    # And at its end it is counted by its state
+    rig.quotes(now + 100 * SECOND, 600)
+    view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
+    assert (view.executions, view.executions_ended) == ((), {"COMPLETE": 1})
+    read = reader(msgspec.structs.replace(view, slowest_stage_us=1_500))
+    assert read("qts_executions_ended_total", {"state": "COMPLETE"}) == 1
+    assert read("qts_execution_slowest_stage_seconds") == 0.0015
+
+
+def test_status_shows_how_far_it_has_come(rig_of: MakeRig) -> None:
+    rig, now = begun(rig_of, swing(), buys(100, Algo.twap("10m", 10)))
+    rig.quotes(now + SECOND, 90)
+
+    assert execution_line(view_of(rig.kernel, RUN, "paper", "", MACHINE).executions[0]) == (
+        "TWAP of scripted: BUY 100 005930, 20 filled at 150,100 on average, 2 of 10 parts sent, MONITORING"
+    )

@@ -27,7 +27,7 @@ from qts.runtime.persistence.server_copy import ServerView
 from qts.runtime.recording.recording_view import RecordingView
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
-from qts.runtime.session.session_view import MONEY, SIMULATED, QueueView, SessionView, StateView
+from qts.runtime.session.session_view import MONEY, SIMULATED, ExecutionView, QueueView, SessionView, StateView
 from qts.safety.scoped_stops import ScopedStop
 from qts.state.reasons import sentence
 from qts.wording import counted
@@ -212,6 +212,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         ),
         *(("unknown", in_english(note_of(one, ended=bool(view.ended)))) for one in view.unknown_orders),
         *(("leaving", exit_text(one)) for one in view.exits),
+        *(("in parts", execution_line(one)) for one in view.executions),
         ("fills", f"{counts.fills:,}"),
     ]
     if (close := view.last_close) is not None and view.mode != "replay":
@@ -253,6 +254,16 @@ def _broker_clock(view: SessionView) -> Iterator[tuple[str, str]]:
     if (one := view.broker_clock) is not None:
         is_known = one.apart_ms is not None
         yield "time", f"at least {one.apart_ms:,.0f} ms from the broker's" if is_known else "the broker tells none"
+
+
+def execution_line(one: ExecutionView) -> str:
+    """Return how far an order has come that is executed in parts."""
+    average = "" if one.average_price is None else f" at {amount(one.average_price)} on average"
+    why = f": {one.reason}" if one.reason else ""
+    return (
+        f"{one.algo} of {one.strategy}: {one.side} {one.qty:f} {one.symbol}, {one.filled:f} filled{average}, "
+        f"{one.parts:,} of {one.planned:,} parts sent, {one.state}{why}"
+    )
 
 
 def _limits(one: LimitsView) -> str:

@@ -9,7 +9,6 @@ from typing import Final
 from qts.execution.config import ExecutionConfig
 from qts.execution.split import Profile
 from qts.market.contracts import Bar
-from qts.market.last_values import LastValues
 from qts.market.series.intervals import DAY_NS, MINUTE_NS
 from qts.money import sum_of
 
@@ -20,7 +19,7 @@ _MOST_MINUTES: Final = _MOST_DAYS * 1_440
 
 
 def measured_profile(
-    minutes: Minutes, config: ExecutionConfig, symbol: str, count: int, over_ns: int, now_ns: int
+    minutes: Minutes, config: Callable[[], ExecutionConfig], symbol: str, count: int, over_ns: int, now_ns: int
 ) -> Profile | None:
     """Return the volume of ``count`` parts of the ``over_ns`` from ``now_ns`` on, as it was before; None: unknown.
 
@@ -33,14 +32,14 @@ def measured_profile(
         if all(_covers(bars, begin_ns, over_ns) for begin_ns in begins):
             parts = [_parts(bars, begin_ns, over_ns, count) for begin_ns in begins]
             return _profile([sum_of(same) for same in zip(*parts, strict=True)], begins[-1], begins[0] + over_ns)
-    before_ns = min(over_ns, config.profile_minutes * MINUTE_NS)
+    before_ns = min(over_ns, config().profile_minutes * MINUTE_NS)
     begin_ns = now_ns - before_ns
     if not _covers(bars, begin_ns, before_ns):
         return None
     return _profile(_parts(bars, begin_ns, before_ns, count), begin_ns, now_ns)
 
 
-def traded_since(last: LastValues, minutes: Minutes, symbol: str, since_ns: int) -> Decimal | None:
+def traded_since(minutes: Minutes, symbol: str, since_ns: int) -> Decimal | None:
     """Return what was traded of ``symbol`` in the whole minutes since ``since_ns``; None where it is not known."""
     bars = minutes(symbol, _MOST_MINUTES // _MOST_DAYS)
     if not bars or not since_ns:

@@ -159,7 +159,7 @@ class Executions:
         """The execution of which a part is being sent."""
         self.ended: dict[str, int] = {}
         """How many executions have ended in each final state."""
-        self.slowest_own_ns = 0
+        self._slowest_ns = 0
 
     # -- the first stages ------------------------------------------------------------------------------------------
 
@@ -167,6 +167,11 @@ class Executions:
     def active(self) -> Sequence[Execution]:
         """Return the executions that have not ended, oldest first."""
         return tuple(self._shared.orders.executing.values())
+
+    @property
+    def slowest_stage_us(self) -> int | None:
+        """Return the longest time that a stage took by itself, in µs; None where it is not measured."""
+        return self._slowest_ns // 1_000 if self._measures and self._slowest_ns else None
 
     @property
     def due_ns(self) -> int:
@@ -646,7 +651,7 @@ class Executions:
         if update is not None:
             one = moved(one, update, now_ns, code=code, reason=reason)
         own_ns = stopwatch_ns() - begun
-        self.slowest_own_ns = max(self.slowest_own_ns, own_ns)
+        self._slowest_ns = max(self._slowest_ns, own_ns)
         self._shared.record.write_later(
             StageRow(
                 ts_ns=now_ns,

@@ -86,8 +86,24 @@ class SessionMetrics:
         yield from self._cache(view)
         yield from self._gateway(view)
         yield from self._feed(view)
+        yield from self._executions(view)
         yield from self._refused_by_limits(view)
         yield from self._limits(view)
+
+    def _executions(self, view: SessionView) -> Iterator[Any]:
+        """Yield what became of orders that are executed in parts; nothing while there were none."""
+        if not view.executions and not view.executions_ended:
+            return
+        states: dict[str, int] = {}
+        for one in view.executions:
+            states[one.state] = states.get(one.state, 0) + 1
+        text = "Orders executed in parts that have not ended."
+        yield self._by("qts_executions", text, "state", ((state, float(n)) for state, n in states.items()))
+        ended = view.executions_ended.items()
+        yield self._counts("qts_executions_ended", "Orders executed in parts that have ended.", "state", ended)
+        if view.slowest_stage_us is not None:
+            text = "The longest that a stage of an execution took by itself."
+            yield self._gauge("qts_execution_slowest_stage_seconds", text, view.slowest_stage_us / 1e6)
 
     def _refused_by_limits(self, view: SessionView) -> Iterator[Any]:
         """Yield what the limits of orders did; nothing where they are off."""

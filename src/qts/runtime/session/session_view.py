@@ -218,6 +218,27 @@ class CloseView(msgspec.Struct, frozen=True):
     fills: int
 
 
+class ExecutionView(msgspec.Struct, frozen=True):
+    """An order that is executed in parts and has not ended; quantities in shares or contracts.
+
+    ``parts``: orders sent for it. ``planned``: those of its plan. ``reason``: why its rest was given up or it
+    escapes, "" for neither.
+    """
+
+    execution_id: str
+    strategy: str
+    symbol: str
+    side: str
+    algo: str
+    state: str
+    qty: Decimal
+    filled: Decimal
+    average_price: Decimal | None
+    parts: int
+    planned: int
+    reason: str
+
+
 class ExtremesView(msgspec.Struct, frozen=True):
     """The account's extremes; ``deepest`` is the maximum drawdown, ``worst_day`` the one from a day's opening."""
 
@@ -360,6 +381,12 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """Those of the orders whose fate is unknown."""
     exits: tuple[ExitView, ...] = ()
     """Exits that rules and people require and that are not over."""
+    executions: tuple[ExecutionView, ...] = ()
+    """Orders that are executed in parts and have not ended."""
+    executions_ended: dict[str, int] = {}
+    """How many have ended, by their final state."""
+    slowest_stage_us: int | None = None
+    """The longest that a stage of theirs took by itself; None on the virtual clock, or before the first."""
     counts: CountsView
     queues: tuple[QueueView, ...]
     strategies: tuple[StrategyView, ...]

@@ -15,6 +15,7 @@ from qts.db.contracts import RunRow
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
+from qts.execution.executions import Execution
 from qts.ledger.account import Account
 from qts.ledger.contracts import PositionRow
 from qts.market.contracts import Calendar, MarketSource
@@ -44,6 +45,7 @@ from qts.runtime.session.session_view import (
     CountsView,
     DoubtView,
     ErrorView,
+    ExecutionView,
     ExtremesView,
     InvariantView,
     OrderView,
@@ -162,6 +164,9 @@ def view_of(
         orders=tuple(map(_order, shared.orders)),
         unknown_orders=unknown,
         exits=exits,
+        executions=tuple(map(_execution, kernel.executions.active)),
+        executions_ended=dict(kernel.executions.ended),
+        slowest_stage_us=kernel.executions.slowest_stage_us,
         last_close=_last_close(shared),
         counts=CountsView(
             rows=kernel.intake.rows,
@@ -214,6 +219,23 @@ def _names(shared: SharedComponents) -> dict[str, dict[str, str]]:
             either = instrument.name or instrument.name_ko
             names[symbol] = {"en": either, "ko": instrument.name_ko or either}
     return names
+
+
+def _execution(one: Execution) -> ExecutionView:
+    return ExecutionView(
+        execution_id=one.execution_id,
+        strategy=one.strategy,
+        symbol=one.symbol,
+        side=one.side.value,
+        algo=one.kind.value,
+        state=one.state.value,
+        qty=one.qty,
+        filled=one.filled,
+        average_price=one.average_price,
+        parts=len(one.children),
+        planned=0 if one.plan is None else len(one.plan.slices),
+        reason=one.reason,
+    )
 
 
 def _last_close(shared: SharedComponents) -> CloseView | None:

@@ -400,9 +400,9 @@ def _make_components(
         on_refused=decisions.on_refused,
         make_signal=signals.part,
         profile=partial(
-            measured_profile, lambda symbol, n: host.finished_bars(symbol, "1m", n), p.config.execution
+            measured_profile, lambda symbol, n: host.finished_bars(symbol, "1m", n), lambda: p.config.execution
         ),
-        volume=partial(traded_since, p.last, lambda symbol, n: host.finished_bars(symbol, "1m", n)),
+        volume=partial(traded_since, lambda symbol, n: host.finished_bars(symbol, "1m", n)),
         on_code=report,
         on_ended=targets.on_executed,
         due=due,
