@@ -1,8 +1,8 @@
 """What the stages of an execution in parts cost beside the orders that it sends.
 
 Four sessions of the same seeded quotes, one after the other in turns: without orders, with plain orders, with
-eleven plain orders in a row, and with one order in eleven parts. A plain order's path is what the second costs above
-the first; the stages' own time what the fourth costs above the third.
+eleven plain orders in a row, and with one order in eleven parts. The path of a plain order is what the second
+costs above the first; the stages' own time what the fourth costs above the third.
 
 ``python -m bench.executions [--quick] [--json]``.
 """
