@@ -27,8 +27,13 @@ def approved(key: str, **more: object) -> Approved:
     return Approved(f"a-{key}", request, "hash", request.ts_ns + 5_000_000_000)
 
 
-def at_once(broker: Broker, clock: Clock | None = None, limits: OrderLimits | None = None) -> Gateway:
-    """A gateway as on the virtual clock; None: without limits."""
+def at_once(
+    broker: Broker,
+    clock: Clock | None = None,
+    limits: OrderLimits | None = None,
+    why_not_part: Callable[[OrderRequest], str] | None = None,
+) -> Gateway:
+    """A gateway as on the virtual clock; None: without limits, and without anyone who knows executions."""
     return Gateway(
         broker,
         clock or ManualClock(from_ns(NOW)),
@@ -42,6 +47,7 @@ def at_once(broker: Broker, clock: Clock | None = None, limits: OrderLimits | No
         on_number=lambda key, ref: None,
         complete=run_to_completion,
         limits=limits,
+        why_not_part=why_not_part,
     )
 
 

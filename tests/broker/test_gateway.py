@@ -147,6 +147,26 @@ async def test_an_order_is_on_disk_before_it_leaves_and_its_answer_before_it_is_
     assert steps == ["on disk", "socket", "ACCEPTED"]
 
 
+def test_a_part_of_an_execution_leaves_only_when_its_execution_lets_it() -> None:
+    broker, part = ScriptedBroker(), approved("o", parent_id="x-1")
+    # No one knows its execution, its execution has had all that was approved, or has some left
+    assert told(at_once(broker).submit(part)) == (NOT_SENT, "not sent: no one knows its execution")
+    full = at_once(broker, why_not_part=lambda request: f"{request.parent_id} has sent all of it")
+    assert told(full.submit(part)) == (NOT_SENT, "not sent: x-1 has sent all of it")
+    assert told(at_once(broker, why_not_part=lambda request: "").submit(part))[0] is ACCEPTED
+    assert placed(broker) == ["o"]
+    # What is no part is not asked about
+    assert told(full.submit(approved("p")))[0] is ACCEPTED
+
+
+async def test_a_gateway_that_does_all_at_once_has_nothing_to_wait_for_at_its_end() -> None:
+    broker = ScriptedBroker()
+    gateway = at_once(broker)
+    await gateway.close(60)
+    await gateway.end()
+    assert broker.calls == ["close"]
+
+
 async def test_where_the_disk_does_not_confirm_nothing_leaves_and_the_session_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
