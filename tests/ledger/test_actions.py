@@ -154,6 +154,14 @@ class TestDividend:
         (effect,) = book.pay_dividend(Dividend(SAMSUNG, DAY, D("0.3333")), ts_ns=NIGHT, tax=lambda amount: D(0))
         assert effect.action.amount == D("1.00")
 
+    @pytest.mark.parametrize(("shares", "amount", "tax"), [(1, 0, 0), (2, 1, 1), (3, 1, 1), (4, 2, 1)])
+    def test_tax_is_due_on_what_is_paid_and_not_on_nothing(self, shares: int, amount: int, tax: int) -> None:
+        """At 0.4 won a share, rounded to the won; a won of tax on any amount."""
+        book = account()
+        book.apply_fill(fill("1", "BUY", shares, 1_000), strategy="ema", pool=Pool.SCALP)
+        (effect,) = book.pay_dividend(Dividend(SAMSUNG, DAY, D("0.4")), ts_ns=NIGHT, tax=lambda _: D(1))
+        assert (effect.action.amount, effect.action.tax) == (amount, tax)
+
     def test_a_short_holding_pays_it_without_tax(self) -> None:
         book = account()
         book.apply_fill(fill("1", "SELL", 2, 1_000, ts=1), strategy="ema", pool=Pool.SCALP)
