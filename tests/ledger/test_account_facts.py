@@ -382,6 +382,19 @@ class TestCloses:
             assert held.opening is not None
             assert held.steps_of("o-1") == []
 
+    def test_a_holding_that_changed_before_each_of_two_closes_is_let_go_once(self) -> None:
+        book, closing = account(), Closing(Shelf())
+        for number in (1, 2):
+            book.apply_fill(fill(str(number), "BUY", 1, 1, ts=number), strategy="ema", pool=Pool.SCALP)
+            closing.begin(book)
+        book.apply_fill(fill("3", "BUY", 1, 1, ts=3), strategy="ema", pool=Pool.SCALP)
+        book.finish_close()
+        # Then the fill behind both closes is in memory, and nothing before it
+        held = book.held("ema", SAMSUNG)
+        assert held is not None
+        assert [step.key[3] for step in held.steps_of("o-1")] == ["3"]
+        assert (held.opening and held.opening.qty, held.qty) == (2, 3)
+
     def test_a_close_is_finished_once(self) -> None:
         # Given a close that was finished
         book, closing = account(), Closing(Shelf())
@@ -431,10 +444,11 @@ class TestRestart:
         opening = shelf.opening()
         assert opening is not None
         marks = opening.close.marks
-        # And a checkpoint after a second day, behind which a third one is stored
+        # And a checkpoint after a second day, behind which two more are stored
         day(2)
         state = book.export_state()
         day(3)
+        day(4)
         # When it is begun again from the opening balances
         again = account()
         again.read_past_with(shelf)
@@ -446,10 +460,10 @@ class TestRestart:
             bookings=bookings[marks.bookings :],
             opening=opening,
         )
-        # Then the book is the same, and the fill behind the checkpoint is told
+        # Then the book is the same, and the fills behind the checkpoint are told
         assert again.export_state() == book.export_state()
         assert again.position_rows() == book.position_rows()
-        assert [one.ledger.execution_id for one in effects] == ["3"]
+        assert [one.ledger.execution_id for one in effects] == ["3", "4"]
         assert again.changed == {SAMSUNG}
 
     def test_a_checkpoint_of_a_version_without_actions_and_bookings_had_none(self) -> None:
@@ -474,8 +488,111 @@ class TestRestart:
         assert again.changed == {SAMSUNG}
 
 
-def test_a_damaged_store_is_named() -> None:
-    book = account()
-    state = book.export_state() | {"fills": 1}
-    with pytest.raises(StorageError, match="give fills = 0, the checkpoint says 1"):
-        account().import_state(state, ledger=[])
+class TestEffects:
+    @pytest.mark.parametrize(
+        ("before", "side", "closes"),
+        [
+            (None, "BUY", False),
+            (None, "SELL", False),
+            (("BUY", "5"), "BUY", False),
+            (("BUY", "5"), "SELL", True),
+            (("BUY", "0.5"), "BUY", False),
+            (("BUY", "0.5"), "SELL", True),
+            (("SELL", "5"), "SELL", False),
+            (("SELL", "5"), "BUY", True),
+        ],
+    )
+    def test_a_fill_closes_what_was_held_the_other_way(
+        self, before: tuple[str, str] | None, side: str, closes: bool
+    ) -> None:
+        book = account()
+        if before is not None:
+            book.apply_fill(fill("1", *before, 1_000, ts=1), strategy="ema", pool=Pool.SCALP)
+        effect = book.apply_fill(fill("2", side, "0.25", 1_000, ts=2), strategy="ema", pool=Pool.SCALP)
+        assert effect is not None
+        assert effect.closing is closes
+
+    def test_fee_and_tax_of_what_is_taken_back_come_back(self) -> None:
+        book, sale = account(), fill("1", "SELL", 5, 1_300, fee=3, tax=13, ts=1)
+        book.apply_fill(sale, strategy="ema", pool=Pool.SCALP)
+        effect = book.reverse(bust(sale))
+        assert effect is not None
+        assert (effect.booking.fee, effect.booking.tax, effect.booking.amount) == (-3, -13, -6_500)
+        assert (book.fees_total, book.taxes_total, book.cash) == (0, 0, 1_000_000)
+
+    def test_a_pool_is_of_the_time_of_its_newest_fact(self) -> None:
+        book = account()
+        book.apply_fill(fill("1", "BUY", 1, 1, ts=9), strategy="ema", pool=Pool.SCALP)
+        book.apply_fill(fill("2", "BUY", 1, 1, ts=5), strategy="ema", pool=Pool.SCALP)
+        assert book.pool_row(Pool.SCALP).ts_ns == 9
+
+    def test_a_won_of_equity_is_all_of_it(self) -> None:
+        book = account("1", split={Pool.SCALP: D(1)})
+        assert book.pool(Pool.SCALP, at(1)).allocation_pct == 1
+
+    @pytest.mark.parametrize("ours", [True, False])
+    def test_what_is_taken_back_after_its_day_was_closed_is_in_the_next_close(self, ours: bool) -> None:
+        # Given a purchase whose day is closed
+        shelf, book = Shelf(), account()
+        book.read_past_with(shelf)
+        one = fill("1", "BUY", 2, 1_000, ts=5)
+        if ours:
+            effect = book.apply_fill(one, strategy="ema", pool=Pool.SCALP)
+            assert effect is not None
+            shelf.ledger.append(effect.ledger)
+        else:
+            shelf.bookings += [row.booking for row in book.book_external(one, actor="rule", reason="")]
+        closing = Closing(shelf)
+        closing.begin(book)
+        book.finish_close()
+        book.changed.clear()
+        # When the broker takes it back
+        taken = book.reverse(bust(one))
+        assert taken is not None
+        # Then its symbol has changed, and the next close says that nothing is held
+        assert book.changed == {SAMSUNG}
+        _, holding = closing.begin(book)
+        assert (holding.symbol, holding.qty) == (SAMSUNG, 0)  # type: ignore[union-attr]
+
+
+class TestRestored:
+    def test_a_strategy_that_only_took_over_shares_has_its_pool(self) -> None:
+        book = account()
+        effects = book.adopt(D(1_500_000), {SAMSUNG: (D(7), D(350_000))}, note("opening"))
+        effects += book.take_over(SAMSUNG, D(2), note("c"), strategy="ema", pool=Pool.SCALP, price=D(1))
+        again = account()
+        again.import_state(book.export_state(), ledger=[], bookings=[one.booking for one in effects])
+        assert again.pool_of("ema") is Pool.SCALP
+        assert again.position_rows() == book.position_rows()
+
+    def test_a_strategy_that_only_has_an_order_has_its_pool(self) -> None:
+        book = account()
+        book.reserve("o-1", "ema", Pool.SWING, SAMSUNG, Side.BUY, D(1), D(10), D(11))
+        again = account()
+        again.import_state(book.export_state(), ledger=[])
+        assert again.pool_of("ema") is Pool.SWING
+
+    def test_interest_is_part_of_the_result_that_is_checked(self) -> None:
+        book = account()
+        effect = book.book(booking_row(BookingKind.ADJUSTMENT, "main", note("i"), Pool.SWING, amount=D(70)))
+        assert effect is not None
+        again = account()
+        again.import_state(book.export_state(), ledger=[], bookings=[effect.booking])
+        assert again.adjustments_total == 70
+
+    def test_what_does_not_fit_is_named(self) -> None:
+        book = account()
+        with pytest.raises(StorageError, match="give fills = 0, the checkpoint says 1"):
+            account().import_state(book.export_state() | {"fills": 1}, ledger=[])
+        # Given a fill whose result was altered in row and checkpoint alike
+        effect = book.apply_fill(fill("1", "BUY", 1, 1_000, fee=3), strategy="ema", pool=Pool.SCALP)
+        assert effect is not None
+        state = book.export_state() | {"realized": {"SCALP": "-4", "SWING": "0", "PORTFOLIO": "0"}}
+        with pytest.raises(StorageError, match="give result of all = -3, the checkpoint says -4"):
+            account().import_state(state, ledger=[replace(effect.ledger, realized_pnl=D(-4))])
+        # And shares of EXTERNAL that the rows do not give
+        effects = account().adopt(D(1_500_000), {SAMSUNG: (D(7), D(1))}, note("opening"))
+        whole = adopted(cost="1").export_state()
+        whole["external"] = whole["external"] | {"positions": {SAMSUNG: "8"}}
+        with pytest.raises(StorageError, match="give shares of EXTERNAL = "):
+            account().import_state(whole, ledger=[], bookings=[one.booking for one in effects])

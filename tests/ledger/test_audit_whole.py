@@ -161,6 +161,13 @@ def test_an_action_that_does_not_fit_is_named(
     assert subjects <= named(rows.audited(actions=actions))
 
 
+@pytest.mark.parametrize("change", [1, -1])
+def test_a_split_of_nothing_gives_and_takes_nothing(change: int) -> None:
+    rows = everything()
+    nothing = replace(rows.actions[2], strategy="none", held=D(0), change=D(change), amount=D(0), realized_pnl=D(0))
+    assert (4, SPLIT) in named(rows.audited(actions=[*rows.actions, nothing]))
+
+
 def test_an_action_twice_is_named_and_so_is_a_booking() -> None:
     rows = everything()
     twice = rows.audited(actions=[*rows.actions, rows.actions[1]])
@@ -200,6 +207,48 @@ def test_what_differs_is_told_in_the_order_of_its_names() -> None:
     about = [one.subject for one in found if one.invariant == 4]
     assert [one for one in about if one.startswith("position")] == [f"position {symbol}" for symbol in symbols]
     assert [one for one in about if one.startswith("holding")] == [f"holding ema/{symbol}" for symbol in symbols]
+
+
+def test_shares_that_came_at_another_cost_than_they_left_at_are_named() -> None:
+    rows = everything()
+    bookings = [replace(one, cost=D(2_001)) if one.strategy and one.cost == 2_000 else one for one in rows.bookings]
+    assert bookings != rows.bookings
+    assert (1, "shares taken over") in named(rows.audited(bookings=bookings))
+
+
+def test_executions_of_ours_and_of_others_are_taken_back_with_their_sign() -> None:
+    rows = Rows()
+    ours, theirs = fill("1", "SELL", 2, 1_000, fee=1, tax=2, ts=1), fill("9", "SELL", 3, 900, order="x", ts=2)
+    rows.trade(ours)
+    rows.note(rows.book.book_external(theirs, actor="rule", reason=""))
+    for one in (ours, theirs):
+        rows.note(rows.book.reverse(bust(one, ts=9)))
+    assert rows.costs_hold()
+    # And of a fill that is not there it is named
+    (missing, *_) = [one for one in rows.audited(ledger=[]).findings if one.subject == "REVERSAL 1"]
+    assert (missing.invariant, missing.detail) == (5, "takes back an execution that is not booked")
+
+
+def test_all_of_external_is_told_in_the_order_of_its_names() -> None:
+    rows, symbols = Rows(), [f"{number:06}" for number in range(12)]
+    held = {symbol: (D(1), D(5)) for symbol in reversed(symbols)}
+    rows.note(rows.book.adopt(D(1_100_000), held, note("opening", 1)))
+    found = rows.audited(rows.claims(external=ExternalClaims(D(100_000), {}, {}))).findings
+    assert [one.subject for one in found if one.subject.startswith("EXTERNAL")] == [
+        f"EXTERNAL {s}" for s in symbols
+    ]
+
+
+def test_at_one_moment_shares_that_are_taken_over_come_before_a_fill() -> None:
+    # Given a share at 62,000, and 3 that cost 50,000 taken over at the moment at which 2 are sold
+    rows = Rows()
+    rows.note(rows.book.adopt(D(1_500_000), {SAMSUNG: (D(7), D(350_000))}, note("opening", 1)))
+    rows.trade(fill("1", "BUY", 1, 62_000, ts=3, broker="KIS"))
+    rows.note(rows.book.take_over(SAMSUNG, D(3), note("c", 9), strategy="ema", pool=Pool.SCALP, price=D(60_000)))
+    rows.trade(fill("2", "SELL", 2, 60_000, ts=9, broker="KIS"))
+    # Then 2 are left at the average of all four, 53,000
+    assert rows.book.position_rows()[0].cost == 106_000
+    assert rows.costs_hold()
 
 
 def test_a_reversal_that_takes_back_something_else_is_named() -> None:

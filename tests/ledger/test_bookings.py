@@ -236,6 +236,17 @@ class TestRefusals:
                 "has amount, fee, tax; allowed: amount$",
             ),
             (
+                booking_row(
+                    *(BookingKind.FEE, "main", note("c"), Pool.SCALP),
+                    amount=D(1),
+                    cost=D(1),
+                    price=D(1),
+                    qty=D(1),
+                    tax=D(1),
+                ),
+                "has amount, cost, price, qty, tax; allowed: fee$",
+            ),
+            (
                 booking_row(BookingKind.ADJUSTMENT, "main", note("c"), None, fee=D(1)),
                 "has fee; allowed: amount, cost, qty$",
             ),

@@ -70,6 +70,7 @@ class Closes:
 def test_they_are_what_every_kind_of_row_adds_up_to() -> None:
     closes = Closes()
     assert closes.differences() == []
+    assert closes.rows.costs_hold()
     # And the newest date is that of the execution of others, not that of a charge
     newest = [row.newest_trade_date for row in closes.shelf.closes if isinstance(row, DayCloseRow)]
     assert newest == ["1970-01-01", "1970-01-07"]
@@ -102,6 +103,19 @@ def test_holdings_without_a_close_are_named_with_their_day() -> None:
     (first, *_) = [row for row in closes.shelf.closes if isinstance(row, HoldingCloseRow)]
     closes.shelf.closes.append(replace(first, day="2026-01-09"))
     assert closes.differences() == ["holdings at the close of 2026-01-09"]
+    holdings = [row for row in closes.shelf.closes if isinstance(row, HoldingCloseRow)]
+    (found,) = differing_closes(closes.rows.book.initial, [], holdings[-1:], [], [], [], [])
+    assert (found.stored, found.summed) == (1, "no close of that day")
+
+
+def test_every_holding_that_differs_is_named_in_order() -> None:
+    closes = Closes()
+    kept = [
+        row for row in closes.shelf.closes if not (isinstance(row, HoldingCloseRow) and row.day == "2026-01-02")
+    ]
+    closes.shelf.closes[:] = kept
+    about = ("EXTERNAL 000660", "EXTERNAL 005930", "ema 005930", "turtle 005930")
+    assert closes.differences() == [f"close of 2026-01-02, {one}" for one in about]
 
 
 def test_rows_that_are_too_few_are_named_once() -> None:

@@ -137,6 +137,25 @@ def test_an_entry_that_does_not_add_up_is_named() -> None:
     assert str(done.differences[0]) == "opening 1 (opening cash): its postings leave -1 of money over"
 
 
+def test_entries_that_do_not_add_up_are_named_in_the_order_of_time() -> None:
+    # Given a transfer at 9 and a fill at 1, told after it, which both lose something
+    class Broken(BookRows, frozen=True):
+        def unordered_entries(self) -> Iterator[Entry]:
+            entries = list(super().unordered_entries())
+            for entry in reversed(entries):
+                if entry.ts_ns in (1, 9):
+                    yield replace(entry, postings=entry.postings[:1] + entry.postings[2:])
+                else:
+                    yield entry
+
+    rows = book_rows()
+    done = verify(Broken(**{name: getattr(rows, name) for name in rows.__struct_fields__}))
+    assert [str(one) for one in done.differences[:2]] == [
+        f"fill 1 (BUY 10 {SAMSUNG} at 1000): its postings leave -10000 of money, -10 {SAMSUNG} over",
+        "transfer 1 (test): its postings leave -7000 of money over",
+    ]
+
+
 def closed_rows() -> BookRows:
     """Return that book, closed with its 15 shares at 1,100 and 384,484 in SCALP."""
     rows, book = book_rows(), account()

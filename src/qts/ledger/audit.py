@@ -402,7 +402,7 @@ class ProvenRows:
             due = times(row.held, row.price)
         else:
             given_up = minus(times(row.held, row.new), times(after, row.old))
-            fits = given_up == 0 or (given_up > 0) is (row.held > 0)
+            fits = given_up == 0 or (row.held != 0 and (given_up > 0) is (row.held > 0))
             protocol.true(4, fits, name, f"{row.held} became {after}, more than {row.new}:{row.old} allows")
             due = _WIDE.divide(_WIDE.multiply(given_up, row.price), row.new)
             average = self._averages.get(key, _NOTHING)
