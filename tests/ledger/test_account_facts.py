@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, StorageError
+from qts.execution.contracts import VenueRef
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account, Execution
 from qts.ledger.bookings import booking_row
@@ -122,6 +123,9 @@ class TestOfOrders:
         book = account()
         assert book.identity_of(fill("", "BUY", 1, 1, ts=1)) is None
         assert book.identity_of(fill("1", "BUY", 1, 1, order="", ts=1)) is None
+        # Nor has one that names the order by what the broker calls it, until the session has given it ids
+        told = replace(fill("", "BUY", 1, 1, ts=1), ref=VenueRef("1970-01-01", "7", "sim"))
+        assert book.identity_of(told) is None
         assert book.identity_of(fill("1", "BUY", 1, 1, ts=1)) is not None
 
 
