@@ -78,10 +78,14 @@ def test_kills_at_one_place_after_the_other_lose_nothing_and_do_nothing_twice(tm
 @pytest.mark.skipif(not EVERY_KILL, reason="hundreds of sessions: make soak")
 @pytest.mark.parametrize("place", PLACES)
 def test_ten_kills_at_a_place_lose_nothing_and_do_nothing_twice(tmp_path: Path, place: str) -> None:
-    rng = random.Random(place)
-    chosen = [(seed, "loop", kills_at(place, rng.choice((1, 1, 2, 3, 4)))) for seed in range(18)]
-    told = assert_sound(tmp_path, chosen, dies=False)
-    assert sum(one["attempts"][-1] == "killed" for one in told) >= 10
+    rng, killed = random.Random(place), 0
+    for first in range(0, 60, 6):  # some lives do not come to the place so often
+        chosen = [(seed, "loop", kills_at(place, rng.choice((1, 1, 2, 3, 4)))) for seed in range(first, first + 6)]
+        told = assert_sound(tmp_path / str(first), chosen, dies=False)
+        killed += sum(one["attempts"][-1] == "killed" for one in told)
+        if killed >= 10:
+            break
+    assert killed >= 10
 
 
 def test_a_session_that_is_not_killed_has_the_brokers_books(tmp_path: Path) -> None:
