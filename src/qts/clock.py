@@ -143,12 +143,16 @@ class HeldClock(PacedClock):
     on every thread.
     """
 
-    __slots__ = ("_held", "_owner")
+    __slots__ = ("_held", "_owner", "_real")
 
     def __init__(self, real: PacedClock) -> None:
+        self._real = real
         self._origin, self._base, self._speed = real._origin, real._base, real._speed
         self._owner = threading.get_ident()
         self._held = self.real_ns()
+
+    def real_ns(self) -> int:
+        return self._real.time_ns()
 
     def look(self) -> int:
         """Hold the present real time from now on, and return it (ns since 1970, UTC)."""
@@ -164,7 +168,7 @@ class HeldClock(PacedClock):
 
     def monotonic_ns(self) -> int:
         own = threading.get_ident() == self._owner
-        return self._held - self._origin if own else PacedClock.monotonic_ns(self)
+        return self._held - self._origin if own else self.real_ns() - self._origin
 
     async def sleep_until_ns(self, ns: int) -> None:
         while (left := ns - self.real_ns()) > 0:

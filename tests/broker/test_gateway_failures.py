@@ -13,6 +13,7 @@ import pytest
 
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.own_thread import OwnThread
+from qts.broker.gateway.questions import CONNECT
 from qts.clock import ManualClock, from_ns
 from qts.errors import BrokerUnavailable, StorageError
 from qts.execution.contracts import AckStatus, OrderAck, VenueRef
@@ -96,8 +97,8 @@ async def test_a_question_that_was_given_up_before_it_was_asked_is_not_asked_and
 
     async with on_thread(broker, tmp_path) as rig:
         # Given a thread that is busy, a question for it that it has not begun with, and which is given up
-        first = asyncio.ensure_future(rig.gateway.ask(None, blocks))
-        given_up = asyncio.ensure_future(rig.gateway.ask(None, question))
+        first = asyncio.ensure_future(rig.gateway.ask(None, blocks, CONNECT))
+        given_up = asyncio.ensure_future(rig.gateway.ask(None, question, CONNECT))
         await asyncio.sleep(0)
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -15,9 +15,9 @@ from qts.market.day_record import DayRecord, days_by
 from qts.market.krx import KrxCalendar
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.live_driver import run_live
-from qts.runtime.drivers.repeat_driver import run_repeated
+from qts.runtime.drivers.repeat_driver import conducted, run_repeated
 from qts.runtime.kernel import Kernel
-from qts.runtime.steps.contracts import Steps
+from qts.runtime.steps.contracts import END, Steps
 from qts.runtime.steps.lines import RecordedSteps, text_of
 from qts.runtime.steps.recorder import StepRecorder, head_of
 from qts.runtime.steps.repeater import StepRepeater
@@ -100,6 +100,7 @@ def record(
             async with asyncio.timeout(60):
                 over = await run_live(kernel, feed, lambda *_: None, StopFlag(), clock, no_commands, lambda: None)
             await (kernel.finish() if over else kernel.shared.record.checkpoint())
+            await kernel.shared.steps.turn(END)
             return rows_of(store)
         finally:
             store.close()
@@ -120,10 +121,12 @@ def repeat(directory: Path, strategies: Sequence[Strategy]) -> Rows:
         store = SqliteStore(directory / "repeated.sqlite", durability="FULL")
         try:
             kernel = _kernel(store, clock, feed, steps, strategies)
-            await kernel.start(None)
-            async with asyncio.timeout(60):
-                over = await run_repeated(kernel, feed, steps, clock, StopFlag())
-            await (kernel.finish() if over else kernel.shared.record.checkpoint())
+            with conducted(kernel, steps, StopFlag()):
+                await kernel.start(None)
+                async with asyncio.timeout(60):
+                    over = await run_repeated(kernel, feed, steps, clock, lambda kernel: None)
+                await (kernel.finish() if over else kernel.shared.record.checkpoint())
+                await steps.turn(END)
             return rows_of(store)
         finally:
             store.close()

@@ -75,6 +75,9 @@ class LeapingClock(PacedClock):
     def time_ns(self) -> int:
         return self._followed.time_ns()
 
+    def real_ns(self) -> int:
+        return self._followed.time_ns()
+
     def monotonic_ns(self) -> int:
         return self._followed.monotonic_ns()
 
@@ -186,14 +189,7 @@ class DaysAtKis:
             ("HTS_ID", keys.hts_id),
         ):
             self._patch.setenv(f"QTS_KIS_{kind.upper()}_{name}", text)
-        settings = {
-            **self.settings,
-            f"broker.kis.{kind}_rest": self.kis.rest_url,
-            f"broker.kis.{kind}_websocket": self.kis.ws_url,
-            "broker.kis.paper_requests_per_s": "15",
-            "broker.kis.stream.command_ms": "1",
-            "broker.kis.stream.first_pause_ms": "100",
-        }
+        settings = self._settings()
         files = self.directory.parent / "config"
         files.mkdir(exist_ok=True)
         (files / "broker.yaml").write_text(f"kis:\n  account: {kind}\n  confirmation: {REAL_MONEY}\n")
@@ -202,6 +198,17 @@ class DaysAtKis:
             return paper_plan(options, "kis", None)
         words = "" if self.kis.is_paper else REAL_MONEY
         return live_plan(options, "kis", paper_account=self.kis.is_paper, confirmation=words)
+
+    def _settings(self) -> dict[str, str]:
+        kind = "paper" if self.kis.is_paper else "live"
+        return {
+            **self.settings,
+            f"broker.kis.{kind}_rest": self.kis.rest_url,
+            f"broker.kis.{kind}_websocket": self.kis.ws_url,
+            "broker.kis.paper_requests_per_s": "15",
+            "broker.kis.stream.command_ms": "1",
+            "broker.kis.stream.first_pause_ms": "100",
+        }
 
     def run(self, script: Script, *, simulated: bool = False) -> SessionResult:
         """Run a session while ``script`` lets days happen; the end of ``script`` stops it. Raises its errors."""
@@ -216,6 +223,18 @@ class DaysAtKis:
         self._patch.setenv(SEEN, str(seen_in(directory)))
         plan = replay_plan(self.options(directory, overrides=self.settings, day=day), [self.directory], None)
         run_session(plan, progress=lambda share, moment_ns: None, stop=StopFlag())
+        return directory
+
+    def repeat(self, name: str, day: date | None = None) -> Path:
+        """Repeat the steps of the session in a directory with this name beside its own; return that."""
+        directory = self.directory.parent / name
+        self._patch.setenv(SEEN, str(seen_in(directory)))
+        options = self.options(
+            directory, config_dir=self.directory.parent / "config", overrides=self._settings(), day=day, steps=True
+        )
+        run_session(
+            replay_plan(options, [self.directory], None), progress=lambda share, moment_ns: None, stop=StopFlag()
+        )
         return directory
 
     @contextmanager

@@ -81,6 +81,10 @@ class OrderSender(Protocol):
         """Pass on the answers that are there to their listeners now, so that they come before what follows."""
         ...
 
+    def deliver_repeated(self) -> None:
+        """Pass on the answer that comes next in a record that is repeated. Raises DataError if none was sent."""
+        ...
+
     def let_exits_wait(self, waiting: bool) -> None:
         """Note whether an exit waits until an order's fate is known: questions about it then have its place."""
         ...

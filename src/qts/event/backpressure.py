@@ -99,10 +99,22 @@ class Pauses:
             )
         return level
 
-    def check_pressure(self) -> None:
-        """Read the depths of the queues and pause or resume the priorities below them."""
-        if self._pressure.read(self._scheduler.levels):
+    def check_pressure(self) -> bool:
+        """Read the depths of the queues and pause or resume the priorities below them; return whether any was."""
+        changed = self._pressure.read(self._scheduler.levels)
+        if changed:
             self._set_floor()
+        return changed
+
+    @property
+    def under_pressure(self) -> EventPriority:
+        """Return the lowest priority that the depths of the queues leave running."""
+        return EventPriority(self._pressure.floor)
+
+    def press(self, lowest: EventPriority) -> None:
+        """Leave ``lowest`` and what is above it running, as if the depths of the queues had said so."""
+        self._pressure.floor = int(lowest)
+        self._set_floor()
 
     def batch_factor(self, priority: EventPriority) -> int:
         """Return how much larger the batches of ``priority`` are at present (a queue that fills)."""

@@ -24,6 +24,7 @@ from qts.event.contracts import (
     Event,
     EventFactory,
     EventPriority,
+    EventType,
     Lane,
     default_factory,
 )
@@ -113,6 +114,8 @@ class EventDispatcher:
         self.straight = StraightPath(self._scheduler)
         self.on_waits: Callable[[Event], None] = _ignore
         """Called with an event that was taken and has to wait behind another of its handler on the loop."""
+        self.on_pressure: Callable[[EventPriority], object] = _ignore
+        """Called with the lowest priority that filling queues leave running, after each change on a loop."""
         self._driver: LoopDriver | None = None
         self._admission = Admission(
             self.config,
@@ -192,7 +195,7 @@ class EventDispatcher:
     async def start(self, *, by_hand: bool = False) -> None:
         """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already.
 
-        ``by_hand``: no event is taken but by :meth:`take_one`.
+        ``by_hand``: no event above P3 is taken but by :meth:`take_one`, and depths of queues pause nothing.
         """
         if self.inline or self._driver is not None:
             raise StateError("an inline dispatcher is run by run_inline()" if self.inline else "already started")
@@ -212,10 +215,17 @@ class EventDispatcher:
         self._admission.attach(self._driver.wake)
         self._driver.begin(self._registrations())
 
-    def take_one(self) -> None:
-        """Take one event, of the highest priority that waits, of a dispatcher that was started by hand."""
+    def take_one(self, event_type: EventType | None) -> None:
+        """Take one event above P3, of the highest priority that waits, of a dispatcher that was started by hand.
+
+        One of ``event_type`` that has waited behind another of its handler comes first; None: it goes on waiting.
+        """
         if self._driver is not None:
-            self._driver.take_one()
+            self._driver.take_one(event_type)
+
+    def press(self, lowest: EventPriority) -> None:
+        """Let queues of a dispatcher that was started by hand pause what is below ``lowest``."""
+        self._pauses.press(lowest)
 
     async def stop(self, timeout_ms: int | None = None, *, whole_p0: bool = True) -> dict[str, int]:
         """Drain P0 fully and the rest until the deadline; return what was left, by priority name.
@@ -416,7 +426,7 @@ class EventDispatcher:
         return create_queue(self.config.queue_configs[priority], rng=self._rng)
 
 
-def _ignore(event: Event) -> None:
+def _ignore(told: object) -> None:
     """Do nothing."""
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.errors import StorageError
 from qts.event.config import EventConfig
-from qts.event.contracts import Event, EventPriority
+from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.handlers import EventHandler, has_own_batch
 from qts.event.queue import BoundedQueue, create_queue
 from qts.event.scheduler import Scheduler
@@ -51,6 +51,7 @@ class LaneTools:
         on_slow: Callable[[str, Event, int], None],
         batch_factor: Callable[[EventPriority], int],
         on_waits: Callable[[Event], None],
+        by_hand: bool = False,
     ) -> None:
         self.config = config
         self.scheduler = scheduler
@@ -59,6 +60,8 @@ class LaneTools:
         self.on_code = on_code
         self.on_slow = on_slow
         self.batch_factor = batch_factor
+        self.by_hand = by_hand
+        """Whether what waits in a strand is taken by :meth:`StrandRunner.take_next` alone."""
         self.on_waits = on_waits
         """Called with an event that was taken and has to wait behind another of its handler on the loop."""
 
@@ -294,8 +297,21 @@ class StrandRunner(LaneRunner):
 
     def _next(self) -> None:
         """Schedule the next event: higher priorities are checked before each call."""
+        if self.tools.by_hand:
+            return
         if self._backlog.size() or self.on_idle is not None:
             self.tools.loop.call_soon(self._continue)
+
+    @property
+    def next_type(self) -> EventType | None:
+        """Return the type of the event that can begin, because nothing is in work; None: none can."""
+        if self._working or not self._backlog.size():
+            return None
+        return self._backlog.pending()[0].event_type
+
+    def take_next(self) -> None:
+        """Begin with the next event, where that is done by hand."""
+        super()._next()
 
     def _continue(self) -> None:
         if self._working:

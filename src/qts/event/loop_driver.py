@@ -16,7 +16,7 @@ from qts.errors import ContractError
 from qts.event.admission import Admission
 from qts.event.backpressure import Pauses
 from qts.event.config import EventConfig
-from qts.event.contracts import Event, EventPriority, Lane
+from qts.event.contracts import Event, EventPriority, EventType, Lane
 from qts.event.gc_control import GcController
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports
@@ -44,12 +44,14 @@ class Host(Protocol):
     reports: Reports
     on_waits: Callable[[Event], None]
     """Called with an event that was taken and has to wait behind another of its handler on the loop."""
+    on_pressure: Callable[[EventPriority], object]
+    """Called with the lowest priority that filling queues leave running, after each change."""
 
 
 class LoopDriver:
     """The driver of one dispatcher from ``start()`` to ``stop()``.
 
-    ``by_hand``: only :meth:`take_one` takes events.
+    ``by_hand``: only :meth:`take_one` takes events above P3.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class LoopDriver:
             on_slow=host.reports.overrun,
             batch_factor=pauses.batch_factor,
             on_waits=host.on_waits,
+            by_hand=by_hand,
         )
         self._collector = GcController() if config.collect_when_quiet else None
         self._ended = False
@@ -188,6 +191,7 @@ class LoopDriver:
             return
         if self._by_hand:
             self._admission.asleep = True
+            self._take_lowest()
             return
         scheduler = self._scheduler
         try:
@@ -195,7 +199,7 @@ class LoopDriver:
         except Exception as error:  # noqa: BLE001 - the edge of the loop: the next event must still be handled
             _log.exception("the dispatcher's slice failed")
             self._host.reports.add(Report("slice", "dispatcher", "", 0.0, f"{type(error).__name__}: {error}"))
-        self._pauses.check_pressure()
+        self._check_pressure()
         if scheduler.has_work():
             self._loop.call_soon(self._slice)
             return
@@ -203,14 +207,31 @@ class LoopDriver:
         if scheduler.has_work():  # a thread queued something between the check and the note
             self.wake()
 
-    def take_one(self) -> None:
-        """Take one event, where slices do not run by themselves."""
-        self._scheduler.run(until_ns=0)
+    def take_one(self, event_type: EventType | None) -> None:
+        """Take one event above P3, where slices do not run by themselves; one of a strand comes first.
+
+        None: what waits in a strand goes on waiting.
+        """
+        strand = next((one for one in self._strands.values() if one.next_type is event_type), None)
+        if event_type is not None and strand is not None:
+            strand.take_next()
+        else:
+            self._scheduler.run(EventPriority.P2_MEDIUM, until_ns=0)
+        self._take_lowest()
+
+    def _take_lowest(self) -> None:
+        """Take what waits in P3 while nothing above does."""
+        if not any(level.due or level.items for level in self._scheduler.levels[:3]):
+            self._scheduler.run(until_ns=stopwatch_ns() + self._slice_ns)
+
+    def _check_pressure(self) -> None:
+        if not self._by_hand and self._pauses.check_pressure():
+            self._host.on_pressure(self._pauses.under_pressure)
 
     def _tick(self) -> None:
         """Check depths and latencies, and collect garbage, every monitoring interval."""
         self._monitor_timer = self._loop.call_later(self._host.config.monitoring_interval_ms / 1_000, self._tick)
-        self._pauses.check_pressure()
+        self._check_pressure()
         self._host.monitor.check(self._scheduler.levels)
         if self._collector is not None:
             self._collector.maybe_collect(quiet=self._admission.asleep)

@@ -17,7 +17,6 @@ class BackgroundWork:
     def __init__(self, on_end: Callable[[], object]) -> None:
         self._on_end = on_end
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._next: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._failure: BaseException | None = None
 
     @property
@@ -36,13 +35,9 @@ class BackgroundWork:
 
     def start(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
         """Start ``work``; no task of its kind may be running. Raises RuntimeError where no event loop runs."""
-        task = asyncio.get_running_loop().create_task(work, name=f"qts-{kind}")
+        task = asyncio.get_running_loop().create_task(self._run(kind, work), name=f"qts-{kind}")
         self._tasks[kind] = task
-        task.add_done_callback(lambda ended: self._ended(kind, ended))
-
-    def start_next(self, kind: str, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start the work of ``begin`` as soon as the running task of its kind has ended; the newest counts."""
-        self._next[kind] = begin
+        task.add_done_callback(lambda ended: self._ended(kind, ended, work))
 
     def raise_failure(self) -> None:
         """Raise the first exception of a task, if there is one."""
@@ -57,7 +52,7 @@ class BackgroundWork:
         tasks = [task for kind, task in self._tasks.items() if kinds is None or kind in kinds]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_s)
-            await asyncio.sleep(0)  # the end of a task is handled in a callback
+            await asyncio.sleep(0)  # the end of a task that failed is handled in a callback
         self.raise_failure()
 
     async def cancel(self) -> None:
@@ -69,11 +64,18 @@ class BackgroundWork:
             await asyncio.wait(tasks)
             await asyncio.sleep(0)
 
-    def _ended(self, kind: str, task: asyncio.Task[None]) -> None:
+    async def _run(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work; it has ended in the same step as its last one, not in a callback some time later."""
+        await work
         del self._tasks[kind]
-        begin = self._next.pop(kind, None)
-        if begin is not None and not task.cancelled():
-            self.start(kind, begin())
+        self._on_end()
+
+    def _ended(self, kind: str, task: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
+        """Note that a task was cancelled or has failed."""
+        if self._tasks.get(kind) is not task:
+            return
+        del self._tasks[kind]
+        work.close()  # it was not begun where the task was cancelled before its first step
         if not task.cancelled() and self._failure is None:
             self._failure = task.exception()
         self._on_end()

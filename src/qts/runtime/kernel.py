@@ -138,14 +138,11 @@ class Kernel:
             await work()
         elif not self.background.is_running(kind):
             self.background.start(kind, self._in_background(kind, work))
-        elif self._steps.is_repeated:  # it may have ended in the session that is repeated
-            self.background.start_next(kind, partial(self._in_background, kind, work))
 
     async def _in_background(self, kind: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await self._steps.turn(TASK, kind)
         await work()
-        if kind != _AUDIT:  # it changes the books by a close alone, which is a step
-            await self._steps.turn(GO_ON, kind)
+        await self._steps.turn(GO_ON, kind)
 
     async def _resolve(self, now_ns: int) -> None:
         self.due.unresolved = False
@@ -167,8 +164,6 @@ class Kernel:
         audited = await (auditor.run_full_audit(now_ns) if due.audit else auditor.run_daily_audit(now_ns))
         due.audit, due.daily_audit = not audited, False  # repeated with the next due work
         if audited and due.close_ns:
-            if not self._inline:
-                await self._steps.turn(GO_ON, "close")
             self._close_books()
 
     def _close_books(self) -> None:

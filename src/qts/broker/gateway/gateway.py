@@ -11,11 +11,14 @@ from typing import Any, Final, TypeVar
 
 from qts.broker.contracts import Broker
 from qts.broker.gateway.admission import Admission, WhyNot
+from qts.broker.gateway.arrivals import ANSWER, ANSWER_FIRST, ANSWERED, AS_THEY_COME, CUT_OFF, TAKEN_BACK, Arrivals
 from qts.broker.gateway.config import GatewayConfig
 from qts.broker.gateway.lanes import Lane
 from qts.broker.gateway.limits.messages import Messages
 from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.gateway.queries import LaneQueries
+from qts.broker.gateway.questions import CONNECT, GIVEN_UP, Answered, failure_of
+from qts.broker.gateway.repeated_worker import RepeatedWorker
 from qts.broker.gateway.requests import Cancel, Place, Question, checked, unknown, unnamed, unsent
 from qts.broker.gateway.sent_file import SentFile
 from qts.broker.gateway.tokens import ElapsedTime
@@ -47,7 +50,8 @@ class Gateway:
     each part of an execution, whose parts together never exceed what was approved.
     ``on_failed`` is called when memory holds a half-done effect or the file has failed: the session has to end;
     ``on_late_answer`` with the answer to an order that was told to be UNKNOWN; ``on_number`` with an order and the
-    number that a broker gave to its cancel.
+    number that a broker gave to its cancel. ``arrivals``: the order in which the session takes what comes from the
+    gateway's thread; where it is repeated ``broker`` is never called.
     """
 
     def __init__(
@@ -66,7 +70,9 @@ class Gateway:
         complete: Callable[[Coroutine[Any, Any, OrderAck]], OrderAck],
         limits: OrderLimits | None = None,
         why_not_part: WhyNot | None = None,
+        arrivals: Arrivals = AS_THEY_COME,
     ) -> None:
+        self._arrivals = arrivals
         self._broker = broker
         self._file = file
         self._on_failed = on_failed
@@ -81,14 +87,15 @@ class Gateway:
         elapsed = ElapsedTime(clock)
         used = [] if file is None else [one.approval_id for one in file.sent()]
         admission = self._admission = Admission(clock, elapsed, why_not, used)
-        self._worker = (
-            None
-            if file is None
-            else Worker(broker, file, admission, elapsed, clock, config, self, is_settled, ref_of, self._messages)
-        )
+        self._worker: Worker | RepeatedWorker | None = None
+        if arrivals.is_repeated:
+            self._worker = RepeatedWorker()
+        elif file is not None:
+            given = admission, elapsed, clock, config, self, is_settled, ref_of, self._messages
+            self._worker = Worker(broker, file, *given)
         self._orders: dict[str, Place] = {}
         self._cancels: dict[str, Cancel] = {}
-        self._questions = 0
+        self._questions = self._asked = 0
         self._answers: deque[tuple[Place | Cancel, OrderAck]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
@@ -157,16 +164,34 @@ class Gateway:
     def take_back(self, client_order_id: str, why: str) -> bool:
         """Take back an order that has not left; return whether it had not."""
         order = self._orders.get(client_order_id)
-        if order is None or self._worker is None or not self._worker.take_back(order):
+        if order is None or self._worker is None:
+            return False
+        if not self._arrivals.take(TAKEN_BACK, client_order_id, self._worker.take_back(order)):
             return False
         self._answer(order, unsent(client_order_id, why))
         return True
 
     def deliver(self) -> None:
-        """Pass on the answers that are there."""
+        """Pass on the answers that are there, ahead of a report."""
+        self._deliver(ANSWER_FIRST)
+
+    def deliver_repeated(self) -> None:
+        """Pass on the answer that comes next in a record that is repeated."""
+        self._deliver_next(ANSWER)
+
+    def _deliver(self, kind: str) -> None:
         while self._answers:
             request, ack = self._answers.popleft()
+            self._arrivals.take(kind, request.name, ack)
             self._answer(request, ack)
+        while self._arrivals.next_key(ANSWER_FIRST):
+            self._deliver_next(ANSWER_FIRST)
+
+    def _deliver_next(self, kind: str) -> None:
+        assert isinstance(self._worker, RepeatedWorker)  # nothing else repeats
+        key = self._arrivals.next_key(kind)
+        ack: OrderAck = self._arrivals.take(kind, key)
+        self._answer(self._worker.answered(key, ack), ack)
 
     def let_exits_wait(self, waiting: bool) -> None:
         """Note whether an exit waits until the fate of an order is known."""
@@ -220,7 +245,7 @@ class Gateway:
     def on_answer(self, request: Place | Cancel, ack: OrderAck) -> None:
         """Return an answer to the session: as a call on its loop, or earlier by :meth:`deliver`."""
         self._answers.append((request, ack))
-        self._on_loop(self.deliver)
+        self._on_loop(partial(self._deliver, ANSWER))
 
     def on_failure(self, effect: str, error: Exception) -> None:
         """End the session: ``effect`` is not whole."""
@@ -237,18 +262,45 @@ class Gateway:
         """Open the broker's connection; from the call on no request leaves before it is open."""
         if self._worker is not None:
             self._worker.is_connecting = True
-        await self.ask(None, self._broker.connect)
+        await self.ask(None, self._broker.connect, CONNECT)
         if self._worker is not None:
             self._worker.is_connecting = False
 
-    async def ask(self, lane: Lane | None, question: Callable[[], Awaitable[T]]) -> T:
+    async def ask(self, lane: Lane | None, question: Callable[[], Awaitable[T]], name: str) -> T:
         """Implement :class:`~qts.broker.gateway.queries.Asks`."""
         worker = self._worker
         if worker is None:
             return await question()
+        self._asked += 1
+        key = f"{name}:{self._asked}"
+        self._questions += 1
+        try:
+            if isinstance(worker, RepeatedWorker):
+                told: Answered = await self._arrivals.turn(ANSWERED, key)
+                answer: T = told.result()
+            else:
+                answer = await self._recorded(self._answer_of(worker, lane, question), key)
+            return answer
+        finally:
+            self._questions -= 1
+            self._changed.set()
+
+    async def _recorded(self, answer: Awaitable[T], key: str) -> T:
+        """Return ``answer``, taken in its order."""
+        try:
+            found = await answer
+        except asyncio.CancelledError:
+            self._arrivals.take(ANSWERED, key, GIVEN_UP)
+            raise
+        except Exception as error:
+            self._arrivals.take(ANSWERED, key, failure_of(error))
+            raise
+        self._arrivals.take(ANSWERED, key, Answered(found))
+        return found
+
+    async def _answer_of(self, worker: Worker, lane: Lane | None, question: Callable[[], Awaitable[T]]) -> T:
         asked = Question(question)
         self._loop = asyncio.get_running_loop()
-        self._questions += 1
         try:
             if lane is None:
                 worker.ask_at_once(asked)
@@ -259,9 +311,6 @@ class Gateway:
         except asyncio.CancelledError:
             worker.drop(asked)
             raise
-        finally:
-            self._questions -= 1
-            self._changed.set()
 
     # -- what is stored --------------------------------------------------------------------------------------------
 
@@ -298,13 +347,11 @@ class Gateway:
         """Wait ``grace_s`` of real time for what is under way, then cut it off."""
         if self._worker is None:
             return
-        loop = asyncio.get_running_loop()
-        until = loop.time() + grace_s
-        while (self._orders or self._cancels) and loop.time() < until:
-            self._changed.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(until - loop.time(), 0))
-        for request in self._worker.take_orders():
+        if not self._arrivals.is_repeated:
+            await self._wait_for_answers(grace_s)
+        waiting = {request.name: request for request in self._worker.take_orders()}
+        for name in await self._arrivals.turn(CUT_OFF, "", tuple(waiting)):
+            request = waiting[name]
             key, why = request.client_order_id, "the session ended before its turn"
             cut_off = OrderAck(AckStatus.UNKNOWN, key, reason="cut off before it was sent")
             self._answer(request, unsent(key, why) if isinstance(request, Place) else cut_off)
@@ -314,14 +361,24 @@ class Gateway:
             key = request.client_order_id
             self._answer(request, OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent"))
 
+    async def _wait_for_answers(self, grace_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        while (self._orders or self._cancels) and loop.time() < until:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), max(until - loop.time(), 0))
+
     async def end(self) -> None:
         """Close the broker's connection, within seconds, and end the gateway's thread."""
         if self._worker is None:
             await self._broker.close()
             return
+        if isinstance(self._worker, RepeatedWorker):
+            return
         try:
             async with asyncio.timeout(_CLOSE_S):
-                await self.ask(None, self._broker.close)
+                await self._answer_of(self._worker, None, self._broker.close)
         except (TimeoutError, StorageError):
             return  # what hangs there, or is left there by a thread that has ended, ends with the process
         finally:

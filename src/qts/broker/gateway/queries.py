@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from qts.broker.contracts import Balance, Broker, BrokerOrder, BrokerPosition, Capabilities, Holdings
 from qts.broker.gateway.lanes import Lane
+from qts.broker.gateway.questions import BALANCE, CHARGES, FILLS, HOLDINGS, ORDERS, POSITIONS
 from qts.execution.contracts import Fill
 from qts.ledger.contracts import Charges
 
@@ -21,10 +22,10 @@ class Asks(Protocol):
         """Open the broker's connection; until then no request leaves. Raises what the broker raises."""
         ...
 
-    async def ask(self, lane: Lane | None, question: Callable[[], Awaitable[T]]) -> T:
+    async def ask(self, lane: Lane | None, question: Callable[[], Awaitable[T]], name: str) -> T:
         """Return the answer to ``question``, which leaves in ``lane``; None: at once, it is no request.
 
-        Raises what it raises.
+        ``name``: that of its kind in :mod:`qts.broker.gateway.questions`. Raises what it raises.
         """
         ...
 
@@ -61,26 +62,26 @@ class LaneQueries:
 
     async def orders(self) -> Sequence[BrokerOrder]:
         """Return every order that can still fill."""
-        return await self._gateway.ask(self._lane, self._broker.orders)
+        return await self._gateway.ask(self._lane, self._broker.orders, ORDERS)
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
         """Return executions at or after ``ts_ns``; a broker that numbers none is not asked."""
         if not self.capabilities.execution_ids:
             return ()
-        return await self._gateway.ask(self._lane, lambda: self._broker.fills_since(ts_ns))
+        return await self._gateway.ask(self._lane, lambda: self._broker.fills_since(ts_ns), FILLS)
 
     async def positions(self) -> Mapping[str, BrokerPosition]:
         """Return what is held by symbol."""
-        return await self._gateway.ask(self._lane, self._broker.positions)
+        return await self._gateway.ask(self._lane, self._broker.positions, POSITIONS)
 
     async def balance(self) -> Balance | None:
         """Return the money of the account."""
-        return await self._gateway.ask(self._lane, self._broker.balance)
+        return await self._gateway.ask(self._lane, self._broker.balance, BALANCE)
 
     async def holdings(self) -> Holdings:
         """Return what is held by symbol and the money, as of one moment."""
-        return await self._gateway.ask(self._lane, self._broker.holdings)
+        return await self._gateway.ask(self._lane, self._broker.holdings, HOLDINGS)
 
     async def charges(self, day: date) -> Charges | None:
         """Return all fees and taxes of ``day``."""
-        return await self._gateway.ask(self._lane, lambda: self._broker.charges(day))
+        return await self._gateway.ask(self._lane, lambda: self._broker.charges(day), CHARGES)

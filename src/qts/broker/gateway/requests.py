@@ -38,6 +38,11 @@ class Place:
         return self.ticket.client_order_id
 
     @property
+    def name(self) -> str:
+        """Return its name among all requests."""
+        return f"order:{self.client_order_id}"
+
+    @property
     def key(self) -> tuple[str, Side]:
         """Return its symbol and side: of one of these a broker without our ids can tell no two orders apart."""
         return self.approved.request.symbol, self.approved.request.side
@@ -60,6 +65,11 @@ class Cancel:
     def client_order_id(self) -> str:
         """Return the id of the order."""
         return self.ticket.client_order_id
+
+    @property
+    def name(self) -> str:
+        """Return its name among the requests under way."""
+        return f"cancel:{self.client_order_id}"
 
 
 class Question:

@@ -36,7 +36,7 @@ from qts.runtime.checks.proven_book import NO_ROWS, ProvenBook, StoredRows
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.order_matching import is_known, is_same
 from qts.runtime.shared_components import SharedComponents
-from qts.runtime.steps.wrapping import without_steps
+from qts.runtime.steps.contracts import GO_ON, NOT_SETTLED
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
 from qts.strategy.contracts import Side
@@ -78,7 +78,6 @@ class Auditor:
         found_within_ns: int = 0,
     ) -> None:
         self._shared = shared
-        self._writer = without_steps(shared.record)
         self._order_prefix = order_prefix
         self._looks_twice = looks_twice
         self._found_within_ns = found_within_ns
@@ -276,14 +275,14 @@ class Auditor:
         is_whole = proven.up_to is None
         has_rows = proven.up_to is None or proven.up_to.book != p.record.book_revision
         if has_rows:
-            await self._writer.checkpoint()  # rows that wait to be written belong to this moment
+            await self._shared.record.checkpoint()  # rows that wait to be written belong to this moment
             await self._verify_history(only_new=True)
         rows, prices_ns = p.record.book_revision, self._prices_ns()
         if self._is_book_moving(rows):
             return _Audited.MOVED
-        sums = await self._writer.on_store(proven.sums)  # after a restart they are read
-        stored = await self._writer.on_store(proven.rows_behind) if has_rows else NO_ROWS
-        closes = await self._writer.on_store(self._stored_closes) if self._with_closes else ((), ())
+        sums = await self._shared.record.on_store(proven.sums)  # after a restart they are read
+        stored = await self._shared.record.on_store(proven.rows_behind) if has_rows else NO_ROWS
+        closes = await self._shared.record.on_store(self._stored_closes) if self._with_closes else ((), ())
         theirs, working = await self._broker_book(), await self._broker_orders()
         if self._is_book_moving(rows):
             return _Audited.MOVED
@@ -303,7 +302,11 @@ class Auditor:
             bookings=stored.bookings,
         )
         # It takes about 5 µs per stored fill; off the loop it delays no event.
-        result = await off_loop(recompute) if self._writer.is_concurrent else recompute()
+        if p.record.is_concurrent:
+            result = await off_loop(recompute)
+            await p.steps.turn(GO_ON, "recomputed")
+        else:
+            result = recompute()
         unapproved = proven.unapproved(stored)
         is_sound = result.ok and not unapproved
         if not is_sound and not is_whole:
@@ -355,7 +358,7 @@ class Auditor:
     async def _verify_history(self, *, only_new: bool) -> None:
         """Verify that the stored history is as it was written; raise FS071 when it was altered."""
         try:
-            await self._writer.on_store(partial(self._store.verify_history, only_new=only_new))
+            await self._shared.record.on_store(partial(self._store.verify_history, only_new=only_new))
         except HistoryAltered as error:
             self._on_code("FS071", str(error))
 
@@ -365,7 +368,8 @@ class Auditor:
         if not record.is_concurrent:  # the rest follows from the checkpoint before
             return record.book_revision != rows
         busy = self._dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL)
-        return busy or not record.is_book_stored or record.book_revision != rows
+        waits: bool = self._shared.steps.take(NOT_SETTLED, "", not record.is_book_stored)
+        return busy or waits or record.book_revision != rows
 
     def export_state(self) -> dict[str, Any]:
         """Return the independent counters and marks for a checkpoint."""

@@ -10,6 +10,7 @@ import msgspec
 from qts.broker.broker_clock import BrokerClock
 from qts.broker.gateway.config import GatewayConfig
 from qts.clock import NS_PER_MS
+from qts.runtime.steps.contracts import CLOCK, NOT_RECORDED, Steps
 from qts.safety.contracts import SafetyState
 
 _CODES = {SafetyState.WARNING: "AN040", SafetyState.FAIL: "FS060"}
@@ -50,8 +51,13 @@ class ClockWatch:
     """Reports a clock that differs from the broker's to safety, once a minute while it does."""
 
     def __init__(
-        self, clock: BrokerClock | None, config: Callable[[], GatewayConfig], on_code: Callable[[str, str], None]
+        self,
+        clock: BrokerClock | None,
+        config: Callable[[], GatewayConfig],
+        on_code: Callable[[str, str], None],
+        steps: Steps = NOT_RECORDED,
     ) -> None:
+        self._steps = steps
         self._clock = clock
         self._config = config
         self._on_code = on_code
@@ -59,8 +65,10 @@ class ClockWatch:
     def check(self) -> None:
         """Compare the clocks now."""
         found = check_clock(self._clock, self._config())
-        if found.state in _CODES:
-            self._on_code(_CODES[found.state], found.text)
+        told = (_CODES[found.state], found.text) if found.state in _CODES else ()
+        told = self._steps.take(CLOCK, "", told)
+        if told:
+            self._on_code(*told)
 
     def view(self) -> ClockView:
         """Return what a session shows of it."""

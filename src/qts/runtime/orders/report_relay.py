@@ -13,6 +13,10 @@ _MOST_HELD: Final = 100_000
 """Reports that may come before a session has begun; that takes seconds."""
 
 
+def _ignore(report: ExecutionReport | BrokerDisconnect) -> None:
+    """Do nothing: reports are not recorded."""
+
+
 class ReportRelay:
     """Passes on the reports of a broker; made before it, connected with the session after it. Any thread.
 
@@ -22,13 +26,22 @@ class ReportRelay:
 
     def __init__(self) -> None:
         self._listener: Callable[[ExecutionReport | BrokerDisconnect], None] | None = None
+        self._on_told: Callable[[ExecutionReport | BrokerDisconnect], object] = _ignore
         self._held: deque[ExecutionReport | BrokerDisconnect] = deque()
         self._released_to: Callable[[ExecutionReport | BrokerDisconnect], None] | None = None
         """The listener, once the session has begun; None: what comes waits."""
 
-    def connect(self, listener: Callable[[ExecutionReport | BrokerDisconnect], None]) -> None:
-        """Call ``listener`` with every report once they are released. Called once, on the session's thread."""
+    def connect(
+        self,
+        listener: Callable[[ExecutionReport | BrokerDisconnect], None],
+        on_told: Callable[[ExecutionReport | BrokerDisconnect], object] = _ignore,
+    ) -> None:
+        """Call ``listener`` with every report once they are released. Called once, on the session's thread.
+
+        ``on_told`` is called with each at once, also before that, but not with those of :meth:`pass_on`.
+        """
         self._listener = listener
+        self._on_told = on_told
 
     def release(self) -> None:
         """Pass on what waits, and every later report at once. Called once the session has begun, on its thread."""
@@ -36,7 +49,15 @@ class ReportRelay:
         self._pass_on_held()
 
     def __call__(self, report: ExecutionReport | BrokerDisconnect) -> None:
-        """Pass on ``report``, now or when the session has begun.
+        """Pass on ``report`` of the broker, now or when the session has begun.
+
+        Raises what :meth:`pass_on` does.
+        """
+        self._on_told(report)
+        self.pass_on(report)
+
+    def pass_on(self, report: ExecutionReport | BrokerDisconnect) -> None:
+        """Pass on ``report``, which the session has found in the broker's books, or that comes again.
 
         Raises StateError before :meth:`connect`, and when too many wait: a lost fill is worse than a loud end.
         """

@@ -27,6 +27,7 @@ from qts.runtime.orders.broker_queries import answered
 from qts.runtime.session.schedule import day_close_ns
 from qts.runtime.session_events import Log
 from qts.runtime.shared_components import SharedComponents
+from qts.runtime.steps.contracts import NOT_SETTLED
 
 MOST_DAYS: Final = 10
 """Days that may wait for their totals; of an older one the estimates stay."""
@@ -122,7 +123,7 @@ class DayCharges:
         """Book the difference of ``day``; return False, with nothing booked, when the book changed meanwhile."""
         p = self._shared
         await p.record.checkpoint()
-        if not p.record.is_book_stored:
+        if p.steps.take(NOT_SETTLED, "", not p.record.is_book_stored):
             return False
         revision = p.record.book_revision
         ledger, bookings = await p.record.on_store(partial(_rows_of, self._store, day))

@@ -17,6 +17,7 @@ from qts.market.series.wanted import WantedBars
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.run_identity import live_source_id
+from qts.runtime.steps.lines import BrokerFacts
 from qts.runtime.steps.repeater import StepRepeater
 from qts.runtime.wiring.brokers import BrokerConnection
 
@@ -65,7 +66,8 @@ class LiveSource:
     is traded with, for people, such as "LIVE: real money"; "" for simulated fills. ``follow`` is called once the
     session has its kernel, before its first value. ``read_history`` reads the bars that strategies want from before
     a moment; None: there are none. ``records_steps``: the session keeps its steps, and ``clock`` is one that is
-    held. ``repeats``: the steps that are repeated in the place of running the feed; None: none are. ``close``
+    held. ``repeats``: the steps that are repeated in the place of running the feed; None: none are. ``facts``: what
+    a record of them has to say of the broker; None: its fills are simulated. ``close``
     releases what both have opened, at the end and after a failure.
     """
 
@@ -83,6 +85,7 @@ class LiveSource:
     money: str = ""
     records_steps: bool = False
     repeats: Repeats | None = None
+    facts: BrokerFacts | None = None
 
     def source_id(self, database: Path | None) -> str:
         """Return the source id of a session that begins now, or that of an unfinished one like it in ``database``.

@@ -46,7 +46,7 @@ from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.drivers.hang_report import HangReport, report_previous_hang
 from qts.runtime.drivers.live_driver import run_live
 from qts.runtime.drivers.paced_driver import run_paced
-from qts.runtime.drivers.repeat_driver import run_repeated
+from qts.runtime.drivers.repeat_driver import conducted, run_repeated
 from qts.runtime.drivers.replay_driver import run_replay
 from qts.runtime.drivers.standard_output import characters, dropped, say
 from qts.runtime.drivers.watchdog import Watchdog
@@ -91,7 +91,7 @@ from qts.runtime.session.tick_recording import (
     recorded_live,
     started_recorder,
 )
-from qts.runtime.steps.contracts import NOT_RECORDED, Steps
+from qts.runtime.steps.contracts import END, NOT_RECORDED, Steps
 from qts.runtime.steps.lines import Entry, text_of
 from qts.runtime.steps.recorder import StepRecorder, head_of
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
@@ -368,7 +368,7 @@ class Session:
                     write_missing(
                         self._place.path, self._store, account.opening, self._config.tree.runtime.currency
                     )
-            with events_made_by(kernel.dispatcher.factory):
+            with events_made_by(kernel.dispatcher.factory), conducted(kernel, steps, stop):
                 self._broker = kernel.broker
                 connects_beside = checkpoint is not None and not kernel.venue.is_simulated
                 if not connects_beside:
@@ -404,6 +404,7 @@ class Session:
                 along = cache.along(servers.along(view.along(progress)))
                 finished = await self._drive(kernel, clock, log, values, along, stop, machine)
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
+                await steps.turn(END)
                 await settle_publisher(self._publisher)
                 last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
@@ -532,7 +533,7 @@ class Session:
             self._place.path / STEPS_NAME,
             of="the record of steps",
             day_of=days_by(next(iter(live.feed.instruments.values())).calendar),
-            head=head_of(self._run.run_id, self._run.source_id, clock.time_ns()),
+            head=head_of(self._run.run_id, self._run.source_id, clock.time_ns(), live.facts),
             text_of=text_of,
             tell=live.teller,
         )
@@ -625,7 +626,8 @@ class Session:
                     finished = await run_paced(kernel, values, *given)
                 elif self._live.repeats is not None:
                     assert isinstance(clock, HeldClock)  # such a source has one
-                    finished = await run_repeated(kernel, self._live.feed, self._live.repeats.steps, clock, stop)
+                    live, steps = self._live, self._live.repeats.steps
+                    finished = await run_repeated(kernel, live.feed, steps, clock, live.follow)
                 else:
                     self._live.follow(kernel)
                     record = recorded_live(kernel, self._recorder)

@@ -1,4 +1,7 @@
-"""The port through which a session takes its steps, one after the other, each at one moment of its clock."""
+"""The port through which a session takes its steps, one after the other, each at one moment of its clock.
+
+The kinds of what comes from the gateway are in :mod:`qts.broker.gateway.arrivals`.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,23 @@ LINE: Final = "n"
 DUE: Final = "d"
 """Due work is done; its key counts the looks at it since the last value, its content names what was requested."""
 HANDLER: Final = "e"
-"""A handler is called; its key is the type of its event."""
+"""A handler is called; its key is the type of its event. Handlers of P3 decide nothing and are no steps."""
 WAITS: Final = "w"
 """An event was taken that waits behind another of its handler; its key is its type."""
 TASK: Final = "b"
 """Work in the background begins; its key is its kind."""
 GO_ON: Final = "c"
 """What has waited for a disk goes on, or work in the background ends; its key says what."""
+NOT_SETTLED: Final = "j"
+"""It is looked whether rows of the book wait to be stored; its content is the answer."""
+PRESSURE: Final = "o"
+"""Filling queues pause or resume priorities; its key is the lowest one that they leave running."""
+REPORT: Final = "p"
+"""The broker has reported; its content is the report."""
+CLOCK: Final = "l"
+"""Our clock is compared with the broker's; its content is the code and the text that follow, () for none."""
+END: Final = "z"
+"""The process has ended the session or stopped it in order."""
 STOP: Final = "s"
 """The driver takes no more values: "over", the feed has ended; "stop", it was asked to."""
 BREAK: Final = "x"
@@ -39,8 +52,10 @@ class Steps(Protocol):
     when the record says so. What happens between two steps follows from the first, at its moment.
     """
 
-    is_repeated: bool
-    """Whether these are the steps of another session, done again. Constant."""
+    @property
+    def is_repeated(self) -> bool:
+        """Return whether these are the steps of another session, done again. Constant."""
+        ...
 
     def take(self, kind: str, key: str = "", content: object = None) -> Any:
         """Begin a step now; return its ``content``, which is that of the record where one is repeated.
@@ -51,6 +66,10 @@ class Steps(Protocol):
 
     async def turn(self, kind: str, key: str = "", content: object = None) -> Any:
         """Begin a step as :meth:`take` does, once it is its turn: at once, but where a record is repeated."""
+        ...
+
+    def next_key(self, kind: str) -> str:
+        """Return the key of what comes next in a record that is repeated, if it is of ``kind``; else ""."""
         ...
 
     def is_due(self, due: DueWork) -> bool:
@@ -70,6 +89,10 @@ class NotRecorded:
     async def turn(self, kind: str, key: str = "", content: object = None) -> Any:
         """Return ``content``."""
         return content
+
+    def next_key(self, kind: str) -> str:
+        """Return ""."""
+        return ""
 
     def is_due(self, due: DueWork) -> bool:
         """Return whether any work is due."""

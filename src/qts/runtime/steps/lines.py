@@ -8,14 +8,27 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from qts.broker.contracts import Capabilities
+from qts.broker.gateway.arrivals import ANSWER, ANSWER_FIRST, ANSWERED, CUT_OFF, SENT, TAKEN_BACK
+from qts.broker.gateway.limits.messages import SentMessages
+from qts.broker.gateway.questions import decode_answered
 from qts.errors import DataError
+from qts.execution.contracts import BrokerDisconnect, Fill, FillReversed, OrderAck, OrderCancelled, OrderRejected
 from qts.market.contracts import Bar, BookUpdate, FeedGap, IndexLevel, Quote, Tick, VolatilityLevel
 from qts.market.day_record import days_of, files_of, lines_in
 from qts.market.session_info import SessionInfo
-from qts.runtime.steps.contracts import DUE, GAP, INFO, VALUE
+from qts.runtime.steps.contracts import (
+    CLOCK,
+    DUE,
+    GAP,
+    INFO,
+    NOT_SETTLED,
+    REPORT,
+    VALUE,
+)
 
 FORMAT: Final = "qts-steps"
-VERSION: Final = 1
+VERSION: Final = 2
 Entry: TypeAlias = tuple[int, str, object]
 """Number, key and content of a step."""
 _NONE: Final = "-"
@@ -24,7 +37,24 @@ _CONTENTS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     GAP: msgspec.json.Decoder(FeedGap),
     INFO: msgspec.json.Decoder(SessionInfo),
     DUE: msgspec.json.Decoder(tuple[str, ...]),
+    ANSWER: msgspec.json.Decoder(OrderAck),
+    ANSWER_FIRST: msgspec.json.Decoder(OrderAck),
+    TAKEN_BACK: msgspec.json.Decoder(bool),
+    SENT: msgspec.json.Decoder(SentMessages),
+    CUT_OFF: msgspec.json.Decoder(tuple[str, ...]),
+    REPORT: msgspec.json.Decoder(Fill | OrderCancelled | OrderRejected | FillReversed | BrokerDisconnect),
+    CLOCK: msgspec.json.Decoder(tuple[str, ...]),
+    NOT_SETTLED: msgspec.json.Decoder(bool),
 }
+
+
+class BrokerFacts(msgspec.Struct, frozen=True):
+    """The broker of a session that is not simulated: what it is called and can do, and how the session is named."""
+
+    name: str
+    capabilities: Capabilities
+    account: str
+    mode: str
 
 
 class StepsHead(msgspec.Struct, frozen=True):
@@ -40,6 +70,8 @@ class StepsHead(msgspec.Struct, frozen=True):
     run_id: str
     source_id: str
     started_ns: int
+    broker: BrokerFacts | None = None
+    """None: its fills are simulated."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -103,10 +135,14 @@ def _head(path: Path) -> StepsHead:
     return head
 
 
+def _content(kind: str, key: str, told: str) -> Any:
+    return decode_answered(key, told) if kind == ANSWERED else _CONTENTS[kind].decode(told)
+
+
 def _step(path: Path, line: bytes) -> tuple[int, Step]:
     try:
         time, kind, number, key, *rest = line[:-1].decode().split(" ", 4)
-        content = _CONTENTS[kind].decode(rest[0]) if rest else None
+        content = _content(kind, key, rest[0]) if rest else None
         return int(number), Step(int(time), kind, "" if key == _NONE else key, content)
     except (KeyError, ValueError, msgspec.DecodeError):
         raise DataError(f"{path} has a line that is no step: {line[:80]!a}") from None

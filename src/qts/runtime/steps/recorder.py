@@ -12,7 +12,7 @@ from qts.market.contracts import BookUpdate
 from qts.market.day_record import DayRecord
 from qts.runtime.due_work import DueWork
 from qts.runtime.steps.contracts import DUE, STOP, TASKS, VALUE
-from qts.runtime.steps.lines import FORMAT, VERSION, Entry, StepsHead
+from qts.runtime.steps.lines import FORMAT, VERSION, BrokerFacts, Entry, StepsHead
 
 
 class StepRecorder:
@@ -44,6 +44,10 @@ class StepRecorder:
         """Take the step at once."""
         return self.take(kind, key, content)
 
+    def next_key(self, kind: str) -> str:
+        """Return "": nothing is repeated."""
+        return ""
+
     def is_due(self, due: DueWork) -> bool:
         """Return whether any work is due."""
         self._looks += 1
@@ -57,11 +61,13 @@ _encode = msgspec.json.Encoder(enc_hook=list).encode
 _LOOKS_AGAIN = frozenset({VALUE, TASKS, STOP})
 
 
-def head_of(run_id: str, source_id: str, started_ns: int) -> Callable[[str], bytes]:
+def head_of(
+    run_id: str, source_id: str, started_ns: int, broker: BrokerFacts | None = None
+) -> Callable[[str], bytes]:
     """Return what makes the first line of a file of a day, for a process that began at ``started_ns``."""
 
     def head(day: str) -> bytes:
         """Return the first line of the file of ``day``."""
-        return msgspec.json.encode(StepsHead(FORMAT, VERSION, day, run_id, source_id, started_ns))
+        return msgspec.json.encode(StepsHead(FORMAT, VERSION, day, run_id, source_id, started_ns, broker))
 
     return head

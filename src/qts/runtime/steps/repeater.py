@@ -5,24 +5,50 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from qts.broker.gateway.arrivals import ANSWER, ANSWERED, CUT_OFF
 from qts.clock import NS_PER_S, HeldClock, PacedClock, from_ns, stopwatch_ns
 from qts.errors import DataError
-from qts.event.dispatcher import EventDispatcher
 from qts.runtime.due_work import DueWork
-from qts.runtime.steps.contracts import BREAK, DUE, GAP, GO_ON, HANDLER, INFO, LINE, STOP, TASK, TASKS, VALUE, WAITS
+from qts.runtime.steps.contracts import (
+    BREAK,
+    DUE,
+    END,
+    GAP,
+    GO_ON,
+    INFO,
+    LINE,
+    REPORT,
+    STOP,
+    TASK,
+    TASKS,
+    VALUE,
+)
 from qts.runtime.steps.lines import Step
 
 _LONGEST_NS: Final = 60 * NS_PER_S
 DRIVER: Final = frozenset({VALUE, GAP, INFO, LINE, TASKS, STOP})
 """Kinds of steps that a driver begins."""
-_TAKEN: Final = frozenset({HANDLER, WAITS})
+_GOES_ON: Final = frozenset({GO_ON, TASK, ANSWER, ANSWERED, CUT_OFF, REPORT})
+"""Kinds of steps behind which something goes on by itself, within a few rounds of the loop."""
 _SPINS: Final = 8
 """Rounds of the loop after which nothing goes on by itself any more."""
 _MOST_SPINS: Final = 100
 _PAUSE_NS: Final = 500_000
 """Real time between two looks after those."""
+
+
+class RecordOver(DataError):
+    """A record ends before its process has: at the end of the day that was asked for, or where it was killed."""
+
+
+class Hands(Protocol):
+    """Does what no one in the session does by itself."""
+
+    def do(self, step: Step) -> None:
+        """Begin ``step``; nothing happens where it cannot begin yet."""
+        ...
 
 
 class StepRepeater:
@@ -41,12 +67,13 @@ class StepRepeater:
         self._is_called = False
         """Whether one that has waited was called, and has not begun its step."""
         self._driver: asyncio.Future[None] | None = None
-        self._is_over = False
         self._looks = 0
         self.taken = 0
         """How many steps were done."""
         self.failure: DataError | None = None
         """Why it cannot go on; None: nothing is wrong."""
+        self.has_ended = False
+        """Whether the end of the process was done, and not only that of its record."""
         self.next: Step | None = next(self._steps, None)
         """The next step; None: there is none."""
 
@@ -64,23 +91,38 @@ class StepRepeater:
         self._clock.hold(step.ts_ns)
         self.taken += 1
         self._is_called = False
+        self.has_ended = self.has_ended or kind == END
         self.next = next(self._steps, None)
         return content if step.content is None else step.content
 
     async def turn(self, kind: str, key: str = "", content: object = None) -> Any:
         """Wait until this step is the next one, and do it."""
+        if self.failure is not None:
+            raise self.failure
         own = kind, key
         if self._is_called or self._waiting[own] or not self._is_next(own):
             called = asyncio.get_running_loop().create_future()
             self._waiting[own].append(called)
-            await called
+            try:
+                await called
+            except asyncio.CancelledError:
+                if called in self._waiting[own]:
+                    self._waiting[own].remove(called)
+                raise
         return self.take(kind, key, content)
 
-    async def next_of_driver(self) -> Step | None:
-        """Wait until the next step is one that a driver begins, and return it; None: the record is over."""
+    def next_key(self, kind: str) -> str:
+        """Return the key of the next step, if it is of ``kind``."""
+        return self.next.key if self.next is not None and self.next.kind == kind else ""
+
+    async def next_of_driver(self) -> Step:
+        """Wait until the next step is one that a driver begins, and return it. Raises what ends the repetition."""
         self._driver = asyncio.get_running_loop().create_future()
         await self._driver
-        return None if self._is_over else self.next
+        if self.failure is not None:
+            raise self.failure
+        assert self.next is not None  # it is called for one
+        return self.next
 
     def is_due(self, due: DueWork) -> bool:
         """Return whether the record has due work here, and request what was requested then."""
@@ -90,22 +132,30 @@ class StepRepeater:
         due.request(self.take(DUE, str(self._looks), ()))
         return True
 
-    async def run(self, dispatcher: EventDispatcher, is_stopped: Callable[[], bool]) -> None:
-        """Do all steps, or those until ``is_stopped``.
+    async def run(self, hands: Hands, is_stopped: Callable[[], bool]) -> None:
+        """Do all steps to the end of the process.
 
-        Raises DataError when the session does not do what is next.
+        Raises DataError when ``is_stopped``, and when the session does not do what is next, RecordOver when the
+        record ends before.
         """
-        while (step := self.next) is not None and not is_stopped():
-            if step.kind == BREAK:
-                raise self._fail(_cannot(step.key))
-            await self._do(step, dispatcher)
-            if step.kind in (GO_ON, TASK):
-                for _ in range(_SPINS):  # until what follows by itself is done
-                    await asyncio.sleep(0)
-        self._is_over = True
-        self._call_driver()
+        try:
+            while (step := self.next) is not None and not self.has_ended:
+                if is_stopped():
+                    raise self._fail("it was stopped")
+                if step.kind == BREAK:
+                    raise self._fail(_cannot(step.key))
+                await self._do(step, hands)
+                if step.kind in _GOES_ON:
+                    for _ in range(_SPINS):  # until what follows by itself is done
+                        await asyncio.sleep(0)
+            if not self.has_ended:
+                raise self._over()
+        finally:
+            self._call_driver()
+            if self.failure is not None:
+                self._fail_all(self.failure)
 
-    async def _do(self, step: Step, dispatcher: EventDispatcher) -> None:
+    async def _do(self, step: Step, hands: Hands) -> None:
         real = PacedClock(from_ns(0))
         at, spins, until_ns = self.taken, 0, stopwatch_ns() + _LONGEST_NS
         while self.taken == at:
@@ -117,8 +167,8 @@ class StepRepeater:
                 waiting.popleft().set_result(None)
             elif step.kind in DRIVER:
                 self._call_driver()
-            elif step.kind in _TAKEN and spins >= _SPINS and not self._is_called:
-                dispatcher.take_one()
+            elif spins >= _SPINS and not self._is_called:
+                hands.do(step)
             spins += 1
             if spins < _MOST_SPINS:
                 await asyncio.sleep(0)
@@ -127,9 +177,21 @@ class StepRepeater:
             if stopwatch_ns() > until_ns:
                 raise self._fail(f"it has {step} next, and the session does not come to it")
 
+    def _fail_all(self, failure: DataError) -> None:
+        """Let nothing wait any more that will never have its turn."""
+        waiting = [one for some in self._waiting.values() for one in some]
+        self._waiting.clear()
+        for one in waiting:
+            if not one.done():
+                one.set_exception(failure)
+
+    def _over(self) -> DataError:
+        self.failure = RecordOver(f"the record ends after {self.taken} steps")
+        return self.failure
+
     def _call_driver(self) -> None:
         driver, self._driver = self._driver, None
-        if driver is not None:
+        if driver is not None and not driver.done():
             driver.set_result(None)
 
     def _is_next(self, own: tuple[str, str]) -> bool:

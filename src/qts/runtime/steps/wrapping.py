@@ -24,12 +24,12 @@ def stepped_handler(steps: Steps, handler: Callback) -> Callback:
     if inspect.iscoroutinefunction(handler):
         waiting: Callable[[Event], Awaitable[Any]] = handler
 
-        async def call_in_turn(event: Event) -> Any:
-            """Wait until it is the turn of the call."""
-            await steps.turn(HANDLER, event.event_type.value)
+        async def call_and_wait(event: Event) -> Any:
+            """Begin the step, and call."""
+            steps.take(HANDLER, event.event_type.value)
             return await waiting(event)
 
-        return call_in_turn
+        return call_and_wait
 
     def call(event: Event) -> Any:
         """Begin the step, and call."""
@@ -111,8 +111,3 @@ class SteppedWriter:
 def stepped_writer(steps: Steps, writer: StoreWriter) -> StoreWriter:
     """Return ``writer`` with steps; itself where nothing is recorded."""
     return writer if steps is NOT_RECORDED else SteppedWriter(writer, steps)
-
-
-def without_steps(writer: StoreWriter) -> StoreWriter:
-    """Return ``writer`` for work that changes nothing, whose waits are no steps."""
-    return writer.inner if isinstance(writer, SteppedWriter) else writer

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from qts.broker.broker_clock import BrokerClock
 from qts.broker.contracts import Broker, MarketDriven
 from qts.broker.gateway.admission import WhyNot
+from qts.broker.gateway.arrivals import AS_THEY_COME, SENT
 from qts.broker.gateway.gateway import Gateway
 from qts.broker.gateway.limits.order_limits import OrderLimits
 from qts.broker.gateway.sent_file import SentFile
@@ -73,8 +74,11 @@ def make_gateway(
     not simulated and has no file, in real time.
     """
     at_once = inline or connection.venue.is_simulated
-    if not at_once and connection.sent_file is None:
+    if not at_once and connection.sent_file is None and not shared.steps.is_repeated:
         raise ContractError(f"broker {connection.broker.name} needs a file of the orders that are sent")
+    if not at_once and limits is not None and limits.counted is not None:
+        counted = limits.counted
+        counted.sent = lambda: shared.steps.take(SENT, "", counted.messages.sent())
     check = LastCheck(shared)
     return Gateway(
         connection.broker,
@@ -90,4 +94,5 @@ def make_gateway(
         complete=run_to_completion,
         limits=limits,
         why_not_part=why_not_part,
+        arrivals=AS_THEY_COME if at_once else shared.steps,
     )

@@ -86,7 +86,7 @@ from qts.runtime.session_events import (
     StrategyFaults,
 )
 from qts.runtime.shared_components import SharedComponents
-from qts.runtime.steps.contracts import NOT_RECORDED, Steps
+from qts.runtime.steps.contracts import NOT_RECORDED, REPORT, Steps
 from qts.runtime.strategies.context import OnIntent
 from qts.runtime.strategies.observer import StrategyObserver
 from qts.runtime.strategies.price_view import PriceView
@@ -345,7 +345,7 @@ def _make_components(
         broker=broker,
         resolving=sender.resolving,
         record=p.record,
-        on_report=report_relay,
+        on_report=report_relay.pass_on,
         on_absent=lambda order: on_absent(order),
         warn=partial(say, "WARNING"),
         on_code=report,
@@ -511,7 +511,7 @@ def _make_components(
         clock_watch=(
             None
             if venue.is_simulated
-            else ClockWatch(connection.clock, lambda: p.config.broker.gateway, base.codes.report)
+            else ClockWatch(connection.clock, lambda: p.config.broker.gateway, base.codes.report, p.steps)
         ),
         report_relay=report_relay,
         sender=sender,
@@ -719,9 +719,11 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     )
     p.safety.add_listener(c.listeners.on_safety)
     p.state.add_listener(c.listeners.on_state)
-    c.report_relay.connect(
-        ExecutionReportInput(c.execution_reports, c.due, c.dispatcher.publish, c.broker.name).on_report
-    )
+    reports = ExecutionReportInput(c.execution_reports, c.due, c.dispatcher.publish, c.broker.name).on_report
+    if c.venue.is_simulated:  # what it reports follows from what came before
+        c.report_relay.connect(reports)
+    else:
+        c.report_relay.connect(reports, partial(p.steps.take, REPORT, ""))
     register_components(c)
     register_handlers(
         c.dispatcher,

@@ -11,7 +11,7 @@ from qts.event.handlers import Callback, CallbackHandler, TypeFilterHandler
 from qts.event.monitoring import Report
 from qts.runtime.checks.invariants import MONEY_INVARIANTS
 from qts.runtime.persistence.store_writer import StoreWriter
-from qts.runtime.steps.contracts import BREAK, NOT_RECORDED, WAITS, Steps
+from qts.runtime.steps.contracts import BREAK, NOT_RECORDED, PRESSURE, WAITS, Steps
 from qts.runtime.steps.wrapping import stepped_handler
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
 
@@ -65,13 +65,15 @@ def register_handlers(
 ) -> None:
     """Register the handlers. All but the ``remote`` strategies are short and run on the loop.
 
-    ``takes_trades``: a strategy on the loop asks for single trades. Each call on the loop is one of ``steps``.
+    ``takes_trades``: a strategy on the loop asks for single trades. Each call on the loop is one of ``steps``, but
+    those that write the log.
     """
     register = dispatcher.register_handler
     if steps is not NOT_RECORDED:
         dispatcher.on_waits = lambda event: steps.take(WAITS, event.event_type.value)
-    reports, stop, market, signal, evaluate, log = (
-        stepped_handler(steps, one) for one in (reports, stop, market, signal, evaluate, log)
+        dispatcher.on_pressure = lambda lowest: steps.take(PRESSURE, lowest.name)
+    reports, stop, market, signal, evaluate = (
+        stepped_handler(steps, one) for one in (reports, stop, market, signal, evaluate)
     )
     for_strategies = (*P1_FOR_STRATEGIES, EventType.PRICE_TICK) if takes_trades else P1_FOR_STRATEGIES
     register(_P0, TypeFilterHandler(CallbackHandler(reports, "execution reports"), P0_REPORTS))

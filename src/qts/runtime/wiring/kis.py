@@ -29,8 +29,9 @@ from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.session.live_source import LiveSource, ReadHistory, Repeats, Teller
 from qts.runtime.session.session_plan import Options, Profile
 from qts.runtime.session.session_view import LIVE, MONEY, PAPER_ACCOUNT
+from qts.runtime.steps.broker import RepeatedBroker
 from qts.runtime.steps.feed import StepFeed
-from qts.runtime.steps.lines import RecordedSteps
+from qts.runtime.steps.lines import BrokerFacts, RecordedSteps
 from qts.runtime.steps.repeater import StepRepeater
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.strategy.contracts import Strategy
@@ -88,7 +89,7 @@ def open_kis_feed(
 def open_kis_steps(
     path: Path, options: Options, config: QtsConfig, strategies: Sequence[Strategy], machine: Clock
 ) -> LiveSource:
-    """Open the recorded steps of a session on KIS with simulated fills, to repeat them. Raises DataError."""
+    """Open the recorded steps of a session on KIS, to repeat them. Raises DataError."""
     from qts.broker.kis.recorded_bars import RecordedBars, file_of
     from qts.broker.kis.recorded_feed import MAX_AGE_NS
 
@@ -104,15 +105,24 @@ def open_kis_steps(
         bars = file_of(path / RECORD_NAME, from_ns(before_ns).astimezone(KST).date())
         return history_of(RecordedBars(bars).bars if bars.is_file() else (), wanted, instruments, before_ns)
 
+    facts = head.broker
+
+    def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
+        if facts is None:
+            return simulated_broker(config.broker.sim, feed, clock, seed)
+        broker = RepeatedBroker(facts.name, facts.capabilities)
+        return BrokerConnection(broker, NotSimulated(), LastValues(), ReportRelay())
+
     return LiveSource(
         feed,
         clock,
         Teller(),
-        broker="sim",
-        account=config.runtime.account,
-        mode="paper",
-        is_simulated=True,
-        connect=lambda config, directory, run_id, seed: simulated_broker(config.broker.sim, feed, clock, seed),
+        broker="sim" if facts is None else facts.name,
+        account=config.runtime.account if facts is None else facts.account,
+        mode="paper" if facts is None else facts.mode,
+        is_simulated=facts is None,
+        connect=connect,
+        follow=(lambda kernel: None) if facts is None else _compare_first,
         read_history=read,
         repeats=Repeats(StepRepeater(clock, recorded), head.run_id, head.source_id),
     )
@@ -148,6 +158,7 @@ def open_kis_broker(
         made.append(KisNotices(parts.access, instruments, known, clock, report_relay, teller))
         return made[0]
 
+    own_clock = HeldClock(clock) if kis.stream.record_steps else clock
     broker = parts.broker(make_notices)
     own_rest = parts.rest()
     feed = _feed(parts, own_rest, config, instruments, options.seed, made[0])
@@ -159,24 +170,33 @@ def open_kis_broker(
 
     def follow(kernel: Kernel) -> None:
         made[0].ask_books = kernel.due.resolve_soon
-        if kernel.unresolved.require_comparison("the session has just begun"):
-            kernel.due.resolve_soon()
+        _compare_first(kernel)
         _follow(feed, kernel, strategies)
 
+    mode = LIVE if parts.access.is_live else PAPER_ACCOUNT
+    account = str(parts.access.number)  # its ends alone: a hash of eight digits can be undone
     return LiveSource(
         feed,
-        clock,
+        own_clock,
         teller,
         broker=broker.name,
-        account=str(parts.access.number),  # its ends alone: a hash of eight digits can be undone
-        mode=LIVE if parts.access.is_live else PAPER_ACCOUNT,
+        account=account,
+        mode=mode,
         is_simulated=False,
         connect=connect,
         follow=follow,
         read_history=_history(own_rest, parts, instruments),
         close=own_rest.close,
-        money=MONEY[LIVE if parts.access.is_live else PAPER_ACCOUNT],
+        money=MONEY[mode],
+        records_steps=kis.stream.record_steps,
+        facts=BrokerFacts(broker.name, broker.capabilities, account, mode),
     )
+
+
+def _compare_first(kernel: Kernel) -> None:
+    """Let no entry leave before the books of a session that has just begun were compared."""
+    if kernel.unresolved.require_comparison("the session has just begun"):
+        kernel.due.resolve_soon()
 
 
 def _history(rest: KisRest, parts: KisParts, instruments: Mapping[str, Instrument]) -> ReadHistory:

@@ -9,7 +9,7 @@ from typing import Any
 from qts.broker.gateway.limits.contracts import LimitRefusal
 from qts.broker.gateway.limits.count_config import CountLimits
 from qts.broker.gateway.limits.count_rules import COUNT_RULES, CountCase, DayFacts
-from qts.broker.gateway.limits.messages import Messages
+from qts.broker.gateway.limits.messages import Messages, SentMessages
 from qts.broker.gateway.limits.view import LimitCountView
 from qts.clock import NS_PER_MS, Clock
 from qts.risk.contracts import OrderRequest
@@ -28,6 +28,8 @@ class CountedLimits:
         self._clock = clock
         self._duplicates = Duplicates()
         self.messages = Messages(clock, facts.trade_date, entries_per_second=config().entries_per_second)
+        self.sent: Callable[[], SentMessages] = self.messages.sent
+        """Returns the messages that an entry is judged by."""
 
     def refusal_of(self, request: OrderRequest) -> LimitRefusal | None:
         """Return the refusal of the first limit that an entry breaks; None for an exit, or when it may leave."""
@@ -35,7 +37,7 @@ class CountedLimits:
             return None
         is_part = bool(request.parent_id)  # parts are alike, and together never more than was approved
         since_ns = None if is_part else self._duplicates.since_ns(request, self._clock.time_ns())
-        case = CountCase(request, self._facts, self._config(), self.messages.sent(), since_ns)
+        case = CountCase(request, self._facts, self._config(), self.sent(), since_ns)
         for rule in COUNT_RULES:
             refusal = rule(case)
             if refusal is not None:
