@@ -17,6 +17,7 @@ import pytest
 from qts.db.datadir import DATABASE_NAME
 from qts.errors import BrokerUnavailable, InputError
 from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.repetition import repeat_session
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
@@ -275,14 +276,16 @@ def test_what_was_sent_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert one.values.run_id == other.values.run_id
 
 
-def test_a_session_is_repeated_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_with_simulated_fills_is_repeated_step_by_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """given a session that has kept its steps, then repeating them decides, orders and books the same"""
     strategy = tmp_path / "buyer.py"
     strategy.write_text(BUYER)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    first, second, stop = tmp_path / "run", tmp_path / "again", StopFlag()
+    first, stop = tmp_path / "run", StopFlag()
     with on_thread(quotes, seed=3) as kis:
-        settings = settings_for(kis, monkeypatch) | {"broker.kis.stream.record_steps": "true"}
+        settings = settings_for(kis, monkeypatch)
         options = Options(strategies=(f"{strategy}:Buyer",), data_dir=first, overrides=settings)
 
         def stop_when_filled(share: float | None, moment_ns: int) -> None:
@@ -291,19 +294,15 @@ def test_a_session_is_repeated_step_by_step(tmp_path: Path, monkeypatch: pytest.
                 stop.request()
 
         run_session(paper_plan(options, "kis", None), progress=stop_when_filled, stop=stop, machine=kis.clock)
-    again = msgspec.structs.replace(options, data_dir=second, steps=True)
+    again = msgspec.structs.replace(options, data_dir=tmp_path / "again")
 
-    run_session(replay_plan(again, [first], None), progress=lambda *_: None, stop=StopFlag())
+    repeated = repeat_session(again, first, progress=lambda *_: None, stop=StopFlag())
 
-    with stored_run(first / DATABASE_NAME) as one, stored_run(second / DATABASE_NAME) as other:
-        assert len(one.ledger()) == 1
-        assert list(other.ledger()) == list(one.ledger())
-        assert list(other.orders()) == list(one.orders())
-        assert list(other.decisions()) == list(one.decisions())
-        assert list(other.equity_curve()) == list(one.equity_curve())
-    changed = replay_plan(msgspec.structs.replace(again, seed=8, data_dir=tmp_path / "third"), [first], None)
+    assert (repeated.difference, repeated.until) == (None, "")
+    assert (repeated.rows["ledger"], repeated.rows["orders"]) == (1, 1)
+    changed = msgspec.structs.replace(again, seed=8, data_dir=tmp_path / "third")
     with pytest.raises(InputError, match="with its strategies"):
-        run_session(changed, progress=lambda *_: None, stop=StopFlag())
+        repeat_session(changed, first, progress=lambda *_: None, stop=StopFlag())
 
 
 @pytest.mark.parametrize("is_there", [False, True])

@@ -25,6 +25,7 @@ from qts.clock import NS_PER_S, Clock, PacedClock
 from qts.ledger.account import Account
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.kernel import Kernel
+from qts.runtime.session.repetition import Repetition, repeat_session
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options, SessionPlan
@@ -225,17 +226,16 @@ class DaysAtKis:
         run_session(plan, progress=lambda share, moment_ns: None, stop=StopFlag())
         return directory
 
-    def repeat(self, name: str, day: date | None = None) -> Path:
-        """Repeat the steps of the session in a directory with this name beside its own; return that."""
+    def repeat(self, name: str, day: date | None = None, *, of: Path | None = None) -> Repetition:
+        """Repeat the steps of the session, or those ``of`` another directory, in one with this name beside it."""
         directory = self.directory.parent / name
         self._patch.setenv(SEEN, str(seen_in(directory)))
         options = self.options(
-            directory, config_dir=self.directory.parent / "config", overrides=self._settings(), day=day, steps=True
+            directory, config_dir=self.directory.parent / "config", overrides=self._settings(), day=day
         )
-        run_session(
-            replay_plan(options, [self.directory], None), progress=lambda share, moment_ns: None, stop=StopFlag()
+        return repeat_session(
+            options, of or self.directory, progress=lambda share, moment_ns: None, stop=StopFlag()
         )
-        return directory
 
     @contextmanager
     def _served(self, script: Script) -> Iterator[None]:

@@ -1,12 +1,14 @@
 """Days at the double of KIS on which answers, notices and lines are lost: what is booked of them, what is recorded.
 
-The record has all that KIS has sent about prices: a replay of a day shows strategies the trades that the session
-has shown them, in the same order, and gives the same bytes each time. Its fills are simulated ones: what the broker
-has answered and told is not replayed.
+The record has all that KIS has sent about prices: a replay of a day with simulated fills shows strategies the
+trades that the session has shown them, in the same order, and gives the same bytes each time. And it has the steps
+of the session: done again they decide, order and book the same.
 """
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from qts.db.datadir import DATABASE_NAME
+from qts.db.datadir import DATABASE_NAME, STEPS_NAME
 from qts.db.find_run import run_in
 from qts.execution.contracts import OrderState
 from qts.ledger.verification import verify
+from qts.market.day_record import files_of
 from qts.runtime.persistence.book_reader import read_book
 from qts.runtime.session.result import SessionResult
 from qts.runtime.wiring.stores import stored_run
@@ -135,3 +138,54 @@ def test_a_replay_of_a_day_shows_its_trades_and_gives_the_same_bytes_each_time(
     assert all(rows_of(one))
     assert rows_of(one) == rows_of(other)
     assert (one / "session.log.jsonl").read_bytes() == (other / "session.log.jsonl").read_bytes()
+
+
+def test_the_steps_of_all_days_decide_order_and_book_the_same(recorded: Recorded) -> None:
+    repeated = recorded.world.repeat("repeated")
+
+    assert (repeated.difference, repeated.until) == (None, "")
+    with stored_run(recorded.world.directory / DATABASE_NAME) as store:
+        assert repeated.rows["decisions"] == len(store.decisions()) > len(DAYS)
+        assert repeated.rows["ledger"] == len(store.ledger()) > 4 * len(DAYS)
+        assert repeated.rows["safety_history"] == len(store.safety_history()) > 0
+
+
+def test_the_steps_of_the_first_day_do_what_was_done_until_its_end(recorded: Recorded) -> None:
+    repeated = recorded.world.repeat("first-day", DAYS[0].date())
+
+    assert (repeated.difference, repeated.until) == (None, f"at the end of {DAYS[0]:%Y-%m-%d}")
+    with stored_run(recorded.world.directory / DATABASE_NAME) as store:
+        assert 0 < repeated.rows["ledger"] < len(store.ledger())
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("a", '"number":"', '"number":"9'),
+        ("p", '"price":"', '"price":"1'),
+        ("v", '"price":"', '"price":"1'),
+    ],
+    ids=["an answer to an order", "a notice", "a trade"],
+)
+def test_one_line_of_a_record_that_was_changed_is_found(
+    recorded: Recorded, tmp_path: Path, kind: str, old: str, new: str
+) -> None:
+    changed = tmp_path / "run"
+    shutil.copytree(recorded.world.directory, changed)
+    number = change_a_line(changed, kind, old, new)
+
+    difference = recorded.world.repeat(f"changed-{kind}", of=changed).difference
+
+    assert difference is not None
+    assert difference.step >= number
+    assert difference.recorded != difference.repeated
+
+
+def change_a_line(directory: Path, kind: str, old: str, new: str) -> int:
+    """Replace a text in the first step of a kind that has it; return the number of that step."""
+    path = files_of(directory / STEPS_NAME, f"{DAYS[0]:%Y-%m-%d}")[0]
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if line.split(" ")[1] == kind and old in line)
+    lines[at] = lines[at].replace(old, new, 1)
+    path.write_bytes(gzip.compress("".join(lines).encode()))
+    return at

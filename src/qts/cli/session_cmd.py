@@ -55,12 +55,17 @@ def add_parser(commands: Any) -> None:
         help="without FILE: the recording, where several overlap",
     )
     replay.add_argument(
-        "--day", type=day_of, metavar="DATE", help="FILE is the directory of a session on KIS: the day to replay"
+        "--day",
+        type=day_of,
+        metavar="DATE",
+        help="FILE is the directory of a session on KIS: the last day whose steps are repeated; with --simulate "
+        "the day to trade through",
     )
     replay.add_argument(
-        "--steps",
+        "--simulate",
         action="store_true",
-        help="FILE is such a directory: do what the session did again, step by step, to the end of that day",
+        help="FILE is such a directory: trade through its prices with simulated fills, in the place of doing what "
+        "the session did again, step by step",
     )
     add_history(replay)
     add_reading(replay)
@@ -340,8 +345,12 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _replay(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
-    from qts.runtime.wiring.plans import replay_plan
+    from qts.runtime.wiring.plans import has_steps, replay_plan
 
+    if not args.simulate and has_steps(args.files):
+        from qts.cli.repetition import repeat_and_show
+
+        return repeat_and_show(options_of(args), args.files[0], args)
     return run_and_show(replay_plan(options_of(args), args.files, args.format), args)
 
 
@@ -411,7 +420,6 @@ def options_of(args: argparse.Namespace) -> Any:
         recording=getattr(args, "recording", None),
         cache=getattr(args, "cache", ""),
         day=getattr(args, "day", None),
-        steps=getattr(args, "steps", False),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

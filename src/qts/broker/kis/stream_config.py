@@ -68,11 +68,17 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     record_steps: Annotated[
         bool,
         Meta(
-            description="whether a session with simulated fills keeps what it took from outside, in its order and "
-            "with its times, so that qts replay --steps can repeat it",
+            description="whether a session that records also keeps what it took from outside, in its order and "
+            "with its times, so that qts replay can do the same again",
             extra=_DISPLAY,
         ),
-    ] = False
+    ] = True
+
+    @property
+    def keeps_steps(self) -> bool:
+        """Return whether steps are recorded."""
+        return self.record and self.record_steps
+
     first_pause_ms: Annotated[
         int,
         Meta(ge=1, le=60_000, description="ms before the first new connection; doubled each time", extra=_DISPLAY),

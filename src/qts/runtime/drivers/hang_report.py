@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qts.runtime.drivers.hang_file import Hang
 from qts.runtime.kernel import Kernel
+from qts.runtime.steps.contracts import BREAK
 
 
 class HangReport:
@@ -16,6 +17,7 @@ class HangReport:
         """Log the stack and raise FS061 as soon as the loop runs again."""
 
         def fail() -> None:
+            self._kernel.shared.steps.take(BREAK, "a_loop_that_made_no_progress")
             self._kernel.notices.say("ERROR", text, stack=stack)
             self._kernel.on_code("FS061", text)
 
@@ -32,6 +34,7 @@ def report_previous_hang(kernel: Kernel, hang: Hang) -> None:
 
     Those strategies are halted already, by :attr:`StrategyHost.hung`.
     """
+    kernel.shared.steps.take(BREAK, "a_strategy_that_hung")
     kernel.on_code("FS061", hang.text)
     for name in hang.strategies:
         kernel.notices.say("ERROR", f"strategy {name} is halted: it did not return in the session before")

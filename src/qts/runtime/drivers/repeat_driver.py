@@ -38,6 +38,11 @@ class _Hands:
         self._kernel = kernel
         self._steps = steps
 
+    @property
+    def has_stored(self) -> bool:
+        """Return whether all rows of the book are stored."""
+        return self._kernel.shared.record.is_book_stored
+
     def do(self, step: Step) -> None:
         """Begin ``step``, or let it begin."""
         kernel, steps = self._kernel, self._steps

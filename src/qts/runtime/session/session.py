@@ -620,7 +620,9 @@ class Session:
             operators = self._operators(kernel, clock, log, machine)
             require_session_files()
             timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
-            with closing(operators), self._watchdog.watching_loop(HangReport(kernel), timeout_s):
+            repeats = self._live is not None and self._live.repeats is not None
+            watch = nullcontext() if repeats else self._watchdog.watching_loop(HangReport(kernel), timeout_s)
+            with closing(operators), watch:
                 given = progress, stop, clock, operators.run_commands, operators.begin_stops
                 if self._live is None:
                     finished = await run_paced(kernel, values, *given)

@@ -56,8 +56,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     book, ``sheets``: the spreadsheet; "" for those of the environment, or none. ``record`` stores the market values
     of the session in the database; ``recording`` is the number of the one that is replayed from there, None where
     there is only one. ``cache``: the URL of the cache that the session is made known in; "" for that of the
-    environment, or none. ``day``: the day of the record of a session that is replayed; None: the only one.
-    ``steps``: the steps of that session are repeated, up to the end of that day.
+    environment, or none. ``day``: the day of the record of a session that is replayed, or up to which its steps are
+    repeated; None: the only one, all.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -84,7 +84,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     recording: int | None = None
     cache: str = ""
     day: date | None = None
-    steps: bool = False
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

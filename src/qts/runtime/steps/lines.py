@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -93,28 +93,31 @@ def text_of(entry: Entry) -> str:
     return f"{number} {key or _NONE}{told}"
 
 
-class RecordedSteps:
-    """The steps of the first process of a session, as ``directory`` has them, up to the end of ``last`` (ISO day).
+def is_step_record(directory: Path) -> bool:
+    """Return whether ``directory`` holds a record of steps."""
+    return bool(days_of(directory))
 
-    ``last`` "": all. Iterating raises DataError where a line is missing or cannot be read.
+
+class RecordedSteps:
+    """The steps of one process of a session, as ``directory`` has them, up to the end of ``last`` (ISO day).
+
+    ``process`` counts from 0, which has begun the session. ``last`` "": all. Raises DataError where there are none;
+    iterating does where a line is missing or cannot be read.
     """
 
-    def __init__(self, directory: Path, last: str = "") -> None:
-        days = [day for day in days_of(directory) if not last or day <= last]
-        self._files = [path for day in days for path in files_of(directory, day)]
-        self._directory = directory
-        if not self._files:
+    def __init__(self, directory: Path, last: str = "", process: int = 0) -> None:
+        of_all = processes_of(directory, last)
+        if not of_all:
             raise DataError(
                 f"{directory} has no record of the steps of a session{f' until {last}' if last else ''}"
             )
+        self._files = of_all[process]
         self.head = _head(self._files[0])
         """The first line of the first file."""
 
     def __iter__(self) -> Iterator[Step]:
         expected = 0
         for path in self._files:
-            if _head(path).started_ns != self.head.started_ns:
-                return  # of a process that has resumed it
             lines = lines_in(path)
             next(lines, None)
             for line in lines:
@@ -123,6 +126,19 @@ class RecordedSteps:
                 if number != expected:
                     raise DataError(f"{path} lacks steps from the {expected}. on: its disk was too slow")
                 yield step
+
+
+def processes_of(directory: Path, last: str = "") -> Sequence[Sequence[Path]]:
+    """Return the files of each process, oldest first, up to the end of ``last`` (ISO day; "": all).
+
+    Raises DataError for a file that is none.
+    """
+    found: dict[int, list[Path]] = {}
+    for day in days_of(directory):
+        if not last or day <= last:
+            for path in files_of(directory, day):
+                found.setdefault(_head(path).started_ns, []).append(path)
+    return list(found.values())
 
 
 def _head(path: Path) -> StepsHead:

@@ -19,6 +19,7 @@ from qts.runtime.steps.contracts import (
     GO_ON,
     INFO,
     LINE,
+    NOT_SETTLED,
     REPORT,
     STOP,
     TASK,
@@ -39,12 +40,39 @@ _PAUSE_NS: Final = 500_000
 """Real time between two looks after those."""
 
 
+class RepetitionFailed(DataError):
+    """A record cannot be repeated any further.
+
+    ``taken``: how many steps were done. ``next``: the step that the record has next, None: there is none.
+    ``instead``: what the session does instead, "" for nothing.
+    """
+
+    def __init__(self, text: str, taken: int, next: Step | None = None, instead: str = "") -> None:
+        super().__init__(text)
+        self.taken = taken
+        self.next = next
+        self.instead = instead
+
+
 class RecordOver(DataError):
-    """A record ends before its process has: at the end of the day that was asked for, or where it was killed."""
+    """A record ends before its process has: at the end of the day that was asked for, or where it was killed.
+
+    ``taken``: how many steps were done. ``ts_ns``: the time of the last one (ns since 1970, UTC).
+    """
+
+    def __init__(self, taken: int, ts_ns: int) -> None:
+        super().__init__(f"the record ends after {taken} steps")
+        self.taken = taken
+        self.ts_ns = ts_ns
 
 
 class Hands(Protocol):
     """Does what no one in the session does by itself."""
+
+    @property
+    def has_stored(self) -> bool:
+        """Return whether all rows of the book are stored."""
+        ...
 
     def do(self, step: Step) -> None:
         """Begin ``step``; nothing happens where it cannot begin yet."""
@@ -76,6 +104,7 @@ class StepRepeater:
         """Whether the end of the process was done, and not only that of its record."""
         self.next: Step | None = next(self._steps, None)
         """The next step; None: there is none."""
+        self._after: Step | None = next(self._steps, None)
 
     def take(self, kind: str, key: str = "", content: object = None) -> Any:
         """Do the next step, which must be this one."""
@@ -85,14 +114,15 @@ class StepRepeater:
         if kind == BREAK:
             raise self._fail(_cannot(key))
         if step is None or (step.kind, step.key) != (kind, key):
-            raise self._fail(f"it has {step} next, and the session does {kind} {key or '-'}")
+            instead = f"{kind} {key or '-'}"
+            raise self._fail(f"it has {step} next, and the session does {instead}", instead)
         if kind in (VALUE, TASKS, STOP):
             self._looks = 0
         self._clock.hold(step.ts_ns)
         self.taken += 1
         self._is_called = False
         self.has_ended = self.has_ended or kind == END
-        self.next = next(self._steps, None)
+        self.next, self._after = self._after, next(self._steps, None)
         return content if step.content is None else step.content
 
     async def turn(self, kind: str, key: str = "", content: object = None) -> Any:
@@ -162,7 +192,9 @@ class StepRepeater:
             if self.failure is not None:
                 raise self.failure
             waiting = self._waiting[(step.kind, step.key)]
-            if waiting and not self._is_called:
+            if self._has_to_be_stored() and not hands.has_stored:
+                pass  # the rows are under way: the disk was quicker when the steps were recorded
+            elif waiting and not self._is_called:
                 self._is_called = True
                 waiting.popleft().set_result(None)
             elif step.kind in DRIVER:
@@ -177,6 +209,11 @@ class StepRepeater:
             if stopwatch_ns() > until_ns:
                 raise self._fail(f"it has {step} next, and the session does not come to it")
 
+    def _has_to_be_stored(self) -> bool:
+        """Return whether right behind the next step it is seen that no row of the book waits to be stored."""
+        after = self._after
+        return after is not None and after.kind == NOT_SETTLED and after.content is False
+
     def _fail_all(self, failure: DataError) -> None:
         """Let nothing wait any more that will never have its turn."""
         waiting = [one for some in self._waiting.values() for one in some]
@@ -186,7 +223,7 @@ class StepRepeater:
                 one.set_exception(failure)
 
     def _over(self) -> DataError:
-        self.failure = RecordOver(f"the record ends after {self.taken} steps")
+        self.failure = RecordOver(self.taken, self._clock.time_ns())
         return self.failure
 
     def _call_driver(self) -> None:
@@ -197,9 +234,10 @@ class StepRepeater:
     def _is_next(self, own: tuple[str, str]) -> bool:
         return self.next is not None and (self.next.kind, self.next.key) == own
 
-    def _fail(self, why: str) -> DataError:
+    def _fail(self, why: str, instead: str = "") -> DataError:
         if self.failure is None:
-            self.failure = DataError(f"the record cannot be repeated after {self.taken} steps: {why}")
+            text = f"the record cannot be repeated after {self.taken} steps: {why}"
+            self.failure = RepetitionFailed(text, self.taken, self.next, instead)
         return self.failure
 
 

@@ -86,7 +86,7 @@ from qts.runtime.session_events import (
     StrategyFaults,
 )
 from qts.runtime.shared_components import SharedComponents
-from qts.runtime.steps.contracts import NOT_RECORDED, REPORT, Steps
+from qts.runtime.steps.contracts import BREAK, NOT_RECORDED, REPORT, Steps
 from qts.runtime.strategies.context import OnIntent
 from qts.runtime.strategies.observer import StrategyObserver
 from qts.runtime.strategies.price_view import PriceView
@@ -142,6 +142,8 @@ def make_components(
     InputError when the strategies need too many processes.
     """
     servers = servers or ServerCopies()
+    if servers.is_waited_for:
+        steps.take(BREAK, "orders_that_wait_for_a_server")
     simulated, real = id_prefixes(run_id)
     prefix = simulated if connection.venue.is_simulated else real
     base = _make_base(

@@ -64,7 +64,7 @@ def open_kis_feed(
     feed = _feed(parts, rest, config, instruments, options.seed)
 
     stream = config.broker.kis.stream
-    own_clock = HeldClock(clock) if stream.record_steps else clock
+    own_clock = HeldClock(clock) if stream.keeps_steps else clock
 
     def connect(config: QtsConfig, directory: Path, run_id: str, seed: int) -> BrokerConnection:
         _record(feed, None, directory, config.broker.kis.stream, teller)
@@ -82,18 +82,18 @@ def open_kis_feed(
         follow=lambda kernel: _follow(feed, kernel, strategies),
         read_history=_history(rest, parts, instruments),
         close=rest.close,
-        records_steps=stream.record_steps,
+        records_steps=stream.keeps_steps,
     )
 
 
 def open_kis_steps(
-    path: Path, options: Options, config: QtsConfig, strategies: Sequence[Strategy], machine: Clock
+    path: Path, process: int, options: Options, config: QtsConfig, strategies: Sequence[Strategy], machine: Clock
 ) -> LiveSource:
-    """Open the recorded steps of a session on KIS, to repeat them. Raises DataError."""
+    """Open the recorded steps of a process of a session on KIS, to repeat them. Raises DataError."""
     from qts.broker.kis.recorded_bars import RecordedBars, file_of
     from qts.broker.kis.recorded_feed import MAX_AGE_NS
 
-    recorded = RecordedSteps(path / STEPS_NAME, "" if options.day is None else options.day.isoformat())
+    recorded = RecordedSteps(path / STEPS_NAME, last_of(options), process)
     head, clock = recorded.head, HeldClock(PacedClock(machine.now()))
     clock.hold(head.started_ns)
     instruments = instruments_for(config, strategies)
@@ -128,6 +128,11 @@ def open_kis_steps(
     )
 
 
+def last_of(options: Options) -> str:
+    """Return the last day (ISO) of a record that is repeated; "" for all."""
+    return "" if options.day is None else options.day.isoformat()
+
+
 def open_kis_broker(
     options: Options,
     config: QtsConfig,
@@ -158,7 +163,7 @@ def open_kis_broker(
         made.append(KisNotices(parts.access, instruments, known, clock, report_relay, teller))
         return made[0]
 
-    own_clock = HeldClock(clock) if kis.stream.record_steps else clock
+    own_clock = HeldClock(clock) if kis.stream.keeps_steps else clock
     broker = parts.broker(make_notices)
     own_rest = parts.rest()
     feed = _feed(parts, own_rest, config, instruments, options.seed, made[0])
@@ -188,7 +193,7 @@ def open_kis_broker(
         read_history=_history(own_rest, parts, instruments),
         close=own_rest.close,
         money=MONEY[mode],
-        records_steps=kis.stream.record_steps,
+        records_steps=kis.stream.keeps_steps,
         facts=BrokerFacts(broker.name, broker.capabilities, account, mode),
     )
 

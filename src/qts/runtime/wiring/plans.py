@@ -14,7 +14,7 @@ from qts.clock import Clock
 from qts.config.data_config import DataConfig
 from qts.config.loader import load_config
 from qts.config.tree import QtsConfig
-from qts.db.find_run import DEFAULT_ROOT
+from qts.db.datadir import STEPS_NAME
 from qts.errors import ContractError, InputError, StorageError
 from qts.market.contracts import Feed
 from qts.market.demo_feed import DemoFeed
@@ -30,7 +30,8 @@ from qts.market.with_history import WithHistory
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.live_source import LiveSource
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
-from qts.runtime.session.session_plan import AnyFeed, Options, SessionPlan
+from qts.runtime.session.session_plan import AnyFeed, NamedServers, Options, SessionPlan
+from qts.runtime.steps.lines import is_step_record
 from qts.runtime.wiring.cache import cache_of
 from qts.runtime.wiring.kis import is_kis_record, open_kis_broker, open_kis_feed, open_kis_record, open_kis_steps
 from qts.runtime.wiring.profiles import settings_of
@@ -72,8 +73,6 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
     if paths and options.recording is not None:
         raise InputError(f"--recording is for values on a server, and {paths[0]} is a file")
     of_session = paths[0] if len(paths) == 1 and is_kis_record(paths[0]) else None
-    if options.steps:
-        return _steps_plan(options, of_session)
     if of_session is None and options.day is not None:
         raise InputError("--day is for the record of a session on KIS: name its directory, as qts-data/run-…")
 
@@ -96,12 +95,19 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
     )
 
 
-def _steps_plan(options: Options, path: Path | None) -> SessionPlan:
-    if path is None:
-        raise InputError("--steps is for the record of a session on KIS: name its directory, as qts-data/run-…")
-    if options.data_dir is None:
-        options = msgspec.structs.replace(options, data_dir=DEFAULT_ROOT / f"steps-{path.name}")
-    return _live_plan(options, lambda: (TwoEma(),), partial(open_kis_steps, path))
+def has_steps(paths: Sequence[Path]) -> bool:
+    """Return whether ``paths`` is the directory of one session that has recorded its steps."""
+    return len(paths) == 1 and paths[0].is_dir() and is_step_record(paths[0] / STEPS_NAME)
+
+
+def steps_plan(options: Options, path: Path, process: int = 0) -> SessionPlan:
+    """Plan the repetition of the steps of a process of the session in ``path``; no server is told of it.
+
+    ``process`` counts from 0; each other one resumes what the repetition of the one before it has stored.
+    """
+    plan = _live_plan(options, lambda: (TwoEma(),), partial(open_kis_steps, path, process))
+    alone = msgspec.structs.replace(plan.options, resume=process > 0)
+    return msgspec.structs.replace(plan, options=alone, servers=NamedServers(), open_cache=None)
 
 
 def backtest_plan(options: Options, paths: Sequence[Path], format: str | None) -> SessionPlan:
