@@ -130,7 +130,8 @@ class StepRepeater:
         if self.failure is not None:
             raise self.failure
         own = kind, key
-        if self._is_called or self._waiting[own] or not self._is_next(own):
+        is_now = self._is_next(own) and not self._has_to_be_stored()
+        if self._is_called or self._waiting[own] or not is_now:
             called = asyncio.get_running_loop().create_future()
             self._waiting[own].append(called)
             try:
