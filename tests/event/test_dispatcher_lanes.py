@@ -52,6 +52,28 @@ async def test_an_async_handler_that_waits_holds_up_neither_p0_nor_other_handler
         assert None not in gate.tasks
 
 
+async def test_what_ends_the_task_of_an_async_handler_outside_of_it_is_an_error_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A lack of memory where the rest of a handler is begun: it stays half done, so a session has to end."""
+    errors: list[BaseException | None] = []
+
+    def fails(*given: Any) -> None:
+        raise MemoryError
+
+    async with running() as dispatcher:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: errors.append(context["exception"] if "handle" in context else None)
+        )
+        dispatcher.register_handler(P3, Gate())
+        monkeypatch.setattr("qts.event.lanes._Remainder", fails)
+        dispatcher.publish(LOG, {"n": 0})
+        await until(lambda: errors)
+        assert [type(error) for error in errors] == [MemoryError]
+        monkeypatch.undo()
+        await dispatcher.stop(timeout_ms=1)
+
+
 async def test_a_timeout_inside_an_async_handler_cancels_only_that_handler() -> None:
     async with running() as dispatcher:
         outcome: list[int] = []

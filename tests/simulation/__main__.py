@@ -187,7 +187,7 @@ class _Stories:
         from tests.simulation.play import play
 
         self._count += 1
-        return play(story, self._place / str(self._count))
+        return play(story, self._place / str(self._count), tells_all=self._asked.verb != "run")
 
 
 if __name__ == "__main__":

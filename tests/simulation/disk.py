@@ -52,7 +52,7 @@ class Inode:
                 if number > done:
                     break
                 if number == done and data is not None:
-                    data = data[: rng.randint(0, len(data))]
+                    data = data[: rng.choice((0, rng.randint(0, len(data))))]
             elif how < 0.8 and rng.random() < 0.5:
                 continue
             elif how >= 0.8 and data is not None:
@@ -90,6 +90,8 @@ class Disk:
         self.faults: list[tuple[str, int]] = []
         """Kinds of faults, and how many calls come before each."""
         self.slow_until_ns = 0
+        self.slow = ""
+        """Part of the names of the files that are slow until then: what else is written overtakes them."""
         self.image: dict[str, bytes] = {}
         """What the next process finds, behind a crash."""
         self.has_failed = False
@@ -194,7 +196,7 @@ class Disk:
         kind = self._due(("EIO at a sync", "power at a sync"))
         made = Machine.current
         if made is not None:
-            self._wait(made)
+            self._wait(made, slow=made.now_ns < self.slow_until_ns and self.slow in path)
         if kind == "EIO at a sync":
             self._refused("disk: EIO at a sync")
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -227,8 +229,7 @@ class Disk:
         if self.is_dead:
             raise Crash
 
-    def _wait(self, made: Machine) -> None:
-        slow = made.now_ns < self.slow_until_ns
+    def _wait(self, made: Machine, *, slow: bool) -> None:
         made.sleep(self.rng.randint(300, 1_500) * 1_000_000 if slow else self.rng.randint(50, 900) * 1_000)
         self._go_on()
 

@@ -164,7 +164,8 @@ class Happenings:
             self._world.model.overfilled.add(key)
 
     def _wrong_notice(self, step: Step) -> None:
-        fills = self._broker.books.fills
+        ours = self._world.model.ordered  # what is told of others cannot be compared with anything
+        fills = [fill for fill in self._broker.books.fills if fill.client_order_id in ours]
         if not fills or not self._broker.capabilities.client_order_ids:
             return  # of a number that contradicts itself only a person could say whose it is
         self._world.fire(f"wrong notice: {step.how}")
@@ -210,6 +211,7 @@ class Happenings:
             self._world.after((500 + step.chance % 4_000) * NS_PER_MS, free)
         elif step.how == "slow sync":
             self._world.fire("disk: slow sync")
+            disk.slow = ("", "journal", "sent", "sqlite")[step.pick % 4]
             disk.slow_until_ns = self._world.passed_ns + (1_000 + step.chance % 4_000) * NS_PER_MS
         else:
             disk.arm(step.how, step.pick % 25)

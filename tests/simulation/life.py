@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -191,6 +192,8 @@ class Life:
                     sys.settrace(None)
                     self.has_lacked_memory = True
                     self.world.fire("memory: none at a call")
+                    callers = "".join(traceback.format_stack(frame, 8)) if self.world.tells_all else ""
+                    self.world.say(f"   in {frame.f_code.co_qualname}\n{callers}")
                     raise MemoryError(f"in {frame.f_code.co_qualname}")
 
         self._loop.call_soon_threadsafe(sys.settrace, trace)

@@ -21,28 +21,35 @@ def _a_sync_left_out() -> None:
     SentFile.sync = lambda self: None  # type: ignore[method-assign]
 
 
-def _a_key_without_the_day_or_order() -> None:
-    """Fills are told apart by the broker's number of the execution alone, shortened."""
+def _a_key_without_the_execution() -> None:
+    """The key of a fill has not the broker's number of the execution."""
     from qts.ledger.account import Account
 
     before = Account._id_of
 
     def same(self: Account, fill: Any) -> Any:
-        return before(self, replace(fill, execution_id=fill.execution_id[:7]))
+        return before(self, replace(fill, execution_id=fill.execution_id[:6]))
 
     Account._id_of = same  # type: ignore[method-assign]
 
 
 def _an_answer_after_its_news() -> None:
-    """Answers of the gateway wait until the loop has nothing else to do."""
-    from qts.broker.gateway.gateway import Gateway
+    """The books take each answer to an order for one that has just been asked for: what is newer is undone."""
+    from qts.execution import lifecycle
+    from qts.runtime.orders import order_comparison, reconciliation
 
-    def later(self: Gateway, request: Any, ack: Any) -> None:
-        self._answers.append((request, ack))
-        self._on_loop(lambda: self._loop.call_later(3.0, self.deliver))  # type: ignore[union-attr]
+    before = lifecycle.apply_ack
 
-    Gateway.deliver_at_once = Gateway.deliver  # type: ignore[attr-defined]
-    Gateway.on_answer = later  # type: ignore[method-assign]
+    def undone(order: Any, ack: Any, ts_ns: int) -> Any:
+        after = before(order, ack, ts_ns)
+        if order.filled and order.filled < order.qty:
+            return replace(after, filled=Decimal(0), state=lifecycle.OrderState.WORKING)
+        return after
+
+    from qts.pipeline import act
+
+    for module in (act, order_comparison, reconciliation):
+        module.apply_ack = undone  # type: ignore[attr-defined]
 
 
 def _a_lag_of_0() -> None:
@@ -135,7 +142,7 @@ def _a_lane_starved() -> None:
 
 PLANTED: dict[str, Callable[[], None]] = {
     "a sync left out": _a_sync_left_out,
-    "a key that is too short": _a_key_without_the_day_or_order,
+    "a key without the execution": _a_key_without_the_execution,
     "an answer after its news": _an_answer_after_its_news,
     "a lag of 0": _a_lag_of_0,
     "a page loop that stops": _a_page_loop_that_stops,

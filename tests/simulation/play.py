@@ -264,11 +264,13 @@ class Play:
             self.life.stop.request()
 
 
-def play(story: Story, directory: Path) -> Outcome:
+def play(story: Story, directory: Path, *, tells_all: bool = False) -> Outcome:
     """Play a story in a directory that is made for it and removed."""
     directory.mkdir(parents=True)
     try:
-        return Play(story, directory).run()
+        played = Play(story, directory)
+        played.world.tells_all = tells_all
+        return played.run()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

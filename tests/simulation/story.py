@@ -75,7 +75,7 @@ NOTICE_FAULTS: Final = ("lost", "told twice", "late", "told again much later")
 QUERY_FAULTS: Final = ("not answered", "a page is missing", "slow", "unreadable")
 WRONG_NOTICES: Final = ("wrong symbol", "negative quantity", "huge price", "wrong side")
 MARKET_FAULTS: Final = ("gap", "not a number", "crossed", "jump", "silence", "back in time", "unknown symbol")
-DISK_FAULTS: Final = ("EIO at a write", "EIO at a sync", "full", "short write", "slow sync")
+DISK_FAULTS: Final = ("EIO at a write", "EIO at a sync", "full", "short write", "slow sync", "slow sync")
 CRASHES: Final = ("killed", "power", "killed at a write", "power at a write", "power at a sync", "ended in order")
 OPERATORS: Final = ("stop and sell", "stop", "release", "reconcile", "flatten", "deposit", "withdraw", "adopt")
 
@@ -83,9 +83,9 @@ Drawn = dict[str, float]
 CALM: Final[Drawn] = {"quote": 10, "fill": 6, "end": 0.6}
 """How often each kind comes in a story without faults."""
 FAULTS: Final[Drawn] = {
-    "order fault": 1.2, "cancel fault": 0.5, "notice fault": 1.0, "query fault": 0.8, "line": 0.3, "hand": 0.5,
-    "bust": 0.3, "wrong notice": 0.08, "market fault": 0.5, "clock": 0.15, "disk": 0.15, "crash": 0.45,
-    "memory": 0.12, "operator": 0.3, "overfill": 0.04, "old files": 0.1,
+    "order fault": 1.2, "cancel fault": 1.4, "notice fault": 1.0, "query fault": 0.8, "line": 0.3, "hand": 0.5,
+    "bust": 0.3, "wrong notice": 0.2, "market fault": 0.5, "clock": 0.15, "disk": 0.3, "crash": 0.45,
+    "memory": 0.12, "operator": 0.5, "overfill": 0.08, "old files": 0.3,
 }  # fmt: skip
 """How often each fault comes, in the stories that have it."""
 

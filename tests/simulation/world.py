@@ -30,6 +30,8 @@ class World:
         """How often each fault has happened, by its name."""
         self.trace: list[str] = []
         """What happened, for people."""
+        self.tells_all = False
+        """Whether the trace has the callers of what fails."""
         self.is_quiet = False
         """Whether nothing new goes wrong any more."""
         self._begin_ns = begin_ns

@@ -339,7 +339,9 @@ class StrandRunner(LaneRunner):
 
     def _new_task(self) -> asyncio.Task[None]:
         self._handover: asyncio.Future[Suspended] = self.tools.loop.create_future()
-        return self.tools.loop.create_task(self._run(self._handover), name=f"qts-strand-{self.registration.name}")
+        task = self.tools.loop.create_task(self._run(self._handover), name=f"qts-strand-{self.registration.name}")
+        task.add_done_callback(_raise_in_loop)
+        return task
 
     async def _run(self, handover: asyncio.Future[Suspended]) -> None:
         """Finish what is handed over, until this task is cancelled by the lane or by the handler itself.
@@ -359,6 +361,15 @@ class StrandRunner(LaneRunner):
 
     def _batch_size(self) -> int:
         return 1
+
+
+def _raise_in_loop(task: asyncio.Task[None]) -> None:
+    """Raise what has ended the task of a strand, such as a lack of memory, as an error of the loop.
+
+    What it was about to finish would otherwise stay half done without anyone noticing.
+    """
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
 
 
 class _Remainder:
