@@ -188,7 +188,7 @@ class Life:
     def _is_settled(self) -> bool:
         """Return whether nothing is open here or at the broker."""
         waiting = len(self.kernel.execution_reports.numbers)
-        # What one strategy has to sell, another one that is short has sold: with no share left there a person decides.
+        # What one has to sell, another one that is short has sold: with no share left there a person decides.
         is_leaving = self.kernel.exits.due_ns < kst(23) and bool(self.broker.books.held.get(SYMBOL))
         is_open = bool(len(self.kernel.shared.orders) + waiting) or is_leaving
         return self.broker.is_settled and not is_open
