@@ -159,7 +159,8 @@ class SimBroker(ScriptedBroker):
                 return answer, 300 * NS_PER_MS
             return answer, self._way_ns()
 
-        late_ns = (1_000 + chance % 3_500) * NS_PER_MS if fault == "arrives late" else None
+        # Two answers two seconds apart prove an absence where orders are shown at once: none is under way longer.
+        late_ns = (300 + chance % 1_500) * NS_PER_MS if fault == "arrives late" else None
         ack: OrderAck = await self._call(at_broker, way_ns=late_ns)
         return ack
 

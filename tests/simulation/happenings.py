@@ -68,7 +68,7 @@ class Happenings:
         self._world.fire(f"market: {step.how}")
         price = Decimal(150_000)
         quotes = {
-            "not a number": (Decimal("NaN"), price),
+            "no bid": (None, price + 100),
             "crossed": (price + 500, price),
             "jump": (price * 11 // 10, price * 11 // 10 + 100),
             "unknown symbol": (price, price + 100),

@@ -115,6 +115,7 @@ class Play:
         try:
             _, error = run_on(made, lambda: self._process(made))
         finally:
+            has_begun = self.life is not None and self.life.has_begun
             self.lacked_memory = self.life is not None and self.life.has_lacked_memory
             self.broker.listener, self.life = None, None
             world.end()
@@ -124,7 +125,9 @@ class Play:
         found = disk.image if disk.is_dead else disk.as_it_is()
         shutil.rmtree(disk.root)
         sys.settrace(None)
-        if self.has_old_files and error is not None:  # it was refused: a person puts the right ones there
+        if (
+            self.has_old_files and error is not None and not has_begun
+        ):  # it was refused: a person puts the right ones there
             self.world.say(f"   refused: {error}")
             error = None
         else:
