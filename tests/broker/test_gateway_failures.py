@@ -272,7 +272,7 @@ async def test_until_its_connection_is_open_nothing_leaves_a_gateway(tmp_path: P
         with pytest.raises(BrokerUnavailable):
             await rig.gateway.queries.connect()
         order, cancel = rig.gateway.submit(approved("o")), rig.gateway.cancel("p")
-        await rig.gateway.ask(None, partial(asyncio.sleep, 0))  # behind both: it has looked at them
+        await rig.gateway.ask(None, partial(asyncio.sleep, 0), CONNECT)  # behind both: it has looked at them
         await rig.gateway.close(0)
 
         assert order.ack is not None
