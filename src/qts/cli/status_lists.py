@@ -116,7 +116,7 @@ def _fill(f: LedgerRow) -> tuple[Any, ...]:
 def _position(p: PositionView) -> tuple[Any, ...]:
     return (
         p.strategy, p.symbol, p.qty, p.average_cost, p.mark, p.value, p.unrealized_pnl,
-        p.stop, p.take, p.trail, p.levels_at, p.pool, p.leaving,
+        p.stop, p.take, p.trail, p.levels_watcher, p.pool, p.leaving,
     )  # fmt: skip
 
 
@@ -177,7 +177,7 @@ LISTINGS: Final = {
             Column("stop", "stop", right=True),
             Column("take", "take", right=True),
             Column("trail", "trail", right=True),
-            Column("levels_at", "levels at", extra=True),
+            Column("levels_watcher", "levels watched by", extra=True),
             Column("pool", "pool", extra=True),
             Column("leaving", "leaving", extra=True, sentence=True),
         ),

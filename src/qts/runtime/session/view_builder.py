@@ -308,7 +308,7 @@ def _position(row: PositionRow, kernel: Kernel) -> PositionView:
         value,
         None if value is None else minus(value, row.cost),
         *((None, None, None) if bound is None else bound.prices),
-        levels_at="" if bound is None else "QTS",
+        levels_watcher="" if bound is None else "QTS",
         leaving=shared.protective.reason_of(row.strategy, row.symbol),
     )
 
