@@ -92,8 +92,8 @@ class PositionView(msgspec.Struct, frozen=True):
     """A holding of a strategy. ``mark`` None: no price was seen yet, so value and unrealised result are unknown.
 
     ``qty`` is signed, in shares or contracts. ``stop``, ``take`` and ``trail`` are the prices of the levels bound
-    to it; None: it has none. ``levels_watcher``: who watches them, "QTS": this session while it runs, nothing rests at
-    the broker; "" without any. ``leaving``: why a rule or a person has it sold, "" where none does.
+    to it; None: it has none. ``levels_watcher``: who watches them, "QTS": this session while it runs, nothing rests
+    at the broker; "" without any. ``leaving``: why a rule or a person has it sold, "" where none does.
     """
 
     strategy: str
