@@ -117,10 +117,14 @@ class TellsSessionInfo(Protocol):
 
 
 class SessionInfos:
-    """The newest session info of every instrument. ``is_told``: whether the source declares any."""
+    """The newest session info of every instrument.
+
+    ``is_told``: whether the source declares any. ``are_known``: whether any was put, which every order asks.
+    """
 
     def __init__(self, *, is_told: bool = False) -> None:
         self.is_told = is_told
+        self.are_known = False
         self._newest: dict[str, SessionInfo] = {}
 
     def put(self, info: SessionInfo) -> bool:
@@ -129,6 +133,7 @@ class SessionInfos:
         if known is not None and info.ts_ns < known.ts_ns:
             return False
         self._newest[info.symbol] = info
+        self.are_known = True
         return True
 
     def of(self, symbol: str, day: date) -> SessionInfo | None:

@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from qts.risk.contracts import OrderRequest
+from qts.strategy.contracts import Side
 
 _KEPT: Final = 10_000
-_Key: TypeAlias = tuple[str, str, str, Decimal, Decimal | None, Decimal | None]
+_Key: TypeAlias = tuple[str, str, bool, Decimal, Decimal | None, Decimal | None]
+"""Strategy, symbol, whether it buys, quantity, limit and stop price."""
 
 
 class Duplicates:
@@ -26,29 +28,37 @@ class Duplicates:
 
     def since_ns(self, request: OrderRequest, now_ns: int) -> int | None:
         """Return how long ago, ns, an order like ``request`` was sent or filled; None: none is remembered."""
+        if not self._last:
+            return None
         at_ns = self._last.get(_key(request))
         return None if at_ns is None else max(now_ns, self._newest_ns) - at_ns
 
     def add(self, request: OrderRequest, now_ns: int, window_ns: int) -> None:
         """Note that ``request`` was sent or filled; forget what is older than ``window_ns``."""
-        now_ns = self._newest_ns = max(now_ns, self._newest_ns)
-        key = _key(request)
-        self._last.pop(key, None)
-        self._last[key] = now_ns
+        last, key, before_ns = self._last, _key(request), self._newest_ns
+        now_ns = self._newest_ns = now_ns if now_ns > before_ns else before_ns
         edge_ns = now_ns - window_ns
-        while self._last and (len(self._last) > _KEPT or next(iter(self._last.values())) <= edge_ns):
-            self._last.popitem(last=False)
+        if before_ns <= edge_ns:  # mostly: every one is older
+            last.clear()
+        else:
+            last.pop(key, None)
+            while last and (len(last) >= _KEPT or next(iter(last.values())) <= edge_ns):
+                last.popitem(last=False)
+        last[key] = now_ns
 
     def export_state(self, now_ns: int) -> list[Any]:
         """Return the orders with the time since each, ns, as plain data, for a checkpoint."""
         now_ns = max(now_ns, self._newest_ns)
-        return [[*map(_text, key), now_ns - at_ns] for key, at_ns in self._last.items()]
+        return [
+            [strategy, symbol, (Side.BUY if buys else Side.SELL).value, *map(_text, numbers), now_ns - at_ns]
+            for (strategy, symbol, buys, *numbers), at_ns in self._last.items()
+        ]
 
     def import_state(self, saved: Sequence[Any], now_ns: int) -> None:
         """Continue from :meth:`export_state`: time in which no process ran lets nothing be forgotten."""
         self._newest_ns = now_ns
         self._last = OrderedDict(
-            ((strategy, symbol, side, Decimal(qty), _price(limit), _price(stop)), now_ns - age_ns)
+            ((strategy, symbol, side == Side.BUY, Decimal(qty), _price(limit), _price(stop)), now_ns - age_ns)
             for strategy, symbol, side, qty, limit, stop, age_ns in saved
         )
 
@@ -57,15 +67,15 @@ def _key(request: OrderRequest) -> _Key:
     return (
         request.strategy,
         request.symbol,
-        request.side.value,
+        request.side is Side.BUY,
         request.qty,
         request.limit,
         request.stop_price,
     )
 
 
-def _text(part: str | Decimal | None) -> str | None:
-    return None if part is None else str(part)
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def _price(text: str | None) -> Decimal | None:

@@ -25,7 +25,8 @@ class RateWindow:
         """Return how many events are in the window that ends at ``now_ns``, at most ``kept``."""
         times = self._times
         if times:
-            edge_ns = max(now_ns, times[-1]) - self._length_ns
+            newest_ns = times[-1]
+            edge_ns = (now_ns if now_ns > newest_ns else newest_ns) - self._length_ns
             while times and times[0] <= edge_ns:
                 times.popleft()
         return len(times)

@@ -35,7 +35,8 @@ class Admission:
         return self._elapsed.ns() + self._left_ns(approved)
 
     def _left_ns(self, approved: Approved) -> int:
-        return min(approved.expires_ns - self._clock.time_ns(), approved.expires_ns - approved.request.ts_ns)
+        now_ns, made_ns = self._clock.time_ns(), approved.request.ts_ns
+        return approved.expires_ns - (now_ns if now_ns > made_ns else made_ns)
 
     def use(self, approved: Approved, expires_ns: int) -> None:
         """Remember an approval as used; those that have expired are forgotten."""
@@ -44,15 +45,18 @@ class Admission:
     def use_at_once(self, approved: Approved) -> str:
         """Use an approval whose order waits in no lane; return why it may not leave, "" when it may."""
         now_ns, left_ns = self._elapsed.ns(), self._left_ns(approved)
-        why = self._why_used(approved) or self._why_late(approved, now_ns, now_ns + left_ns)
+        why = self._why_used(approved)
         if not why:
-            self._remember(approved, now_ns + left_ns, now_ns)
+            why = self._why_late(approved, now_ns, now_ns + left_ns)
+            if not why:
+                self._remember(approved, now_ns + left_ns, now_ns)
         return why
 
     def _remember(self, approved: Approved, expires_ns: int, now_ns: int) -> None:
-        self._used[approved.approval_id] = expires_ns
-        while self._used and next(iter(self._used.values())) < now_ns:
-            self._used.popitem(last=False)
+        used = self._used
+        used[approved.approval_id] = expires_ns
+        while used and next(iter(used.values())) < now_ns:
+            used.popitem(last=False)
 
     def why_unsent(self, approved: Approved, expires_ns: int) -> str:
         """Return why the order of ``approved`` may not leave; "" when it may."""

@@ -27,7 +27,8 @@ class ElapsedTime:
     def ns(self) -> int:
         """Return the time that has passed, ns."""
         now = self._clock.monotonic_ns()
-        self._elapsed += max(now - self._last, 0)
+        if now > self._last:
+            self._elapsed += now - self._last
         self._last = now
         return self._elapsed
 

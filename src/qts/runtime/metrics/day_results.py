@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -43,7 +43,7 @@ class DayResults:
         self._held.clear()
         for row in self._account.position_rows():
             if row.qty:
-                self._held.setdefault(row.strategy, set()).add(row.symbol)
+                self._note_held(row.strategy, row.symbol)
 
     def of_strategy(self, strategy: str) -> Decimal | None:
         """Return what ``strategy`` has earned today; None while something that it holds has no price."""
@@ -69,8 +69,9 @@ class DayResults:
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Add the realised result of a fill, and note what is held."""
-        self._earn(order.strategy, effect.realized)
-        self._held.setdefault(order.strategy, set()).add(order.symbol)
+        request = order.request
+        self._earn(request.strategy, effect.realized)
+        self._note_held(request.strategy, request.symbol)
 
     def on_booking(self, row: BookingRow) -> None:
         """Add the result of a booking; shares that were taken over begin at the price at which they came."""
@@ -81,7 +82,7 @@ class DayResults:
             self._opened[row.strategy] = plus(self._opened.get(row.strategy, ZERO), came)
         else:
             self._earn(row.strategy, row.realized_pnl)
-        self._held.setdefault(row.strategy, set()).add(row.symbol)
+        self._note_held(row.strategy, row.symbol)
 
     def on_action(self, row: ActionRow) -> None:
         """Add the result of a split or a dividend."""
@@ -100,6 +101,12 @@ class DayResults:
         self._opened = {strategy: Decimal(amount) for strategy, amount in saved["opened"].items()}
         self.follow()
 
+    def _note_held(self, strategy: str, symbol: str) -> None:
+        held = self._held.get(strategy)
+        if held is None:
+            held = self._held[strategy] = set()
+        held.add(symbol)
+
     def _earn(self, strategy: str, amount: Decimal) -> None:
         if amount:
             self._realized[strategy] = plus(self._realized.get(strategy, ZERO), amount)
@@ -111,12 +118,16 @@ class DayResults:
             if (price := self._last.mark(symbol) or self._base_prices.get(symbol)) is not None
         )
 
-    def _holdings(self, strategy: str) -> Iterable[tuple[str, Holding]]:
-        """Yield what ``strategy`` holds; symbols in which it is flat are not looked at again."""
-        symbols = self._held.get(strategy, set())
+    def _holdings(self, strategy: str) -> Sequence[tuple[str, Holding]]:
+        """Return what ``strategy`` holds; symbols in which it is flat are not looked at again."""
+        symbols = self._held.get(strategy)
+        if not symbols:
+            return ()
+        found: list[tuple[str, Holding]] = []
         for symbol in tuple(symbols):
             held = self._account.held(strategy, symbol)
             if held is None or not held.qty:
                 symbols.discard(symbol)
             else:
-                yield symbol, held
+                found.append((symbol, held))
+        return found

@@ -36,7 +36,11 @@ class SessionFacts:
         is_simulated: bool,
     ) -> None:
         self.is_simulated: Final = is_simulated
+        self.tells_session_info: Final = shared.session_infos.is_told
+        """Whether the feed declares session info."""
         self._shared = shared
+        self._infos = shared.session_infos
+        self._last = shared.last
         self._daily_bars = daily_bars
 
     @property
@@ -44,19 +48,13 @@ class SessionFacts:
         """Return the currency of the account."""
         return self._shared.config.runtime.currency
 
-    @property
-    def tells_session_info(self) -> bool:
-        """Return whether the feed declares session info."""
-        return self._shared.session_infos.is_told
-
     def session_info(self, symbol: str) -> SessionInfo | None:
         """Return what the broker says of ``symbol`` today."""
-        infos = self._shared.session_infos
-        return infos.of(symbol, self._day(symbol)) if len(infos) else None
+        return self._infos.of(symbol, self._day(symbol)) if self._infos.are_known else None
 
     def price(self, symbol: str) -> Decimal | None:
         """Return the last trade, else the middle of the sides, else the base price."""
-        last = self._shared.last
+        last = self._last
         price = last.last_trade(symbol)
         if price is None and (quote := last.quotes.get(symbol)) is not None:
             price = quote.mid
@@ -64,8 +62,7 @@ class SessionFacts:
 
     def price_met(self, symbol: str, side: Side) -> Decimal | None:
         """Return the best price of the other side; without a book the last one, on an empty side the band's."""
-        last = self._shared.last
-        quote = last.quotes.get(symbol)
+        quote = self._last.quotes.get(symbol)
         if quote is None or (quote.bid is None and quote.ask is None):
             return self.price(symbol)
         best = quote.ask if side is Side.BUY else quote.bid
@@ -73,7 +70,8 @@ class SessionFacts:
 
     def average_volume(self, symbol: str) -> Decimal | None:
         """Return the average volume of the bars that strategies have, else the one that is told today."""
-        average = average_volume(self._daily_bars(symbol, VOLUME_DAYS), self._shared.clock.time_ns())
+        bars = self._daily_bars(symbol, VOLUME_DAYS)
+        average = average_volume(bars, self._shared.clock.time_ns()) if bars else None
         if average is None and (info := self.session_info(symbol)) is not None:
             return info.average_volume
         return average

@@ -20,15 +20,20 @@ from qts.execution.contracts import Fill, Order
 from qts.execution.triggers import TriggerKind, level_of
 from qts.ledger.contracts import ActionRow, BookingRow, FillEffect
 from qts.money import negated, times
+from qts.risk.contracts import OrderRequest
 from qts.risk.strategy_counts import Asked, Executions, StopOuts
 from qts.runtime.control.commands import Stop
 from qts.runtime.metrics.day_results import DayResults
 from qts.runtime.shared_components import SharedComponents
 from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
+from qts.strategy.contracts import Side
 
 REPEATED: Final = "limit repeated_executions"
 STOPPED_OUT: Final = "limit stop_outs_per_day"
 """Who has stopped a strategy, in place of an operator's name. The second ends with the next session day."""
+
+_BUY: Final = Side.BUY.value
+_SELL: Final = Side.SELL.value
 
 
 class StrategyWatch:
@@ -85,23 +90,24 @@ class StrategyWatch:
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Count an order that begins to be filled as an execution, and a position that its stop has closed."""
+        request = order.request
         self._results.on_fill(fill, order, effect)
-        self.counted.note(order.request)
-        if order.strategy not in self._pools:
+        self.counted.note(request)
+        if request.strategy not in self._pools:
             return
-        is_first = not self._shared.orders.is_later_part(order.request)  # parts of an execution count once
-        if is_first and not order.forced and order.filled == fill.qty:
-            self._on_execution(order)
-        if effect.position.qty == 0 and level_of(order) is TriggerKind.STOP:
-            self._on_stop_out(order)
+        if request.forced:
+            if effect.position.qty == 0 and level_of(request) is TriggerKind.STOP:
+                self._on_stop_out(order)
+        elif order.filled == fill.qty and not self._shared.orders.is_later_part(request):
+            self._on_execution(request)  # parts of an execution count once
 
-    def _on_execution(self, order: Order) -> None:
-        limits, strategy = self._limits, order.strategy
-        kind = strategy, order.symbol, order.side.value
+    def _on_execution(self, request: OrderRequest) -> None:
+        limits, strategy = self._limits, request.strategy
+        kind = strategy, request.symbol, _BUY if request.side is Side.BUY else _SELL
         window_ns = limits.repeated_executions_s * NS_PER_S
         if self._executions.reaches(kind, limits.repeated_executions, window_ns, self._shared.clock.time_ns()):
             why = (
-                f"{limits.repeated_executions:,} orders {order.side.value} {order.symbol} were filled within "
+                f"{limits.repeated_executions:,} orders {kind[2]} {request.symbol} were filled within "
                 f"{limits.repeated_executions_s:,} s"
             )
             self._stop_strategy(strategy, REPEATED, why)

@@ -74,26 +74,19 @@ class LimitFacts(Protocol):
 class LimitCase(msgspec.Struct, frozen=True, gc=False):
     """One question to the limits: what is to leave, what is known, what is allowed.
 
-    ``now_ns``: since 1970, UTC. ``average_volume``: that of the facts. ``waited_ns``: how long ago this exit was
-    refused for the first time.
+    ``now_ns``: since 1970, UTC. ``info``: what the broker says of the symbol today. ``worst_price``: see
+    :func:`worst_price_of`; ``average_volume``: that of the facts. ``waited_ns``: how long ago this exit was refused
+    for the first time.
     """
 
     request: OrderRequest
     facts: LimitFacts
     config: LimitsConfig
     now_ns: int
+    info: SessionInfo | None
+    worst_price: Decimal | None
     average_volume: Decimal | None
     waited_ns: int = 0
-
-    @property
-    def worst_price(self) -> Decimal | None:
-        """Return the worst price at which the order may begin to execute: its limit, else what it would meet."""
-        request = self.request
-        if request.limit is not None:
-            return request.limit
-        if request.stop_price is not None:
-            return request.stop_price
-        return self.facts.price_met(request.symbol, request.side)
 
 
 class LimitRefusal(msgspec.Struct, frozen=True):
@@ -110,6 +103,15 @@ class LimitRefusal(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """Return it in words, for people."""
         return f"limit {self.limit}: {self.detail}"
+
+
+def worst_price_of(request: OrderRequest, facts: LimitFacts) -> Decimal | None:
+    """Return the worst price at which an order may begin to execute: its limit, else what it would meet."""
+    if request.limit is not None:
+        return request.limit
+    if request.stop_price is not None:
+        return request.stop_price
+    return facts.price_met(request.symbol, request.side)
 
 
 LimitRule: TypeAlias = Callable[[LimitCase], LimitRefusal | None]

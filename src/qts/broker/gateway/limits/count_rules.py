@@ -87,29 +87,32 @@ def duplicate_window(case: CountCase) -> LimitRefusal | None:
 
 def strategy_day_loss(case: CountCase) -> LimitRefusal | None:
     """Refuse an entry of a strategy that has lost as much today as it may, or whose result is not known."""
-    strategy = case.request.strategy
+    strategy, share = case.request.strategy, case.config.strategy_day_loss
     result = case.facts.day_result_of_strategy(strategy)
-    return _day_loss(case, "strategy_day_loss", f"strategy {strategy}", result, case.config.strategy_day_loss)
+    if _may_go_on(case, result, share):
+        return None
+    return _day_loss(case, "strategy_day_loss", f"strategy {strategy}", result, share)
 
 
 def pool_day_loss(case: CountCase) -> LimitRefusal | None:
     """Refuse an entry of a pool that has lost as much today as it may, or whose result is not known."""
-    pool = case.request.pool
+    pool, share = case.request.pool, case.config.pool_day_loss
     result = case.facts.day_result_of_pool(pool)
-    return _day_loss(case, "pool_day_loss", f"pool {pool.value}", result, case.config.pool_day_loss)
+    if _may_go_on(case, result, share):
+        return None
+    return _day_loss(case, "pool_day_loss", f"pool {pool.value}", result, share)
 
 
-def _day_loss(
-    case: CountCase, limit: str, whose: str, result: Decimal | None, share: Decimal
-) -> LimitRefusal | None:
+def _may_go_on(case: CountCase, result: Decimal | None, share: Decimal) -> bool:
+    return result is not None and negated(result) < times(share, case.facts.day_opening_equity())
+
+
+def _day_loss(case: CountCase, limit: str, whose: str, result: Decimal | None, share: Decimal) -> LimitRefusal:
     if result is None:
         return LimitRefusal(limit, f"the result of {whose} today is not known: something it holds has no price")
     most = times(share, case.facts.day_opening_equity())
-    lost = negated(result)
-    if lost < most:
-        return None
     bound = f"{shown(most)}, {shown(share)} of the day's opening equity"
-    return LimitRefusal(limit, f"{whose} has lost {shown(lost)} today, entries end at {bound}")
+    return LimitRefusal(limit, f"{whose} has lost {shown(negated(result))} today, entries end at {bound}")
 
 
 COUNT_RULES: Final[tuple[CountRule, ...]] = (

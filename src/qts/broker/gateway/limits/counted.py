@@ -32,10 +32,8 @@ class CountedLimits:
         """Returns the messages that an entry is judged by."""
 
     def refusal_of(self, request: OrderRequest) -> LimitRefusal | None:
-        """Return the refusal of the first limit that an entry breaks; None for an exit, or when it may leave."""
-        if request.reduce_only:
-            return None
-        is_part = bool(request.parent_id)  # parts are alike, and together never more than was approved
+        """Return the refusal of the first limit that an entry breaks; None when it may leave."""
+        is_part = request.parent_id  # parts are alike, and together never more than was approved
         since_ns = None if is_part else self._duplicates.since_ns(request, self._clock.time_ns())
         case = CountCase(request, self._facts, self._config(), self.sent(), since_ns)
         for rule in COUNT_RULES:
@@ -46,8 +44,10 @@ class CountedLimits:
 
     def note(self, request: OrderRequest) -> None:
         """Note that an order was let pass, or was filled: one like it is a repetition for a moment."""
+        if request.reduce_only or request.parent_id:
+            return
         window_ns = self._config().duplicate_window_ms * NS_PER_MS
-        if window_ns and not (request.reduce_only or request.parent_id):
+        if window_ns:
             self._duplicates.add(request, self._clock.time_ns(), window_ns)
 
     def rows(self) -> Iterator[LimitCountView]:

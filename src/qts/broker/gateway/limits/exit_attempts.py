@@ -25,6 +25,8 @@ class ExitAttempts:
 
         A clock that was set back before a restart takes nothing of it away.
         """
+        if not self._refused:  # mostly
+            return 0
         first_ns, last_ns = self._refused.get(_key(request), (now_ns, now_ns))
         return max(now_ns, last_ns) - first_ns if now_ns - last_ns <= FORGOTTEN_NS else 0
 
@@ -36,7 +38,8 @@ class ExitAttempts:
 
     def on_passed(self, request: OrderRequest) -> None:
         """Note that an exit leaves: the collar of the next begins small."""
-        self._refused.pop(_key(request), None)
+        if self._refused:
+            self._refused.pop(_key(request), None)
 
     def export_state(self) -> list[list[object]]:
         """Return them as plain data, for a checkpoint."""

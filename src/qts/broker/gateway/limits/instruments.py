@@ -1,6 +1,7 @@
 """The limits of what may be entered: the restricted list, and what the broker says of an instrument.
 
-Where a source declares session info, what it has not told is unknown, and no entry leaves on it.
+Where a source declares session info, what it has not told is unknown, and no entry leaves on it. Where it declares
+none, those limits are not asked.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from qts.broker.gateway.limits.contracts import LimitCase, LimitRefusal
 
 
 def restricted_symbols(case: LimitCase) -> LimitRefusal | None:
-    """Refuse an entry in a symbol of the list."""
+    """Refuse an entry in a symbol of the list; not asked while the list is empty."""
     symbol = case.request.symbol
     if symbol not in case.config.restricted_symbols:
         return None
@@ -18,10 +19,7 @@ def restricted_symbols(case: LimitCase) -> LimitRefusal | None:
 
 def no_entry_status(case: LimitCase) -> LimitRefusal | None:
     """Refuse an entry while the instrument is halted or trades in call auctions, and while that is not known."""
-    facts, symbol = case.facts, case.request.symbol
-    if not facts.tells_session_info:
-        return None
-    info = facts.session_info(symbol)
+    info, symbol = case.info, case.request.symbol
     if info is None or info.status is None:
         return LimitRefusal("no_entry_status", f"the broker has not told how {symbol} trades today")
     if info.status not in case.config.no_entry_status:
@@ -31,10 +29,7 @@ def no_entry_status(case: LimitCase) -> LimitRefusal | None:
 
 def no_entry_phases(case: LimitCase) -> LimitRefusal | None:
     """Refuse an entry while the venue where it would go is in a phase of the list, and while that is not known."""
-    facts, symbol, venue = case.facts, case.request.symbol, case.request.venue
-    if not facts.tells_session_info:
-        return None
-    info = facts.session_info(symbol)
+    info, symbol, venue = case.info, case.request.symbol, case.request.venue
     phase = None if info is None else info.phases.get(venue)
     where = f"of {venue} " if venue else ""
     if phase is None:
@@ -46,10 +41,7 @@ def no_entry_phases(case: LimitCase) -> LimitRefusal | None:
 
 def no_entry_designations(case: LimitCase) -> LimitRefusal | None:
     """Refuse an entry in an instrument that the exchange has marked, and while its marks are not known."""
-    facts, symbol = case.facts, case.request.symbol
-    if not facts.tells_session_info:
-        return None
-    info = facts.session_info(symbol)
+    info, symbol = case.info, case.request.symbol
     if info is None or info.designations is None:
         return LimitRefusal("no_entry_designations", f"the broker has not told the marks of {symbol} today")
     found = [one.value for one in case.config.no_entry_designations if one in info.designations]

@@ -64,20 +64,26 @@ class Messages:
     def _second(self) -> int:
         now_ns = self._clock.monotonic_ns()
         count = self._window.count(now_ns) + self._taken
-        if self._entries is not None and self._full_until_ns is not None and now_ns < self._full_until_ns:
+        if self._full_until_ns is not None and self._entries is not None and now_ns < self._full_until_ns:
             return max(count, self._entries)  # a process that ended a moment ago may have used all of it
         return count
 
     def add(self) -> str:
         """Count a message that leaves now; return the date under which it counts."""
-        return self._count(taken=0)
+        today = self._trade_date(self._clock.time_ns())
+        with self._guard:
+            self._window.add(self._clock.monotonic_ns())
+            return self._count(today)
 
     def take(self) -> str:
         """Count an order that is about to leave; return the date under which it counts.
 
         :meth:`leave` or :meth:`keep_back` follows.
         """
-        return self._count(taken=1)
+        today = self._trade_date(self._clock.time_ns())
+        with self._guard:
+            self._taken += 1
+            return self._count(today)
 
     def leave(self) -> None:
         """Note that an order leaves that was taken."""
@@ -90,16 +96,11 @@ class Messages:
         with self._guard:
             self._taken -= 1
 
-    def _count(self, *, taken: int) -> str:
-        today = self._trade_date(self._clock.time_ns())
-        with self._guard:
-            self._taken += taken
-            if not taken:
-                self._window.add(self._clock.monotonic_ns())
-            if today > self._day:
-                self._day, self._today = today, 0
-            self._today += 1
-            return self._day
+    def _count(self, today: str) -> str:
+        if today > self._day:
+            self._day, self._today = today, 0
+        self._today += 1
+        return self._day
 
     def continue_after(self, day: str, count: int) -> None:
         """Continue after a process that sent ``count`` messages on ``day``, the last of them perhaps just now."""

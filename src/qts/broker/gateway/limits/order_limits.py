@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qts.broker.gateway.limits.config import LimitsConfig
-from qts.broker.gateway.limits.contracts import LimitCase, LimitFacts, LimitRefusal
+from qts.broker.gateway.limits.contracts import LimitCase, LimitFacts, LimitRefusal, worst_price_of
 from qts.broker.gateway.limits.counted import CountedLimits
 from qts.broker.gateway.limits.exit_attempts import ExitAttempts
-from qts.broker.gateway.limits.rules import ENTRY_RULES, EXIT_RULES, NOTED_OF_EXITS, first_refusal
+from qts.broker.gateway.limits.rules import NOTED_OF_EXITS, RulesInForce, first_refusal, rules_in_force
 from qts.broker.gateway.limits.view import LimitsView
 from qts.clock import Clock
 from qts.risk.contracts import OrderRequest
@@ -39,6 +39,7 @@ class OrderLimits:
         self._on_met = on_met
         self._on_note = on_note
         self.counted = counted
+        self._rules = rules_in_force(config(), facts)
         self._exits = ExitAttempts()
         self._refused: dict[str, int] = {}
         self._last = ""
@@ -46,24 +47,38 @@ class OrderLimits:
 
     def refusal_of(self, request: OrderRequest) -> LimitRefusal | None:
         """Return the refusal of the first limit that an order breaks; None when it may leave."""
-        now_ns = self._clock.time_ns()
-        waited_ns = self._exits.waited_ns(request, now_ns) if request.reduce_only else 0
-        volume = self._facts.average_volume(request.symbol)
-        case = LimitCase(request, self._facts, self._config(), now_ns, volume, waited_ns)
-        refusal = first_refusal(EXIT_RULES if request.reduce_only else ENTRY_RULES, case)
-        if refusal is None and self.counted is not None:
-            refusal = self.counted.refusal_of(request)
+        facts, config, counted, is_exit = self._facts, self._config(), self.counted, request.reduce_only
+        symbol, now_ns = request.symbol, self._clock.time_ns()
+        waited_ns = self._exits.waited_ns(request, now_ns) if is_exit else 0
+        price, volume = worst_price_of(request, facts), facts.average_volume(symbol)
+        info = facts.session_info(symbol)
+        case = LimitCase(request, facts, config, now_ns, info, price, volume, waited_ns)
+        rules = self._rules_of(config)
+        refusal = first_refusal(rules.exit if is_exit else rules.entry, case)
+        if refusal is None and counted is not None and not is_exit:
+            refusal = counted.refusal_of(request)
         if refusal is not None:
             self._count(refusal, case)
             return refusal
-        if self.counted is not None:
-            self.counted.note(request)
-        if request.reduce_only:
+        if is_exit:
             self._exits.on_passed(request)
             self._note_size(case)
         else:
             self._without_volume += volume is None
+            if counted is not None:
+                counted.note(request)
         return None
+
+    def _rules_of(self, config: LimitsConfig) -> RulesInForce:
+        """Return the limits to ask; they are found anew when what they hang on has changed, as by a reload."""
+        rules, facts = self._rules, self._facts
+        if (
+            rules.config is not config
+            or rules.is_simulated is not facts.is_simulated
+            or rules.tells_session_info is not facts.tells_session_info
+        ):
+            rules = self._rules = rules_in_force(config, facts)
+        return rules
 
     def _count(self, refusal: LimitRefusal, case: LimitCase) -> None:
         request = case.request

@@ -18,7 +18,7 @@ from qts.strategy.contracts import Side
 
 def price_band(case: LimitCase) -> LimitRefusal | None:
     """Refuse a limit or a stop price outside the day's band, as far as the broker tells it."""
-    request, info = case.request, case.facts.session_info(case.request.symbol)
+    request, info = case.request, case.info
     if info is None:
         return None
     for name, price in (("limit", request.limit), ("stop price", request.stop_price)):
@@ -70,7 +70,9 @@ def collar_of(case: LimitCase) -> Decimal:
     config = case.config
     if not case.request.reduce_only:
         return config.price_collar
-    steps = max(case.waited_ns, 0) // (config.exit_collar_step_s * NS_PER_S)
+    if case.waited_ns <= 0:
+        return config.exit_collar
+    steps = case.waited_ns // (config.exit_collar_step_s * NS_PER_S)
     return plus(config.exit_collar, times(config.exit_collar_step, Decimal(steps)))
 
 

@@ -7,9 +7,10 @@ is worse than what is sold at once, and the gate and the last check let no exit 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from qts.broker.gateway.limits.contracts import LimitCase, LimitRefusal, LimitRule
+from qts.broker.gateway.limits.config import LimitsConfig
+from qts.broker.gateway.limits.contracts import LimitCase, LimitFacts, LimitRefusal, LimitRule
 from qts.broker.gateway.limits.instruments import (
     no_entry_designations,
     no_entry_phases,
@@ -36,6 +37,29 @@ ENTRY_RULES: Final[tuple[LimitRule, ...]] = (
 EXIT_RULES: Final[tuple[LimitRule, ...]] = (price_band, price_collar, self_trade)
 NOTED_OF_EXITS: Final[tuple[LimitRule, ...]] = (max_order_qty, max_order_value, max_volume_share)
 """Limits that an exit may exceed; that it does is written down."""
+
+
+class RulesInForce(NamedTuple):
+    """The limits that are asked about entries and exits by ``config``, at a venue and from a source as these."""
+
+    config: LimitsConfig
+    is_simulated: bool
+    tells_session_info: bool
+    entry: tuple[LimitRule, ...]
+    exit: tuple[LimitRule, ...]
+
+
+def rules_in_force(config: LimitsConfig, facts: LimitFacts) -> RulesInForce:
+    """Return the limits without those that can refuse nothing, so that no order asks them."""
+    off: set[LimitRule] = set()
+    if not config.restricted_symbols:
+        off.add(restricted_symbols)
+    if not facts.tells_session_info:
+        off |= {no_entry_status, no_entry_phases, no_entry_designations}
+    if facts.is_simulated and not config.self_trade_in_simulation:
+        off.add(self_trade)
+    entry, exit_ = (tuple(rule for rule in rules if rule not in off) for rules in (ENTRY_RULES, EXIT_RULES))
+    return RulesInForce(config, facts.is_simulated, facts.tells_session_info, entry, exit_)
 
 
 def first_refusal(rules: Sequence[LimitRule], case: LimitCase) -> LimitRefusal | None:

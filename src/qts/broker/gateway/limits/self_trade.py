@@ -25,11 +25,9 @@ _AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
 def self_trade(case: LimitCase) -> LimitRefusal | None:
-    """Refuse an order that would meet a resting one of ours."""
+    """Refuse an order that would meet a resting one of ours; not asked where they never trade with each other."""
     request, facts = case.request, case.facts
     if request.reduce_only and case.waited_ns >= _PATIENCE_NS:
-        return None
-    if facts.is_simulated and not case.config.self_trade_in_simulation:
         return None
     if request.armed_ns is not None or request.type in _WAIT:
         return None
