@@ -1,7 +1,7 @@
 """The limits of what may be entered: the restricted list, and what the broker says of an instrument.
 
 Where a source declares session info, what it has not told is unknown, and no entry leaves on it. Where it declares
-none, those limits are not asked.
+none, those limits are not asked; nor is the list while it is empty.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from qts.broker.gateway.limits.contracts import LimitCase, LimitRefusal
 
 
 def restricted_symbols(case: LimitCase) -> LimitRefusal | None:
-    """Refuse an entry in a symbol of the list; not asked while the list is empty."""
+    """Refuse an entry in a symbol of the list."""
     symbol = case.request.symbol
     if symbol not in case.config.restricted_symbols:
         return None

@@ -70,7 +70,7 @@ class OrderLimits:
         return None
 
     def _rules_of(self, config: LimitsConfig) -> RulesInForce:
-        """Return the limits to ask; they are found anew when what they hang on has changed, as by a reload."""
+        """Return the limits to ask; they are found again when what they depend on has changed, as by a reload."""
         rules, facts = self._rules, self._facts
         if (
             rules.config is not config

@@ -3,6 +3,7 @@
 Markets forbid it, and brokers refuse such orders. An entry is refused. The entries that an exit would meet are
 cancelled first: getting out comes before getting in. An order without a limit may meet what lies within its collar.
 After a minute an exit leaves all the same: it must not wait without end for an answer that does not come.
+Where orders of ours never trade with each other it is not asked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
 def self_trade(case: LimitCase) -> LimitRefusal | None:
-    """Refuse an order that would meet a resting one of ours; not asked where they never trade with each other."""
+    """Refuse an order that would meet a resting one of ours."""
     request, facts = case.request, case.facts
     if request.reduce_only and case.waited_ns >= _PATIENCE_NS:
         return None
