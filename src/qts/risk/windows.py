@@ -34,7 +34,7 @@ class RateWindow:
     def add(self, now_ns: int) -> None:
         """Add an event."""
         times = self._times
-        times.append(max(now_ns, times[-1]) if times else now_ns)
+        times.append(times[-1] if times and times[-1] > now_ns else now_ns)
 
     def clear(self) -> None:
         """Forget every event."""

@@ -77,7 +77,8 @@ class StrategyWatch:
         """Count what a strategy asks for; return False when it asks for too much, and when it has before."""
         if strategy in self._halted:
             return False
-        now_ns, most = self._shared.clock.time_ns(), self._limits.asked_per_second
+        p = self._shared
+        now_ns, most = p.clock.time_ns(), p.config.broker.limits.asked_per_second
         if not self._asked.is_over(strategy, most, now_ns):
             return True
         self._halted.add(strategy)
@@ -102,10 +103,11 @@ class StrategyWatch:
             self._on_execution(request)  # parts of an execution count once
 
     def _on_execution(self, request: OrderRequest) -> None:
-        limits, strategy = self._limits, request.strategy
+        p, strategy = self._shared, request.strategy
+        limits = p.config.broker.limits
         kind = strategy, request.symbol, _BUY if request.side is Side.BUY else _SELL
         window_ns = limits.repeated_executions_s * NS_PER_S
-        if self._executions.reaches(kind, limits.repeated_executions, window_ns, self._shared.clock.time_ns()):
+        if self._executions.reaches(kind, limits.repeated_executions, window_ns, p.clock.time_ns()):
             why = (
                 f"{limits.repeated_executions:,} orders {kind[2]} {request.symbol} were filled within "
                 f"{limits.repeated_executions_s:,} s"

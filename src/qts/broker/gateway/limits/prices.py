@@ -36,7 +36,7 @@ def price_collar(case: LimitCase) -> LimitRefusal | None:
     request, facts = case.request, case.facts
     if request.armed_ns is not None or request.type is OrderType.STOP:
         return None  # reached in a bar that is over; or waits, and executes at a price that no one knows yet
-    share = collar_of(case)
+    share = collar_of(case) if request.reduce_only else case.config.price_collar
     if request.reduce_only and share >= ONE:
         return None
     price, last = (
