@@ -63,6 +63,7 @@ def is_journal(fd: int) -> bool:
 
 def killed_at_the_broker(*, after: bool) -> None:
     """Kill the process at an order: its intent is durable, the broker has it (``after``) or not."""
+    _waits_for_its_fault[0] = True
     place, left = SimExchange.place, [AFTER]
 
     async def dying(exchange: SimExchange, approved: Approved) -> OrderAck:
